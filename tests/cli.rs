@@ -132,7 +132,7 @@ fn approve_shows_what_would_run_and_approves_exactly_that() {
     assert_eq!(stub.called().iter().filter(|what| what.starts_with("GET")).count(), 1);
 }
 
-/// A critical request, whose requester calls it something harmless.
+/// A critical request that its requester describes as harmless.
 fn critical() -> Value {
     let mut workflow = workflow("pending_approval", 2);
     workflow["workflow"]["risk_level"] = "critical".into();

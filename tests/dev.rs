@@ -1,4 +1,4 @@
-//! `parkbrake dev`, the way somebody meets it for the first time: from any folder, with nothing
+//! `parkbrake dev`, as a person meets it for the first time: from any folder, with nothing
 //! prepared.
 
 use serde_json::Value;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_parkbrake");
 
-/// A development server, with its home and the folder that it was started from.
+/// A development server, with its home and the folder in which it was started.
 struct Dev<'a> {
     child: Child,
     home: &'a Path,
@@ -72,7 +72,7 @@ impl<'a> Dev<'a> {
     }
 }
 
-/// A home that others may pass through, as PostgreSQL has to when it does not run as root.
+/// A home that others may enter, because PostgreSQL may have to run as another user.
 fn home() -> TempDir {
     let home = tempfile::tempdir().unwrap();
     std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -95,11 +95,11 @@ fn it_starts_from_any_folder_keeps_its_data_and_stops_everything() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&tokens).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     assert!(!dev.welcome.contains("pbk_"), "no token is printed");
-    // The first thing that one clicks.
+    // The first thing that a person clicks.
     let link = dev.welcome.lines().find_map(|line| line.trim().strip_prefix("alice")).unwrap().trim();
     assert!(link.starts_with("http://localhost:") && link.contains("/sign-in/link?code=pbl_"), "{}", dev.welcome);
 
-    // What the welcome says to type next.
+    // What the welcome message says to type next.
     let deploy = ["--operation", "deploy", "--environment", "production", "--resource-type", "code", "--description", "Deploy api 1.4.2"];
     let runbook = ["--runbook", "deploy-service", "--arg", "service=api", "--arg", "version=1.4.2"];
     let submitted = dev.json(&[&["submit", "--json"], &deploy[..], &runbook[..]].concat());
@@ -112,7 +112,7 @@ fn it_starts_from_any_folder_keeps_its_data_and_stops_everything() {
     let dev = Dev::start(home.path(), folder.path());
     assert_eq!(std::fs::read(&tokens).unwrap(), token_file, "the tokens of the first run are still good");
     assert!(dev.parkbrake(&["approve", "--yes", &id]).status.success());
-    // The shipped runbook runs even where there is no checkout.
+    // The shipped runbook runs even without a checkout.
     assert!(dev.parkbrake(&["watch", &id]).status.success());
     let stdout = dev.json(&["status", "--json", &id])["workflow"]["execution"]["attempts"][0]["output"]["stdout"].clone();
     assert!(stdout.as_str().unwrap().contains("would pull the image api:1.4.2"), "{stdout}");

@@ -1,4 +1,4 @@
-//! `support/scripts/dev.sh` and what it installs, with programs that only write down how they were
+//! `support/scripts/dev.sh` and what it installs, with programs that only record how they were
 //! called.
 
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// One with cargo, a compiler and PostgreSQL.
+    /// A machine with cargo, a compiler and PostgreSQL.
     fn new() -> Self {
         let machine = Self { folder: tempfile::tempdir().expect("a folder") };
         for program in ["bash", "dirname", "env"] {
@@ -30,7 +30,7 @@ impl Machine {
         self.folder.path().join(program)
     }
 
-    /// Adds a program that writes down where and how it was called, and then does this.
+    /// Adds a program that records where and how it was called, and then runs this.
     fn program(&self, name: &str, does: &str) {
         let log = self.path("log");
         let text = format!(
@@ -48,7 +48,7 @@ impl Machine {
         self
     }
 
-    /// Runs a script's text in this machine.
+    /// Runs the text of a script on this machine.
     fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(self.path("bash"));
         command.args(args).env_clear().env("PATH", self.folder.path()).env("HOME", self.folder.path()).current_dir(self.folder.path());
@@ -60,7 +60,7 @@ impl Machine {
         self.run(&[script.to_str().expect("text"), "--listen", "127.0.0.1:0", "a b"])
     }
 
-    /// What was called, one call a line.
+    /// The recorded calls, one per line.
     fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }

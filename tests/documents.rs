@@ -1,5 +1,5 @@
-//! The documents, held to the program: their commands run, their examples are read, and the
-//! references are written from it.
+//! The documents, compared with the program: their commands run, their examples load, and the
+//! references are generated from it.
 
 #[path = "documents/blocks.rs"]
 mod blocks;
@@ -30,10 +30,10 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Those of them that are written from the program.
+/// The documents that are generated from the program.
 const GENERATED: [&str; 3] = ["CLI_REFERENCE.md", "CONFIGURATION.md", "HTTP_REFERENCE.md"];
 
-/// The documents that people read.
+/// The documents for people.
 fn documents() -> Vec<String> {
     let mut found: Vec<String> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned).to_vec();
     let pages = std::fs::read_dir(root().join("support/docs")).expect("the documents").map(|entry| entry.expect("an entry").path());

@@ -1,12 +1,12 @@
-//! Stored events are read for ever: the fixtures of every schema are read, and what the current
-//! version writes has not changed.
+//! Stored events must remain readable forever: the fixtures of every schema are read, and the
+//! events of the current version have not changed.
 
 use parkbrake::domain::workflow::{Event, SCHEMA};
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The folder whose events are written today.
+/// The folder of the current schema.
 const CURRENT: &str = "3";
 
 fn folder(schema: &str) -> PathBuf {
@@ -24,7 +24,7 @@ fn fixtures(schema: &str) -> Vec<(String, String, String)> {
     files.map(read).collect()
 }
 
-/// The names that `Event::name` gives, from its source: the type itself cannot list them.
+/// The names that `Event::name` returns, parsed from its source: the type itself cannot list them.
 fn all_names() -> BTreeSet<String> {
     let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain/workflow/events.rs")).unwrap();
     let body = source.split("pub fn name(&self)").nth(1).unwrap().split("\n    }\n").next().unwrap();

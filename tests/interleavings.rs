@@ -1,7 +1,7 @@
-//! Two actors of one workflow at its start, two servers, and commits that come through late: every
-//! order in which their steps can be taken, up to a number of faults, and many with more. Whatever
-//! the order: no attempt runs twice, nothing runs whose start is not in the log, and nothing that
-//! was approved is ever left without somebody who is obliged to go on.
+//! Two actors of one workflow at its start, two servers, and late commits: every order of their
+//! steps, up to a number of faults, and many random orders with more faults. Whatever the order: no
+//! attempt runs twice, nothing runs whose start is not in the log, and for everything that was
+//! approved somebody is always obliged to continue.
 
 #[path = "interleavings/hands.rs"]
 mod hands;
@@ -70,7 +70,7 @@ fn broken(world: &World, step: Step) -> Option<String> {
         (!idempotent && world.starts.len() > 1, "what is not idempotent runs twice"),
         (!world.starts.iter().all(in_log), "something runs whose start is not in the log"),
         (world.runs.len() > 1, "two attempts run at the same time"),
-        // Between two attempts of what is idempotent nothing runs, and it can be cancelled.
+        // Between two attempts of an idempotent action nothing runs, and it can be cancelled.
         (!idempotent && has("cancelled") && has("execution_started"), "something that was cancelled starts"),
         (
             log.iter().skip_while(|one| one.event.name() != "cancel_requested").any(|one| one.event.name() == "execution_started"),
@@ -88,8 +88,8 @@ fn broken(world: &World, step: Step) -> Option<String> {
     broken.into_iter().find(|(is_broken, _)| *is_broken).map(|(_, what)| what.to_owned())
 }
 
-/// From a moment at which nobody has anything to do: what the timer finds is enough for everything
-/// to come to its end.
+/// From a state in which nobody has anything to do: what the timer finds is enough for everything
+/// to end.
 fn is_left_behind(world: &World) -> Option<String> {
     let mut world = world.clone();
     world.faults = 0;
@@ -113,7 +113,7 @@ fn is_left_behind(world: &World) -> Option<String> {
     Some(format!("nobody goes on with it: it stays {}", world.state().status()))
 }
 
-/// Looks at one step, and at what nobody would do if it was the last one.
+/// Checks one step, and whether anything would be left undone if it was the last one.
 fn judge(world: &World, step: Step) -> Result<(), String> {
     let rests = world.steps().into_iter().all(Step::is_fault);
     match broken(world, step).or_else(|| rests.then(|| is_left_behind(world)).flatten()) {

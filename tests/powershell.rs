@@ -1,9 +1,9 @@
 //! The PowerShell scripts: each has to parse, and to do what its bash twin does.
 //!
-//! They are not run here, because PowerShell is not on the machines that run these tests; the bash
-//! scripts are (`scripts`). So each pair is held together by what can be read off both: calls,
-//! parameters, variables of the environment, fields that are sent, and, of what is shown, the
-//! facts, labels, colors and hidden characters.
+//! They are not run here, because PowerShell is not installed on the machines that run these tests;
+//! the bash scripts are run (`scripts`). So each pair is compared by static properties: calls,
+//! parameters, environment variables, the fields that are sent, and, for output, the facts, labels,
+//! colors and hidden characters.
 
 use parkbrake::domain::text::is_invisible;
 use regex::Regex;
@@ -19,7 +19,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("support/scripts/workflow")
 }
 
-/// A file without the lines that are comments.
+/// A file without comment lines.
 fn read(name: &str) -> String {
     let text = std::fs::read_to_string(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     text.lines().filter(|line| !line.trim_start().starts_with('#')).fold(String::new(), |text, line| text + line + "\n")
@@ -42,7 +42,7 @@ fn nodes(tree: &Tree) -> Vec<Node<'_>> {
     found
 }
 
-/// What the first group that took part matches, everywhere in a text.
+/// The first captured group of every match in a text.
 fn all(pattern: &str, text: &str) -> Set {
     let pattern = Regex::new(pattern).expect("a sound pattern");
     pattern.captures_iter(text).filter_map(|found| found.iter().skip(1).flatten().next().map(|group| group.as_str().to_owned())).collect()
@@ -60,7 +60,7 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
-/// What can be read off one script of a pair.
+/// The static properties of one script of a pair.
 #[derive(Debug, PartialEq, Eq)]
 struct Script {
     /// `POST /workflows/{workflow-id}/approve`
@@ -88,7 +88,7 @@ fn bash(text: &str) -> Script {
     }
 }
 
-/// What is read from outside: names in capitals, which nothing of ours has.
+/// The variables read from outside: names in capitals, which no variable of ours has.
 fn environment_of_bash(text: &str) -> Set {
     all(r"\$\{([A-Z][A-Z0-9_]+)\b", text).into_iter().filter(|name| name != "BASH_SOURCE" && name != "BASH_REMATCH").collect()
 }
@@ -152,7 +152,7 @@ fn each_pair_does_the_same() {
     for pair in PAIRS {
         let twins = [bash(&read(&format!("{pair}.sh"))), powershell(&read(&format!("{pair}.ps1")))];
         let [mut one, other] = twins;
-        // The one reads it in each script, the other in its library.
+        // One reads it in each script, the other in its library.
         assert!(one.environment.remove("REMOTE"), "{pair}.sh reads REMOTE");
         assert_eq!(one, other, "{pair}.sh (left) and {pair}.ps1 (right)");
         assert!(!one.calls.is_empty() && one.parameters.contains("remote"), "{pair}: {one:?}");
@@ -175,7 +175,7 @@ fn both_show_the_same() {
     let (one, other) = (read("lib.jq"), read("show.ps1"));
     let labels = |pattern, text| all(pattern, text);
     assert_eq!(labels(r#"facts\("([a-z ]+)""#, &one), labels(r"Write-Fact '([a-z ]+)'", &other), "labels");
-    // What stands in the answers of the two changing calls is shown by the scripts themselves.
+    // The scripts themselves show the answers of the two changing calls.
     let powershell = other.clone() + &PAIRS.map(|pair| read(&format!("{pair}.ps1"))).concat();
     let facts = |pattern: &str, text: &str, ours: &[&str]| {
         let chains = all(pattern, text);

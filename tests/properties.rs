@@ -1,5 +1,5 @@
-//! What holds for every task, every policy and every sequence of commands: the pure core against
-//! random input.
+//! Properties of every task, every policy and every sequence of commands: the pure core with random
+//! input.
 
 #[path = "properties/assessment.rs"]
 mod assessment;

@@ -1,5 +1,5 @@
-//! The program as it is shipped: built without what only tests depend on, because a dependency of
-//! the tests can turn on features that the shipped program then lacks.
+//! The shipped program: built without the dependencies of tests, because those can turn on features
+//! that the shipped program then lacks.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// Built once, in a folder of its own: cargo keeps one set of features for each folder's program.
+/// Built once, in a separate folder, because cargo keeps one set of features per target folder.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shipped");
@@ -35,7 +35,7 @@ fn canonical(document: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Doubles of every size, in 17 digits each, which name every double exactly.
+/// Doubles of every magnitude, with 17 digits each, which identify every double exactly.
 fn doubles(count: usize) -> Vec<f64> {
     // A generator of splitmix64: the same doubles on every machine.
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -57,8 +57,8 @@ fn each_of_100_000_doubles_keeps_its_value() {
     let (mut document, mut expected) = (String::from("["), String::from("["));
     for (place, double) in doubles.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
-        // The standard library reads and writes doubles exactly; ECMAScript's spelling is that of
-        // RFC 8785.
+        // The standard library reads and writes doubles exactly; RFC 8785 uses ECMAScript's
+        // spelling.
         write!(document, "{comma}{double:.16e}").unwrap();
         write!(expected, "{comma}{}", ryu_js::Buffer::new().format_finite(*double)).unwrap();
     }
@@ -69,7 +69,7 @@ fn each_of_100_000_doubles_keeps_its_value() {
     assert!(wrong.is_empty() && found.len() == expected.len(), "found and expected: {wrong:?}");
 }
 
-/// The published test vectors of RFC 8785, where they are present.
+/// The published test vectors of RFC 8785, if they are present.
 #[test]
 fn the_published_vectors_come_out_byte_for_byte() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/json-canonicalization");

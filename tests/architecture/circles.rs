@@ -3,8 +3,8 @@
 use crate::source::{module_of, read, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Circles of files that stay, each with its reason. What a folder's own file shows of its folder
-/// is none.
+/// Permitted circles of files, each with its reason. What a folder's main file re-exports from its
+/// folder does not count.
 const CIRCLES: &[(&[&str], &str)] = &[
     (
         &["config/source.rs", "config/value.rs"],
@@ -39,8 +39,8 @@ fn files_have_no_circle_but_those_with_a_reason() {
     }
 }
 
-/// Which files each file uses. What a folder's own file shows of the files in its folder does not
-/// count: that is what it is for.
+/// Which files each file uses. What a folder's main file re-exports from its folder does not count:
+/// that is its purpose.
 fn uses_of_files() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let files: BTreeMap<Vec<&str>, &str> = sources().iter().map(|file| (module_of(&file.name), file.name.as_str())).collect();
     let mut uses = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! The documents say what is: every call, problem, setting, metric, room and test that they name is
-//! there, and the other way round.
+//! The documents are accurate: every call, problem, setting, metric, room and test that they name
+//! exists, and the other way round.
 
 use crate::CONCEPTS;
 use crate::source::{files, read, root, sources};
@@ -77,7 +77,7 @@ fn operators_are_told_every_metric() {
     for found in Regex::new(r"\bparkbrake_[a-z_]+").expect("a pattern").find_iter(&page) {
         let base = found.as_str();
         let known = names.iter().any(|name| ["", "_total", "_bucket", "_sum", "_count"].iter().any(|end| format!("{name}{end}") == base));
-        // Roles and databases of the page's examples are no metrics.
+        // Roles and databases in the examples of the page are not metrics.
         assert!(
             known || base == "parkbrake_owner",
             "support/docs/OPERATIONS.md names the metric `{base}`, which nothing counts: take it out"
@@ -115,7 +115,7 @@ fn the_code_map_has_every_room() {
     assert!(gone.is_empty(), "the code map of support/docs/ARCHITECTURE.md has {gone:?}, which is not in src: take the line out");
 }
 
-/// The page is for whoever begins; what it would say beyond this stands in the files.
+/// The page is for newcomers; more detail belongs in the headers of the files.
 #[test]
 fn the_page_about_the_house_is_short() {
     let words = read("support/docs/ARCHITECTURE.md").split_whitespace().count();
@@ -145,7 +145,7 @@ fn links_of_the_documents_lead_somewhere() {
     }
 }
 
-/// The codes of the API with their statuses, as `Code::facts` writes them.
+/// The codes of the API with their statuses, according to `Code::facts`.
 fn codes() -> BTreeMap<String, u16> {
     let fact = Regex::new(r#"StatusCode::([A-Z_]+), "([a-z-]+)","#).expect("a pattern");
     let text = read("src/http/problem.rs");
@@ -167,7 +167,7 @@ fn number(name: &str) -> u16 {
     all.into_iter().find(named).unwrap_or_else(|| panic!("{name} is no status")).as_u16()
 }
 
-/// The anchors of a document's headings, as they are made where it is read.
+/// The anchors of a document's headings, as the viewer creates them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
     headings
@@ -181,7 +181,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// A document without what stands in code, where brackets mean something else.
+/// A document without its code, in which brackets mean something else.
 fn without_code(text: &str) -> String {
     let mut fenced = false;
     let mut prose = String::new();
@@ -195,7 +195,7 @@ fn without_code(text: &str) -> String {
     prose
 }
 
-/// What is missing is listed once, in README.md, so that no list can contradict another.
+/// Missing features are listed once, in README.md, so that no two lists can contradict each other.
 #[test]
 fn only_the_readme_says_what_is_missing() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/docs");
@@ -208,7 +208,7 @@ fn only_the_readme_says_what_is_missing() {
     assert!(read("README.md").contains("## What is not there yet"));
 }
 
-/// `tests/README.md` names each test with its module: the file or the folder that it stands in.
+/// `tests/README.md` names each test with its module: the file or the folder that contains it.
 #[test]
 fn every_test_that_the_table_of_faults_names_stands_in_its_module() {
     let page = read("tests/README.md");
@@ -226,7 +226,7 @@ fn every_test_that_the_table_of_faults_names_stands_in_its_module() {
     assert!(named.len() > 50 && missing.is_empty(), "tests/README.md names tests that are not there: {missing:?}");
 }
 
-/// SECURITY.md names the tests that prove what it says.
+/// SECURITY.md names the tests that prove its statements.
 #[test]
 fn every_test_that_security_names_exists() {
     let page = read("SECURITY.md");

@@ -1,4 +1,4 @@
-//! What people and machines of a repository rely on: workflows, templates and scripts that are
+//! Files that people and tools of a repository rely on: workflows, templates and scripts that are
 //! named somewhere.
 
 use crate::source::{files, read, root};
@@ -7,7 +7,7 @@ use serde_yaml::Value;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// Scripts without a twin of the same name, and what takes the twin's place.
+/// Scripts without a twin of the same name, and what replaces the twin.
 const LONE_SCRIPTS: &[(&str, &str)] = &[("show.ps1", "lib.jq")];
 
 fn workflows() -> Vec<(String, String, Value)> {
@@ -38,7 +38,7 @@ fn the_workflows_name_what_they_use_by_commit_and_may_write_nothing_by_default()
     }
 }
 
-/// A path of this repository that a text names, as far as such a path is told from other words.
+/// The paths of this repository that a text names, as far as they can be recognized.
 fn paths_in(text: &str) -> Vec<String> {
     let path = Regex::new(r"(?:^|[\s`(])((?:\.ci|\.config|\.github|config|migrations|src|support|tests)/[A-Za-z0-9_./-]*[A-Za-z0-9_-])")
         .expect("a pattern");

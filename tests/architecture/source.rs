@@ -1,4 +1,4 @@
-//! The sources and documents of this repository, as the tests of the house read them.
+//! The sources and documents of this repository, as the architecture tests read them.
 
 use regex::Regex;
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// The module of a file, as the names that lead to it.
+/// The module of a file, as a list of names.
 pub fn module_of(file: &str) -> Vec<&str> {
     let mut module: Vec<&str> = file.trim_end_matches(".rs").split('/').collect();
     if matches!(module.last(), Some(&("mod" | "lib" | "main"))) {
@@ -19,24 +19,24 @@ pub fn module_of(file: &str) -> Vec<&str> {
 pub struct Source {
     /// Its path below `src`.
     pub name: String,
-    /// The module at the top that it belongs to.
+    /// The top-level module that contains it.
     pub module: String,
     pub text: String,
-    /// The text without comments and without what stands in quotes.
+    /// The text without comments and without the contents of string literals.
     pub code: String,
-    /// The names that paths begin with.
+    /// The first names of paths.
     pub starts: BTreeSet<String>,
 }
 
 impl Source {
     /// The paths below `crate::` (in `main.rs`: below `parkbrake::`) that it names, with lists in
-    /// braces written out.
+    /// braces expanded.
     pub fn paths(&self) -> Vec<String> {
         static ROOT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(crate|parkbrake)::").expect("a pattern"));
         ROOT.find_iter(&self.code).flat_map(|found| expanded(&self.code[found.end()..]).0).collect()
     }
 
-    /// The same without its tests, and with the paths that go up from its module.
+    /// The same without its tests, and including paths that go up from its module.
     pub fn paths_of_its_own(&self) -> Vec<String> {
         static UP: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(crate|parkbrake|super)::").expect("a pattern"));
         let code = self.code.split("#[cfg(test)]").next().unwrap_or_default();
@@ -56,7 +56,7 @@ impl Source {
 }
 
 /// The paths of a use tree at the start of a text (`a::{b, c::d}` gives `a::b` and `a::c::d`), and
-/// what stands after it.
+/// the text after it.
 pub fn expanded(text: &str) -> (Vec<String>, &str) {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -69,7 +69,7 @@ pub fn expanded(text: &str) -> (Vec<String>, &str) {
             let (more, after) = expanded(rest);
             paths.extend(more);
             let after = after.trim_start();
-            // An alias, if there is one, is passed over.
+            // An alias is skipped.
             rest = after.find([',', '}']).map_or("", |end| after[end..].strip_prefix(',').unwrap_or(&after[end..]));
             if rest.is_empty() {
                 return (paths, rest);
@@ -84,7 +84,7 @@ pub fn expanded(text: &str) -> (Vec<String>, &str) {
             let (paths, rest) = expanded(rest);
             let joined = |path: String| if path == "self" { name.to_owned() } else { format!("{name}::{path}") };
             let starts_upper = name.starts_with(char::is_uppercase);
-            // What belongs to a type is the type's.
+            // Names after a type belong to the type.
             (if starts_upper { vec![name.to_owned()] } else { paths.into_iter().map(joined).collect() }, rest)
         }
         _ => (vec![name.to_owned()], rest),
@@ -114,7 +114,7 @@ pub fn scan() -> Vec<Source> {
     sources
 }
 
-/// The dependencies of the program, as the source spells them.
+/// The dependencies of the program, as they are spelled in the source.
 pub fn dependencies() -> BTreeSet<String> {
     let manifest = read("Cargo.toml");
     let (_, section) = manifest.split_once("\n[dependencies]\n").expect("dependencies");
@@ -122,8 +122,8 @@ pub fn dependencies() -> BTreeSet<String> {
     section.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim().replace('-', "_")).collect()
 }
 
-/// A source without comments and without the contents of text in quotes, so that neither is taken
-/// for code.
+/// A source without comments and without the contents of string literals, so that neither is
+/// mistaken for code.
 pub fn code_of(text: &str) -> String {
     static SKIPPED: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(

@@ -76,7 +76,7 @@ test("several are rejected at once, and none approved", async (t) => {
   const other = await submit();
   const page = await signedIn(t, "alice");
   for (const id of ids) await page.locator(`#pick-${id}`).check();
-  await page.getByLabel("Reason, for all of them").fill("a freeze");
+  await page.getByLabel("Reason for all of them").fill("a freeze");
   await page.getByRole("button", { name: "Reject selected (2)" }).click();
   await page.getByRole("button", { name: "Reject 2 requests" }).click();
   await page.getByRole("heading", { level: 1 }).waitFor();

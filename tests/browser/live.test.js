@@ -22,11 +22,11 @@ test("what was selected, written and focused stays while the list changes", asyn
   const page = await signedIn(t, "alice");
   await live(page);
   await page.locator(`#pick-${first}`).check();
-  await page.getByLabel("Reason, for all of them").fill("half a sen");
+  await page.getByLabel("Reason for all of them").fill("half a sen");
   const id = await submit();
   await page.locator(`[data-key="${id}"]`).waitFor();
   assert.ok(await page.locator(`#pick-${first}`).isChecked());
-  assert.equal(await page.getByLabel("Reason, for all of them").inputValue(), "half a sen");
+  assert.equal(await page.getByLabel("Reason for all of them").inputValue(), "half a sen");
   assert.equal(await page.evaluate(() => document.activeElement.id), "bulk-reason");
 });
 

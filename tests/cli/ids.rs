@@ -1,4 +1,4 @@
-//! Ids that are not typed whole, and `parkbrake whoami`.
+//! Abbreviated ids, and `parkbrake whoami`.
 
 use super::ran;
 use super::stub::{ID, Stub, pending, workflow};

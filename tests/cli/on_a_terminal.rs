@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Child;
 
-/// Runs a command whose input and output are a terminal on which this is typed: its exit status,
-/// and what stands on the terminal.
+/// Runs a command on a terminal and types this text: returns its exit status and the contents of
+/// the terminal.
 pub fn on_a_terminal(stub: &Stub, args: &[&str], typed: &str) -> (Option<i32>, String) {
     let (mut child, mut ours) = start(stub, args, "dumb");
     ours.write_all(typed.as_bytes()).unwrap();
@@ -18,7 +18,7 @@ pub fn on_a_terminal(stub: &Stub, args: &[&str], typed: &str) -> (Option<i32>, S
     (child.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned())
 }
 
-/// Starts a command on a terminal of 24 lines of 100 columns, whose other end is given.
+/// Starts a command on a terminal of 24 lines and 100 columns, and returns the other end.
 pub fn start(stub: &Stub, args: &[&str], term: &str) -> (Child, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
@@ -27,7 +27,7 @@ pub fn start(stub: &Stub, args: &[&str], term: &str) -> (Child, File) {
     let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
     let open = || std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
     let mut command = parkbrake(stub, args);
-    // What the command holds of the terminal is all that is left of it once it has ended.
+    // After this, only the command holds the terminal, so that it closes when the command ends.
     let child = command.env("TERM", term).stdin(open()).stdout(open()).stderr(open()).spawn().unwrap();
     (child, File::from(ours))
 }

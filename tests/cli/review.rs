@@ -8,7 +8,7 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Write};
 
-/// What stands on a terminal to which this was written.
+/// The contents of a terminal after this output.
 struct Screen {
     terminal: File,
     parser: vt100::Parser,
@@ -23,7 +23,7 @@ impl Screen {
         self.terminal.write_all(keys).unwrap();
     }
 
-    /// Reads until a text stands there.
+    /// Reads until a text appears.
     #[track_caller]
     fn until(&mut self, text: &str) {
         let mut part = [0; 4096];

@@ -1,5 +1,5 @@
-//! Plans of Terraform at the command line: read here, shown before a yes, and verified before they
-//! are applied.
+//! Terraform plans at the command line: read locally, shown before an approval, and verified before
+//! they are applied.
 
 use super::stub::{ID, Stub, workflow};
 use super::{parkbrake, ran, submitted};
@@ -52,7 +52,7 @@ fn what_is_no_plan_is_refused_before_anything_is_sent() {
     assert!(stub.calls().is_empty());
 }
 
-/// A plan of 10 MB is read here, and what is sent of it is small.
+/// A plan of 10 MB is read locally, and only a little of it is sent.
 #[test]
 fn a_plan_of_ten_megabytes_becomes_a_small_request() {
     let stub = Stub::start();

@@ -1,4 +1,5 @@
-//! The blocks of the documents: each is run, loaded or compared by a test, or says why it is not.
+//! The blocks of the documents: a test runs, loads or compares each, or the block says why none
+//! does.
 //!
 //! A block that no test can run has a line above it that readers do not see:
 //! `<!-- not run: why -->`.
@@ -10,15 +11,15 @@ use std::collections::BTreeMap;
 pub struct Block {
     pub language: String,
     pub text: String,
-    /// Where it begins, for a message.
+    /// The line where it begins, for messages.
     pub line: usize,
-    /// The heading that it stands under.
+    /// The heading above it.
     pub heading: String,
     /// Why no test runs it.
     pub not_run: Option<String>,
 }
 
-/// The blocks of a page. One that stands in a list loses the indentation of the list.
+/// The blocks of a page. A block in a list loses the indentation of the list.
 pub fn blocks(page: &str) -> Vec<Block> {
     let (mut found, mut open, mut heading, mut above): (Vec<Block>, Option<(Block, usize)>, String, &str) =
         (Vec::new(), None, String::new(), "");
@@ -48,7 +49,7 @@ pub fn blocks(page: &str) -> Vec<Block> {
     found
 }
 
-/// Which blocks a test holds, by document and language, and which test that is.
+/// The test that covers each kind of block, by document and language.
 const HELD: &[(&str, &str, &str)] = &[
     ("README.md", "sh", "commands::the_first_approval_of_the_readme_works_as_it_stands"),
     ("QUICK_START.md", "sh", "commands::the_quick_start_works_as_it_stands"),
@@ -69,7 +70,7 @@ const HELD: &[(&str, &str, &str)] = &[
     ("RISK_ASSESSMENT.md", "yaml", "src/config/tests/docs.rs"),
 ];
 
-/// How many blocks no test runs. One more is written down here, by whoever could not help it.
+/// How many blocks no test runs. Whoever has to add one changes this number.
 const NOT_RUN: usize = 20;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The commands of parkbrake that the documents name, read by the program's own parser.
+//! The parkbrake commands in the documents, parsed by the program's own parser.
 
 use crate::blocks::blocks;
 use crate::{GENERATED, documents, read};
@@ -7,11 +7,11 @@ use clap::error::ErrorKind;
 use parkbrake::cli::Cli;
 use regex::Regex;
 
-/// What begins like a command and is a line of the log.
+/// Text that looks like a command but is a line of the log.
 const NO_COMMANDS: [&str; 1] = ["parkbrake is ready"];
 
-/// The words of a command, as a shell has them. What stands for something is left as it is; of
-/// `a|b` the first is taken, and brackets around what may be left out are taken away.
+/// The words of a command, as a shell splits them. Placeholders are kept; of `a|b` the first is
+/// taken, and brackets around optional parts are removed.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for character in text.chars().chain([' ']) {
@@ -41,7 +41,7 @@ fn commands(page: &str) -> Vec<(String, bool)> {
         let text = block.text.replace("\\\n", " ");
         found.extend(in_block.captures_iter(&text).map(|found| (found[1].trim_end_matches([')', ' ']).to_owned(), true)));
     }
-    // A command may go on in the next line of a paragraph.
+    // A command may continue on the next line of a paragraph.
     let prose = page.replace("\n   ", " ").replace("\n  ", " ").replace('\n', " ").replace("\\|", "|");
     found.extend(inline.captures_iter(&prose).map(|found| (found[1].to_owned(), false)));
     found
@@ -66,7 +66,7 @@ fn every_command_that_a_document_names_is_one() {
                         | ErrorKind::DisplayVersion
                         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
                 );
-                // In a sentence a command is named, and not written out.
+                // A sentence may name a command without its arguments.
                 let is_named = matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand);
                 assert!(about_values || (is_named && !is_whole), "{name}: `{command}`: {error}");
             }

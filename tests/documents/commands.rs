@@ -1,5 +1,4 @@
-//! The commands of README.md, QUICK_START.md and API.md, run in order as they stand there, against
-//! a server of their own.
+//! The commands of README.md, QUICK_START.md and API.md, run in their order on a server.
 
 use crate::{Block, blocks, read, root};
 use parkbrake::postgres::{Cluster, Options, Programs};
@@ -9,23 +8,23 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_parkbrake");
-/// Where the documents say that a server is.
+/// The address of the server in the documents.
 const ADDRESS: &str = "http://127.0.0.1:8001";
-/// Which database they name.
+/// The address of the database in the documents.
 const DATABASE: &str = "postgres://USER:PASSWORD@HOST/DATABASE";
 const SERVE: &str = "parkbrake serve --config config\n";
-/// What a document runs that goes on, or that runs these tests. The first is done here; tests of
-/// their own run both scripts.
+/// Scripts that keep running, or that run these tests. This test starts the first itself; other
+/// tests run both scripts.
 const SCRIPTS: [&str; 2] = ["support/scripts/dev.sh", "support/scripts/test.sh"];
 
-/// A folder that others may pass through, as PostgreSQL has to when it does not run as root.
+/// A folder that others may enter, because PostgreSQL may have to run as another user.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
     folder
 }
 
-/// `parkbrake dev`, with a home of its own; Ctrl-C ends it.
+/// `parkbrake dev` with its own home; Ctrl-C stops it.
 struct Dev {
     child: Child,
     home: TempDir,
@@ -40,7 +39,7 @@ impl Dev {
         let mut child = command.env_remove("PARKBRAKE_CONFIG").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a server");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let ready = lines.find_map(|line| line.ok()?.strip_prefix("parkbrake is ready at ").map(str::to_owned)).expect("it starts");
-        // What else it says is read, so that it is not kept from saying it.
+        // The rest of its output is read, so that it never blocks on writing.
         std::thread::spawn(move || lines.count());
         let url = ready.split_whitespace().next().expect("an address").to_owned();
         Self { child, home, url }
@@ -55,7 +54,7 @@ impl Drop for Dev {
     }
 }
 
-/// A checkout to work in, so that what the commands write does not lie around in the real one.
+/// A checkout to work in, so that the commands leave no files in the real one.
 fn checkout() -> TempDir {
     let folder = folder();
     for name in ["config", "support", "Taskfile.yml"] {
@@ -64,7 +63,7 @@ fn checkout() -> TempDir {
     folder
 }
 
-/// What a shell says that runs this text to its end.
+/// The output of a shell that runs this text to its end.
 #[track_caller]
 fn said(dev: &Dev, options: &str, text: &str) -> String {
     let checkout = checkout();
@@ -86,7 +85,8 @@ fn said(dev: &Dev, options: &str, text: &str) -> String {
     words
 }
 
-/// The commands of a page. Scripts that go on or run these tests are looked for, and not run.
+/// The commands of a page. Scripts that keep running or run these tests are only checked for
+/// existence.
 fn commands(page: &str) -> String {
     let all: String = blocks(page).into_iter().filter(|block| block.language == "sh").map(|block| block.text + "\n").collect();
     let kept = all.lines().filter(|line| {
@@ -94,7 +94,7 @@ fn commands(page: &str) -> String {
         assert!(script.is_none_or(|script| root().join(script).exists()), "{line}");
         script.is_none()
     });
-    // The program of this test, wherever cargo has put it.
+    // The program built for this test, wherever cargo has put it.
     let kept: String = kept.map(|line| format!("{line}\n")).collect();
     kept.replace("$PWD/target/debug:", "")
 }
@@ -132,7 +132,7 @@ fn the_quick_start_works_as_it_stands() {
     runtime.block_on(cluster.stop()).expect("it stops");
 }
 
-/// What each example of the guide to the API answers, by words that its block has.
+/// What each example in the API guide prints, by words in its block.
 const ANSWERS: &[(&str, &str)] = &[
     ("ALICE=$(awk", ""),
     ("\"$URL/orchestrate\"", "\"status\":\"pending_approval\""),
@@ -140,7 +140,7 @@ const ANSWERS: &[(&str, &str)] = &[
     ("/events\"", "event: submitted"),
     ("\\\"digest\\\": \\\"$DIGEST\\\"", "\"status\":\"approved\""),
     ("/result\"", "\"status\":\"completed\""),
-    // It has completed by then, so that there is nothing to resolve.
+    // It has completed by then, so there is nothing to resolve.
     ("parkbrake resolve", "only an unknown outcome can be resolved"),
     ("$URL/grants\"", "\"success\":true"),
     ("/agents/tool-calls\"", "\"decision\":\"allow\""),
@@ -164,10 +164,9 @@ fn the_examples_of_the_guide_to_the_api_answer_as_it_says() {
         .iter()
         .enumerate()
         .map(|(at, block)| {
-            // That somebody else may not decide is shown for a request that waits.
+            // A waiting request shows that somebody else may not decide it.
             let before = if block.text.contains("$CORA\" -X POST") { submit.text.as_str() } else { "" };
-            // A stream that is looked at for two seconds may have said nothing yet where much else
-            // is running.
+            // A stream that is read for two seconds may still be empty on a busy machine.
             let text = block.text.replace("--max-time 2 ", "--max-time 15 ");
             format!("{before}\nprintf '\\n@@{at}\\n'\n{text}\n")
         })
@@ -180,7 +179,7 @@ fn the_examples_of_the_guide_to_the_api_answer_as_it_says() {
     }
 }
 
-/// They ask no server, so that none is there.
+/// These commands call no server, so none is started.
 #[test]
 fn the_commands_of_agent_tools_explain() {
     let mut seen = 0;

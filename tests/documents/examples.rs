@@ -1,5 +1,4 @@
-//! Examples in the documents: JSON can be parsed, scripts can be read by their shell, and
-//! configuration loads.
+//! Examples in the documents: JSON parses, shells can parse the scripts, and configuration loads.
 
 use crate::{blocks, documents, read, root};
 use parkbrake::config;
@@ -12,7 +11,7 @@ fn every_block_of_json_can_be_parsed() {
     let mut seen = 0;
     for name in documents() {
         for block in blocks(&read(&name)).iter().filter(|block| block.language == "json") {
-            // A part of an object stands without its braces.
+            // A part of an object has no braces.
             let text = if block.text.starts_with('"') { format!("{{{}}}", block.text) } else { block.text.clone() };
             serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{name}, line {}: {error}", block.line));
             seen += 1;
@@ -49,14 +48,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Those of RISK_ASSESSMENT.md and AGENT_TOOLS.md are loaded where their files are read, in
+/// The examples of RISK_ASSESSMENT.md and AGENT_TOOLS.md are loaded by the tests of their files, in
 /// `src/config/tests`.
 #[test]
 fn every_example_of_notifications_loads() {
     let mut seen = 0;
     let page = read("support/docs/NOTIFICATIONS.md");
     for block in blocks(&page).iter().filter(|block| block.language == "yaml" && block.not_run.is_none()) {
-        // The buttons are shown by themselves, as they stand below a channel.
+        // The buttons are shown on their own, as they appear below a channel.
         let above =
             if block.text.starts_with(' ') { "channels:\n  ops:\n    type: slack\n    webhook_url: { from_env: HOOK }\n" } else { "" };
         let folder = tempfile::tempdir().expect("a folder");
@@ -71,7 +70,7 @@ fn every_example_of_notifications_loads() {
     assert!(seen >= 6, "the page has examples");
 }
 
-/// The files of an example: each begins with a comment that names it, and what follows.
+/// The files of an example: each begins with a comment that names it.
 fn files(text: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
@@ -84,7 +83,7 @@ fn files(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// What an example says is put into a configuration that is whole.
+/// An example is inserted into a complete configuration.
 #[test]
 fn every_example_of_a_file_loads() {
     let mut seen = 0;

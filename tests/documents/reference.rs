@@ -1,4 +1,4 @@
-//! `support/docs/CLI_REFERENCE.md`: every command and flag, from the program itself.
+//! `support/docs/CLI_REFERENCE.md`: every command and flag, generated from the program.
 
 use crate::root;
 use clap::{Arg, Command, CommandFactory as _};
@@ -7,7 +7,7 @@ use regex::Regex;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Holds a document to what the program says; with PARKBRAKE_WRITE_REFERENCE it is written.
+/// Compares a document with the program; with PARKBRAKE_WRITE_REFERENCE it is rewritten.
 #[track_caller]
 pub fn hold(name: &str, written: &str) {
     let path = root().join(name);
@@ -18,7 +18,7 @@ pub fn hold(name: &str, written: &str) {
     assert!(stands == written, "{name} is not what the program says: run `task docs`, and commit it");
 }
 
-/// What stands in a cell of a table.
+/// The text of a table cell.
 pub fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
@@ -47,7 +47,7 @@ impl Row {
         let mut variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let defaults: Vec<_> = argument.get_default_values().iter().filter(|_| takes).filter_map(|value| value.to_str()).collect();
         let mut default = defaults.join(",");
-        // What clap does not read itself stands in the words.
+        // Values that clap does not read itself are in the help text.
         for said in Regex::new(r"\s*\[(env|default): ([^\]]+)\]").expect("a pattern").captures_iter(&meaning.clone()) {
             let column = if &said[1] == "env" { &mut variable } else { &mut default };
             said[2].clone_into(column);
@@ -72,7 +72,7 @@ impl Row {
     }
 }
 
-/// The rows of a command, what it needs first.
+/// The rows of a command, required ones first.
 fn rows(command: &Command) -> Vec<Row> {
     let of_clap = ["help", "version"];
     let shown = command.get_arguments().filter(|argument| !argument.is_hide_set() && !of_clap.contains(&argument.get_id().as_str()));
@@ -93,7 +93,7 @@ fn count(command: &Command, counts: &mut BTreeMap<Row, usize>) {
 
 const TABLE: &str = "\n| | variable | default | |\n|---|---|---|---|\n";
 
-/// Rows that stand elsewhere on the page, and where.
+/// Rows that are elsewhere on the page, and where.
 struct Said {
     rows: Vec<Row>,
     place: &'static str,

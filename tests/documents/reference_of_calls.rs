@@ -1,17 +1,17 @@
-//! `support/docs/HTTP_REFERENCE.md`: every call of the API, from the description that the server
-//! serves.
+//! `support/docs/HTTP_REFERENCE.md`: every call of the API, generated from the document that the
+//! server serves.
 
 use crate::reference::{cell, hold};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// The schema that a reference leads to; itself where it is none.
+/// The schema that a reference leads to; the schema itself if it is not a reference.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let Some(name) = schema["$ref"].as_str() else { return schema };
     document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name} leads nowhere"))
 }
 
-/// The names of the fields that a body has; those that it has to have are bold.
+/// The names of the fields of a body; required ones are bold.
 fn fields(document: &Value, schema: &Value) -> Vec<String> {
     let schema = resolved(document, schema);
     for choice in ["oneOf", "anyOf", "allOf"] {
@@ -30,7 +30,7 @@ fn fields(document: &Value, schema: &Value) -> Vec<String> {
     names.map(|name| if required.contains(&name.as_str()) { format!("**`{name}`**") } else { format!("`{name}`") }).collect()
 }
 
-/// What a call takes: parameters of its query, headers, and the fields of its body.
+/// The input of a call: query parameters, headers, and the fields of its body.
 fn sent(document: &Value, call: &Value) -> String {
     let parameters: Vec<&Value> = call["parameters"].as_array().into_iter().flatten().map(|one| resolved(document, one)).collect();
     let of = |place: &str| -> Vec<String> {

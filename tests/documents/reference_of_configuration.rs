@@ -1,9 +1,9 @@
 //! `support/docs/CONFIGURATION.md`: every key of every file, as the loader knows it.
 //!
-//! The loader itself says which keys there are: a key that it does not know is put into each mapping
-//! of `tests/fixtures/configuration`, and it answers with those that it does. It says which have to
-//! be written, because each is left out once; and a default is one if writing it changes nothing.
-//! The words are those of `src/config/reference.yaml`.
+//! The loader itself reports the keys: an unknown key is put into each mapping of
+//! `tests/fixtures/configuration`, and the error lists the known ones. Each key is left out once,
+//! which shows whether it is required; and a value is a default if writing it changes nothing. The
+//! texts are those of `src/config/reference.yaml`.
 
 use crate::reference::{cell, hold};
 use crate::{read, root};
@@ -26,7 +26,7 @@ enum Step {
 
 type Place = Vec<Step>;
 
-/// A place in the words of the loader: `escalation.high[0].to`.
+/// A position in the loader's notation: `escalation.high[0].to`.
 fn path(place: &[Step]) -> String {
     let mut path = String::new();
     for step in place {
@@ -39,7 +39,7 @@ fn path(place: &[Step]) -> String {
     path
 }
 
-/// Whether a pattern such as `escalation.*[]` means this place.
+/// Whether a pattern such as `escalation.*[]` matches this position.
 fn fits(pattern: &str, place: &[Step]) -> bool {
     let wanted: Vec<&str> = pattern
         .split('.')
@@ -76,7 +76,7 @@ fn mappings(value: &Value, place: &Place, found: &mut Vec<(Place, Mapping)>) {
     }
 }
 
-/// The sample, written anew for each try.
+/// The sample, written again for each try.
 struct Sample {
     files: BTreeMap<String, Value>,
     folder: tempfile::TempDir,
@@ -99,7 +99,7 @@ impl Sample {
         Self { files, folder, version: loaded.version.to_string() }
     }
 
-    /// What the loader says once one file was changed: the version, or what is wrong.
+    /// The loader's result after one file was changed: the version, or the problems.
     fn with(&self, file: &str, change: impl FnOnce(&mut Value)) -> Result<String, Vec<Problem>> {
         let mut value = self.files[file].clone();
         change(&mut value);
@@ -120,7 +120,7 @@ impl Sample {
         })
     }
 
-    /// The keys that the loader knows at a place; `None` where any may stand.
+    /// The keys that the loader knows at a position; `None` if any key is allowed.
     fn known(&self, file: &str, place: &[Step]) -> Option<Vec<String>> {
         let path = path(&[place, &[Step::Key(UNKNOWN.to_owned())]].concat());
         let problems = self.with_key(file, place, UNKNOWN, Some(&UNKNOWN.into())).err()?;
@@ -130,7 +130,7 @@ impl Sample {
     }
 }
 
-/// What the reference says of one key.
+/// The reference's entry for one key.
 struct Key {
     name: String,
     says: String,
@@ -182,7 +182,7 @@ fn written(value: &Value) -> String {
     }
 }
 
-/// Of what kind a value is that the loader has taken.
+/// The type of a value that the loader has accepted.
 fn kind(value: &Value) -> String {
     let is_duration = |text: &str| {
         text.len() > 1 && text[..text.len() - 1].bytes().all(|byte| byte.is_ascii_digit()) && text.ends_with(['s', 'm', 'h', 'd'])
@@ -201,7 +201,7 @@ fn kind(value: &Value) -> String {
     text.to_owned()
 }
 
-/// The row of a key, tried out where the sample has it.
+/// The row of a key, tried out if the sample has it.
 fn row(sample: &Sample, file: &str, key: &Key, place: &[Step], value: &Value, without: Result<String, Vec<Problem>>) -> String {
     let name = format!("{file}: {}", path(&[place, &[Step::Key(key.name.clone())]].concat()));
     let own = path(&[place, &[Step::Key(key.name.clone())]].concat());
@@ -218,7 +218,7 @@ fn row(sample: &Sample, file: &str, key: &Key, place: &[Step], value: &Value, wi
             assert_ne!(sample.version, without, "{name}: {SAMPLE} has to say something else than the default");
             format!("`{}`", written(default))
         }
-        // Some have to be written beside others alone, and the words say so.
+        // Some are required only together with others, and the texts say so.
         (None, Some(words)) if !is_required || words.contains("needed") => words.clone(),
         (None, None) if is_required => "required".to_owned(),
         (None, None) => panic!("{name} may be left out: say in src/config/reference.yaml what holds then"),
@@ -236,7 +236,7 @@ fn row(sample: &Sample, file: &str, key: &Key, place: &[Step], value: &Value, wi
     format!("| `{}` | {} | {} | {} |\n", key.name, cell(&takes), cell(&left_out), cell(&key.says))
 }
 
-/// Prose in lines of at most 100 columns.
+/// Prose, wrapped at 100 columns.
 fn wrapped(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -321,7 +321,7 @@ fn the_reference_of_the_configuration_is_what_the_loader_knows() {
                 let there: Vec<_> = places.iter().filter_map(|(place, mapping)| Some((place, mapping.get(key.name.as_str())?))).collect();
                 let (first, value) = there.first().unwrap_or_else(|| panic!("{name}: {:?} is nowhere in {SAMPLE}", key.name));
                 let mut tried = (*first, *value, sample.with_key(name, first, &key.name, None));
-                // Beside others it may be needed, and elsewhere not.
+                // It may be required together with other keys, and optional elsewhere.
                 for (place, value) in &there[1..] {
                     if tried.2.is_err() {
                         tried = (place, value, sample.with_key(name, place, &key.name, None));
@@ -334,7 +334,7 @@ fn the_reference_of_the_configuration_is_what_the_loader_knows() {
     hold("support/docs/CONFIGURATION.md", &page);
 }
 
-/// A list of keys that no file of the sample reaches would be missing above.
+/// Without this test, a list of keys that no file of the sample reaches would be missing above.
 #[test]
 fn every_key_that_a_source_names_is_in_the_reference() {
     let list = regex::Regex::new(r#"(?s)(?:KEYS: \[&str; \d+\] =\s*|fields\(&|=> \(&)\[([^\]]*)\]"#).expect("a pattern");

@@ -1,4 +1,4 @@
-//! Examples of bodies in the documents, held to the description of the API.
+//! Examples of bodies in the documents, checked against the OpenAPI document.
 
 use crate::blocks::blocks;
 use crate::{documents, read};
@@ -6,8 +6,8 @@ use jsonschema::Validator;
 use regex::Regex;
 use serde_json::{Value, json};
 
-/// What an example is, by words that its block has: the call, and the status of an answer (0: it is
-/// what is sent). An example with `…` in it is a part, and only parsed.
+/// The meaning of an example, by words in its block: the call, and the status of the answer (0: it
+/// is a request). An example with `…` in it is incomplete, and only parsed.
 const SHAPES: &[(&str, &str, &str, u16)] = &[
     ("API.md", "\"steps\": [", "post /orchestrate", 0),
     ("API.md", "\"approvals_remaining\"", "post /workflows/{id}/approve", 200),
@@ -48,7 +48,7 @@ fn every_object_in_a_sentence_can_be_parsed() {
     for name in documents() {
         let prose = read(&name).lines().map(str::trim).collect::<Vec<_>>().join(" ");
         for found in inline.captures_iter(&prose) {
-            // What is left out stands for something.
+            // An ellipsis stands for omitted parts.
             let text = found[1].replace("{…}", "{}").replace("[{pointer, detail}]", "[]");
             let text = placeholder.replace_all(&text, ": 1$1").into_owned();
             serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{name}: {}: {error}", &found[1]));

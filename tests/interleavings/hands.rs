@@ -1,4 +1,4 @@
-//! What the model's actors do with a message, and what becomes of their commits: the steps of
+//! What the model's actors do with a message, and the results of their commits: the steps of
 //! `actors/workflow.rs` and `actors/runner.rs`, one at a time.
 
 use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, attempt, token};
@@ -19,12 +19,12 @@ fn person(name: &str, role: &str) -> Principal {
     }
 }
 
-/// The token of the attempt that is under way.
+/// The token of the running attempt.
 pub fn runs_with(state: &Workflow) -> Option<Uuid> {
     state.steps.iter().find_map(|step| step.running()?.token)
 }
 
-/// What the only step of the plan obliges a server to.
+/// The obligation of a server for the only step of the plan.
 fn obligation(state: &Workflow, server: usize) -> Option<Obligation> {
     transition::obligations(state, SERVERS[server]).into_iter().next()
 }
@@ -55,7 +55,8 @@ impl World {
             Doing::Answer { ask, is_current } => match transition::decide(self.state_at(memory), &ask.command(server)) {
                 Ok(Answer::Commit { events, guard }) => self.commit(place, memory, events, guard, Then::Answer(ask), true),
                 Err(_) | Ok(Answer::Nothing) if !is_current => self.look(place, Then::Answer(ask)),
-                // The same person's same answer again is a yes; so is nothing to do.
+                // Repeating the same person's same decision succeeds; so does a call that has
+                // nothing to do.
                 answer => {
                     self.reply(server, ask, answer.is_ok().then(|| self.state_at(memory).clone()).as_ref());
                     self.actor(place).doing = Doing::Rest;
@@ -69,8 +70,8 @@ impl World {
                 Some(Obligation::Attend { attempt, token } | Obligation::End { attempt, token }) if !self.holds(server, attempt, token) => {
                     self.actor(place).doing = Doing::LookTwice(then);
                 }
-                // What is left of one that was cancelled is ended beside the actor, which is asked
-                // for the same afterwards.
+                // The remains of a cancelled attempt are ended beside the actor, which then gets
+                // the same request.
                 Some(Obligation::Recover { attempt } | Obligation::Clear { attempt }) => {
                     self.oblige(place, memory, &Command::Recover { attempt, owner: SERVERS[server] }, then);
                 }
@@ -89,7 +90,7 @@ impl World {
         }
     }
 
-    /// Reads the log, and does what it obliges to before it goes on.
+    /// Reads the log, and fulfills its obligations before it goes on.
     fn look(&mut self, place: usize, then: Then) {
         let length = self.length();
         self.actor(place).memory = length;
@@ -124,8 +125,8 @@ impl World {
         self.actor(place).doing = Doing::Commits { of, is_answer };
     }
 
-    /// PostgreSQL carries out a commit, whether or not anybody still waits for it: if the version
-    /// is the next one and the leases are as they have to be.
+    /// PostgreSQL executes a commit, whether or not anybody still waits for it, if the version is
+    /// the next one and the leases are valid.
     pub fn apply(&mut self, flight: Flight) -> Flight {
         let holds = |owner| self.lease && SERVERS[self.holder] == owner;
         let is_fenced = flight.events.iter().any(|event| match event {
@@ -167,13 +168,13 @@ impl World {
                 self.reply(PLACES[place], ask, None);
                 self.actor(place).doing = Doing::Rest;
             }
-            // Whoever's attempt it is acts again: there is nothing to take up.
+            // The owner of the attempt acts again: there is nothing to take over.
             (Some(Written::Refused), of) => self.go_on(place, of),
             (_, of) => self.look(place, of),
         }
     }
 
-    /// Whoever asked hears of it: the state, or that there is no answer.
+    /// Answers the caller with the state, or with the fact that there is no answer.
     fn reply(&mut self, server: usize, ask: Ask, state: Option<&Workflow>) {
         let turn = &mut self.servers[server].turn;
         match (ask, *turn) {
@@ -198,13 +199,12 @@ impl World {
         }
     }
 
-    /// The turn is over, and the runner knows nothing of the workflow any more.
+    /// The turn is over, and the runner forgets the workflow.
     fn forget(&mut self, server: usize) {
         (self.servers[server].turn, self.servers[server].waits) = (Turn::None, false);
     }
 
-    /// An actor ends; whoever waits for its answers hears that there are none. Its commit may still
-    /// come through.
+    /// An actor ends; its callers learn that there are no answers. Its commit may still succeed.
     pub fn lose(&mut self, place: usize) {
         let Some(actor) = self.actors[place].take() else { return };
         self.adrift.extend(self.flights[place].take().filter(|flight| flight.written.is_none()));

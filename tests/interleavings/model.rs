@@ -1,9 +1,9 @@
-//! One workflow and everybody who works on it, as a model that takes one step at a time. What is
-//! decided is decided by the real core: `decide`, `apply`, `obligation`. What is modeled is who
-//! remembers what, which message is where, and what the database answers.
+//! A model of one workflow and all its participants, which takes one step at a time. The real core
+//! makes the decisions: `decide`, `apply`, `obligation`. The model covers who remembers what, which
+//! message is where, and what the database answers.
 //!
-//! The steps are those at which another step may come between: a read, a decision, a commit that is
-//! on its way, the moment at which PostgreSQL carries it out, the answer, a process that starts.
+//! The steps are the points at which another step can intervene: a read, a decision, a commit on
+//! its way, its execution by PostgreSQL, the answer, and the start of a process.
 
 use chrono::{DateTime, Utc};
 use parkbrake::domain::via::Via;
@@ -16,17 +16,17 @@ use uuid::Uuid;
 pub const ID: Uuid = Uuid::from_u128(7);
 /// The servers: the first one acts; the second one takes over.
 pub const SERVERS: [Uuid; 2] = [Uuid::from_u128(0xa), Uuid::from_u128(0xb)];
-/// Where actors of the workflow may be, and whose they are. The first server has two: one that
-/// leaves memory, and one that comes.
+/// The possible actors of the workflow, and their servers. The first server has two: one that is
+/// being unloaded, and one that is being loaded.
 pub const PLACES: [usize; 3] = [0, 0, 1];
 
-/// What is asked of an actor.
+/// A request to an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// By a person.
+    /// From a person.
     Approve,
     Cancel,
-    /// By the runner, with the token of its start.
+    /// From the runner, with the token of its start.
     Start {
         attempt: u32,
         token: u32,
@@ -38,7 +38,7 @@ pub enum Ask {
         attempt: u32,
         token: u32,
     },
-    /// Read the log, and do what it obliges to.
+    /// Read the log, and fulfill its obligations.
     Look,
 }
 
@@ -50,30 +50,30 @@ pub enum Doing {
         ask: Ask,
         is_current: bool,
     },
-    /// It does what its memory obliges to; then it goes on.
+    /// It fulfills the obligations in its memory, and then goes on.
     Fulfill(Then),
-    /// The log says that this server runs the attempt, and its runner did not know of it a moment
-    /// ago.
+    /// According to the log, this server runs the attempt, but a moment ago its runner did not know
+    /// it.
     LookTwice(Then),
-    /// Its commit is on its way: of a command, or of what its memory obliged it to.
+    /// Its commit is on its way: for a command, or for an obligation.
     Commits {
         of: Then,
         is_answer: bool,
     },
 }
 
-/// What comes after an obligation.
+/// What follows an obligation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Then {
     Rest,
     Answer(Ask),
-    /// The answer is known already: the state at this version.
+    /// The answer is already known: the state at this version.
     Reply(Ask, usize),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Actor {
-    /// How much of the log it remembers; 0 is nothing.
+    /// How much of the log it remembers; 0 means nothing.
     pub memory: usize,
     pub doing: Doing,
     pub mailbox: Vec<Ask>,
@@ -83,7 +83,7 @@ pub struct Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Turn {
     None,
-    /// The gate had no objection.
+    /// The gate has permitted the start.
     MayStart(u32),
     Starts {
         attempt: u32,
@@ -104,7 +104,7 @@ pub enum Turn {
         token: u32,
         is_sent: bool,
     },
-    /// Its processes were ended because the lease was about to lapse.
+    /// Its processes were stopped because the lease was about to lapse.
     Cut {
         attempt: u32,
         token: u32,
@@ -115,9 +115,9 @@ pub enum Turn {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     pub is_alive: bool,
-    /// Whether it may act, by its own clock.
+    /// Whether it may act, according to its own clock.
     pub fence: bool,
-    /// Whether its actors are at work, which it is from its claim on.
+    /// Whether its actors are running, which they are from its claim on.
     pub has_begun: bool,
     pub waits: bool,
     pub turn: Turn,
@@ -150,46 +150,46 @@ pub struct Run {
 #[derive(Debug, Clone)]
 pub struct World {
     log: Arc<Vec<(Recorded, Workflow)>>,
-    /// How often a server was said to run what its runner knows nothing of.
+    /// How often a server ran something, according to the log, that its runner did not know.
     pub alarms: usize,
     pub actors: [Option<Actor>; 3],
     pub servers: [Server; 2],
     /// The commit that each actor waits for.
     pub flights: [Option<Flight>; 3],
-    /// Commits that nobody waits for any more, and that may still come through.
+    /// Commits that nobody waits for any more, and that may still succeed.
     pub adrift: Vec<Flight>,
-    /// The server that acts, as the database has it, and whether its lease holds.
+    /// The acting server, according to the database, and whether its lease is valid.
     pub holder: usize,
     pub lease: bool,
     pub runs: Vec<Run>,
-    /// Every start of a process there ever was.
+    /// Every process that was ever started.
     pub starts: Vec<Run>,
     pub tokens: u32,
-    /// The approval was answered with a yes.
+    /// The approval was acknowledged.
     pub is_acknowledged: bool,
-    /// Calls that people still make.
+    /// Calls that people have yet to make.
     pub calls: Vec<Ask>,
-    /// Faults, and looks that nobody has to wait for, that may still happen.
+    /// Faults, and optional reads, that may still happen.
     pub faults: usize,
     pub flaw: Flaw,
 }
 
-/// A mistake that the hands could make; the exploration has to find it.
+/// A possible mistake in the implementation; the exploration has to find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
     None,
-    /// Each time the start is asked for, there is another token.
+    /// Each request for a start has a new token.
     MakesTokensAnew,
-    /// It starts what it may start, and does not look whether it still may act.
+    /// It starts whatever it may start, and does not check whether it may still act.
     IgnoresTheFence,
-    /// After it has read the log it answers, and does not do what the log obliges to; and the timer
-    /// passes by what is queued.
+    /// After reading the log it answers, and does not fulfill its obligations; and the timer skips
+    /// what is queued.
     ForgetsItsObligation,
-    /// The runner lets go of an attempt before its outcome is recorded.
+    /// The runner forgets an attempt before its outcome is recorded.
     LetsGoTooEarly,
 }
 
-/// What may happen next.
+/// A possible next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Call {
@@ -197,9 +197,9 @@ pub enum Step {
     },
     Take(usize),
     Think(usize),
-    /// PostgreSQL carries out what this actor waits for.
+    /// PostgreSQL executes the commit that this actor waits for.
     Apply(usize),
-    /// It carries out what nobody waits for any more.
+    /// PostgreSQL executes a commit that nobody waits for any more.
     ApplyAdrift(usize),
     Hear(usize),
     Gate(usize),
@@ -210,9 +210,9 @@ pub enum Step {
     },
     Start(usize),
     End(usize),
-    /// What runs is ended, because the fence has fallen.
+    /// What runs is stopped, because the fence has fallen.
     CutOff(usize),
-    /// Whoever has lost the lease ends.
+    /// A server that has lost the lease ends.
     Halt(usize),
     Renew(usize),
     Claim(usize),
@@ -289,7 +289,7 @@ impl World {
         self.log.len()
     }
 
-    /// The state after so many events.
+    /// The state after this many events.
     pub fn state_at(&self, length: usize) -> &Workflow {
         &self.log[length - 1].1
     }
@@ -312,8 +312,7 @@ impl World {
         }
     }
 
-    /// What the timer does again and again: it finds what waits, and what was begun by somebody who
-    /// is gone.
+    /// The timer's repeated work: it finds what waits, and what a server that has ended had begun.
     pub fn sweep(&mut self, server: usize) {
         if self.state().queued().is_some() {
             self.servers[server].waits |= self.flaw != Flaw::ForgetsItsObligation;
@@ -327,7 +326,7 @@ impl World {
         self.servers[server].waits || self.servers[server].turn != Turn::None
     }
 
-    /// Whether the runner starts, or has started, this very attempt.
+    /// Whether the runner is starting, or has started, exactly this attempt.
     pub fn holds(&self, server: usize, of: AttemptId, with: Option<Uuid>) -> bool {
         match self.servers[server].turn {
             Turn::None | Turn::MayStart(_) => false,

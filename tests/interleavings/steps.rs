@@ -1,9 +1,9 @@
-//! What may happen next in the model, and what each step does.
+//! The possible next steps of the model, and their effects.
 
 use super::model::{Ask, Doing, Flaw, PLACES, Run, Server, Step, Then, Turn, World};
 
 impl World {
-    /// Everything that may happen next.
+    /// Every possible next step.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         for (place, actor) in self.actors.iter().enumerate() {
@@ -67,12 +67,12 @@ impl World {
         }
         if self.faults > 0 {
             steps.extend((server.fence && holds).then_some(Step::FenceFalls(number)));
-            // Somebody has to be left who goes on.
+            // Somebody has to be left to go on.
             steps.extend((number == 0).then_some(Step::Kill(number)));
         }
     }
 
-    /// Does one step.
+    /// Takes one step.
     pub fn take(&mut self, step: Step) {
         self.faults -= usize::from(step.is_fault());
         match step {
@@ -108,7 +108,7 @@ impl World {
             Step::Evict(place) => self.actors[place] = None,
             Step::Kill(server) | Step::Halt(server) => {
                 let is_halt = matches!(step, Step::Halt(_));
-                // A server that ends by itself ends what it runs; one that is killed leaves it
+                // A server that ends on its own stops what it runs; one that is killed leaves it
                 // behind.
                 if let (true, Turn::Runs { attempt, token }) = (is_halt, self.servers[server].turn) {
                     self.runs.retain(|run| *run != Run { attempt, token });

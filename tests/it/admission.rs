@@ -1,5 +1,5 @@
-//! How much may be under way: what a client asked for counts until it is done, whether or not the
-//! client is still there.
+//! Limits on work in progress: a request counts until it is done, whether or not the client is
+//! still connected.
 
 use crate::support::client::{high, low};
 use crate::support::server::settings;
@@ -24,14 +24,14 @@ async fn limited(limits: LimitSettings) -> TestApp {
     TestApp::launch(config, &settings, Database::migrated().await).await
 }
 
-/// A task that is as large as many bytes.
+/// A task of this many bytes.
 fn large(bytes: u64) -> Value {
     let mut task = high();
     task["metadata"] = json!({"log": "x".repeat(usize::try_from(bytes).unwrap())});
     task
 }
 
-/// Submits, and hangs up after a moment.
+/// Submits, and disconnects after a moment.
 async fn hang_up(client: &Client, task: &Value) {
     let request = client.request(Method::POST, "/orchestrate").json(task).timeout(Duration::from_millis(150));
     let _ = client.try_send(request).await;
@@ -57,11 +57,11 @@ async fn who_hangs_up_gives_no_place_back_before_the_work_is_done() {
     };
     let refused = refused.await;
     assert!(refused["detail"].as_str().unwrap().contains("wait for some of them"), "{refused}");
-    // Small ones are counted too.
+    // Small requests count too.
     let small = high();
     join_all((0..60).map(|_| hang_up(&bot, &small))).await;
     assert!(gauge(&alice, "requests_under_way").await <= 50);
-    // Somebody else is not kept out, nor kept from asking.
+    // Other principals can still submit and read.
     app.client("lone-bot").post("/risk/assess", low()).await.expect(200);
 
     hold.release().await;
@@ -108,7 +108,7 @@ async fn who_waits_to_hear_keeps_nobody_from_acting() {
         })
         .await;
     }
-    // Eight of two are held, and none of them is a change under way any more.
+    // Eight of two callers are held, and none of them counts as a change in progress any more.
     assert_eq!(gauge(&app.client("alice"), "requests_under_way").await, 0);
     let listed = bot.get("/workflows?status=executing").await.expect(200);
     for workflow in listed["workflows"].as_array().unwrap() {
@@ -133,7 +133,7 @@ async fn waits_have_a_limit_of_their_own() {
             let (waiter, path) = (bot.clone(), format!("/workflows/{id}/wait?since={since}&timeout=50s"));
             tokio::spawn(async move {
                 loop {
-                    // The look below takes a place for a moment, and may come first.
+                    // The check below takes a place for a moment, and may come first.
                     let answer = waiter.get(&path).await;
                     if answer.status != 429 {
                         return answer;
@@ -146,13 +146,13 @@ async fn waits_have_a_limit_of_their_own() {
     let one_more = || bot.get(&path);
     let refused = eventually("all places are taken", || async { Some(one_more().await).filter(|answer| answer.status == 429) }).await;
     refused.problem(429, "rate-limited");
-    // A preference is no order: who has no place to wait is answered at once.
+    // A preference is not binding: if there is no place to wait, the call is answered at once.
     let began = Instant::now();
     let request = bot.request(Method::POST, "/orchestrate").header("prefer", "wait=30").json(&low());
     let answer = bot.send(request).await;
     assert!(!answer.headers.contains_key("preference-applied") && began.elapsed() < Duration::from_secs(10));
     answer.expect(202);
-    // Somebody else waits, and the work itself is not held up.
+    // Other principals can wait, and the work itself is not delayed.
     app.client("alice").get(&format!("/workflows/{id}/wait?since={since}&timeout=1s")).await.expect(200);
     bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
     for answer in join_all(waiting).await {

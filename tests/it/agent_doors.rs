@@ -1,6 +1,5 @@
-//! Every rule about asking holds at every door by which an agent asks: the same outcome, and the
-//! same log but for the word that says which door it was. By none of these doors does an agent
-//! decide.
+//! Every rule about requests applies to every way in for agents: the same outcome, and the same log
+//! except for the way in. An agent can decide through none of them.
 
 use crate::support::client::{high, low, token};
 use crate::support::{Client, Config, TestApp, eventually};
@@ -12,33 +11,33 @@ use std::process::{Output, Stdio};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// What an agent asks for.
+/// A request of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Harmless,
     Dangerous,
 }
 
-/// What an agent is told.
+/// The answer to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Heard {
-    /// It may do it now.
+    /// It may act now.
     Runs,
-    /// It may not yet.
+    /// It has to wait.
     Waits,
     Refused(String),
 }
 
-/// One way in for agents. A new one is one more implementation, and one more column of the matrix.
+/// A way in for agents. A new one is one more implementation, and one more column of the matrix.
 trait Door: Sync {
-    /// The word that the log has for it.
+    /// Its name in the log.
     fn via(&self) -> &'static str;
-    /// Asks, under a key that stands for this one request.
+    /// Submits under a key that identifies this request.
     fn ask<'a>(&'a self, who: &'a str, what: What, key: &'a str) -> BoxFuture<'a, Heard>;
     /// Tries to approve a workflow.
     fn approve<'a>(&'a self, who: &'a str, id: &'a str) -> BoxFuture<'a, Heard>;
-    /// Looks at a workflow, or says something of what was asked under a key: whichever this door
-    /// has.
+    /// Reads a workflow, or reports something about the request with a key, whichever this way in
+    /// supports.
     fn touch<'a>(&'a self, who: &'a str, id: &'a str, key: &'a str) -> BoxFuture<'a, Heard>;
 }
 
@@ -153,7 +152,7 @@ impl Hook<'_> {
         child.wait_with_output().await.expect("an end")
     }
 
-    /// What the client makes of an answer.
+    /// How the client interprets an answer.
     fn heard(output: &Output) -> Heard {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let said = &answer["hookSpecificOutput"];
@@ -183,7 +182,7 @@ impl Door for Hook<'_> {
         })
     }
 
-    /// An agent has no other way to say yes by its hook than to say that it was so.
+    /// Through its hook, an agent has no other way to approve than to claim that it did.
     fn approve<'a>(&'a self, who: &'a str, id: &'a str) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
             let output = self.tell(who, "PermissionRequest", ("parkbrake_approve", json!({"workflow_id": id})), "yes").await;
@@ -200,13 +199,13 @@ impl Door for Hook<'_> {
     }
 }
 
-/// What has to come of something at every door.
+/// The expected result at every way in.
 enum Expected {
     Runs,
     Waits,
     /// With one of these words.
     Refused(&'static [&'static str]),
-    /// Whether it is told to wait or refused, it may not act.
+    /// It may not act, whether it has to wait or is refused.
     DoesNotRun,
 }
 
@@ -221,7 +220,7 @@ impl Expected {
     }
 }
 
-/// The rows and columns that were seen, and whether all is as it has to be.
+/// The rows and columns that were tested, and whether everything was as expected.
 #[derive(Default)]
 struct Matrix {
     text: String,
@@ -255,7 +254,7 @@ async fn newest(app: &TestApp, who: &str) -> String {
     of(app, who).await[0]["workflow_id"].as_str().unwrap().to_owned()
 }
 
-/// The events of the newest workflow of a requester, each with its door.
+/// The events of a requester's newest workflow, each with its way in.
 async fn log(app: &TestApp, who: &str) -> Vec<String> {
     let workflow = app.client("alice").workflow(&newest(app, who).await).await;
     let events = workflow["history"].as_array().unwrap().clone();
@@ -278,7 +277,7 @@ policies: { high: { rejected_memory: 1h } }
 async fn what_an_agent_may_do_is_the_same_at_every_door_by_which_it_asks() {
     let mut matrix = Matrix::default();
     for place in 0..4 {
-        // A server for each door, so that what is remembered of one door says nothing about
+        // A separate server for each way in, so that remembered data of one does not affect
         // another.
         let app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", POLICIES)).await;
         let (rest, mcp, claude, codex) = (Rest(&app), Mcp(&app), Hook(&app, "claude_code"), Hook(&app, "codex"));

@@ -1,5 +1,5 @@
-//! The hooks of coding agents, by the real binary and a real server: from a call that is parked to
-//! the one call that runs.
+//! The hooks of coding agents, with the real binary and a real server: from a parked call to the
+//! one call that runs.
 
 use crate::support::client::{events, token};
 use crate::support::{TestApp, eventually};
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// What the hook of a client says to an event: `allow`, `deny` or nothing, and why.
+/// The answer of a client's hook to an event: `allow`, `deny` or nothing, and the reason.
 async fn hook(app: &TestApp, client: &str, event: &str, tool_use_id: &str, (tool, mut input): (&str, Value)) -> (String, String) {
     input["description"] = json!(format!("As {tool_use_id} has it"));
     let sent = json!({
@@ -29,7 +29,7 @@ async fn hook(app: &TestApp, client: &str, event: &str, tool_use_id: &str, (tool
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let said = &answer["hookSpecificOutput"];
     let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
-    // To Codex nothing is said where nothing is objected.
+    // Codex gets an empty answer if there is no objection.
     let word = if answer == json!({}) { "allow".to_owned() } else { text("permissionDecision") };
     (word, text("permissionDecisionReason"))
 }

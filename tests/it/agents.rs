@@ -1,4 +1,4 @@
-//! What agents are not told: what concerns others, and what else there is to run.
+//! What agents cannot see: others' workflows, and the names of other actions.
 
 use crate::support::client::low;
 use crate::support::{Config, TestApp};

@@ -1,13 +1,13 @@
-//! What level a task gets, over HTTP and with the files that are shipped.
+//! The level of a task, over HTTP and with the shipped files.
 
 use crate::support::{Config, TestApp};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Where the programs of the shipped runbooks lie.
+/// The folder of the shipped runbooks' programs.
 const WORKING_DIR: &str = concat!("working_dir: '", env!("CARGO_MANIFEST_DIR"), "'");
 
-/// The files that are shipped, with people of every role in place of the demonstration's.
+/// The shipped files, with people of every role instead of the demo people.
 fn shipped() -> Config {
     parkbrake::config::shipped()
         .iter()
@@ -15,7 +15,7 @@ fn shipped() -> Config {
         .fold(Config::new(), |config, (name, text)| config.write(name, &text.replace("working_dir: .", WORKING_DIR)))
 }
 
-/// Shipped rules with triggers of the operator's own.
+/// Shipped rules with custom triggers.
 fn with_triggers(triggers: &str) -> Config {
     shipped().write("hitl/interrupt-triggers.yaml", &format!("triggers:\n{triggers}"))
 }
@@ -106,7 +106,7 @@ async fn conditions_see_resolved_words_and_numbers_that_calculate() {
     assert!(reasons(&answer).len() == 2 && !details.contains("could not be evaluated"), "{answer}");
 }
 
-/// What froze the server: a condition whose steps grow with the square of what a requester sends.
+/// This once froze the server: a condition whose cost grows with the square of the request's size.
 #[tokio::test]
 async fn a_dear_assessment_holds_nobody_up() {
     let app = TestApp::with(with_triggers("  mine: { when: 'metadata.a.all(x, x in metadata.b)', level: high }\n")).await;

@@ -1,6 +1,6 @@
-//! The server and the runbook, killed at each boundary of an attempt: an action runs once, or it is
-//! said that nobody knows. What has really happened is in the ledger of whoever did it, which is on
-//! disk before the next thing happens.
+//! The server and the runbook, killed at each boundary of an attempt: an action runs once, or its
+//! outcome is unknown. The ledger shows what really happened: whoever performs the action writes it
+//! to disk before the next step.
 
 use crate::support::client::low;
 use crate::support::hook::{Hook, Reply};
@@ -13,25 +13,25 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Where the kill falls.
+/// Where the kill happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Boundary {
-    /// The server is killed before PostgreSQL hears of the start.
+    /// The server is killed before PostgreSQL receives the start.
     BeforeStartRecord,
-    /// The start is committed, and the server is killed before it hears so.
+    /// The start is committed, and the server is killed before it receives the answer.
     AfterStartRecord,
-    /// The server is killed while the action is at work.
+    /// The server is killed while the action runs.
     During,
     /// The action has had its effect and has ended, and the server is killed before PostgreSQL
-    /// hears of it.
+    /// receives the outcome.
     AfterEffect,
-    /// The end is committed, and the server is killed before it hears so.
+    /// The end is committed, and the server is killed before it receives the answer.
     AfterFinishRecord,
-    /// The runbook itself is killed while it is at work; the server goes on.
+    /// The runbook itself is killed while it runs; the server goes on.
     RunbookDies,
 }
 
-/// What becomes of it.
+/// The expected result.
 struct Row {
     boundary: Boundary,
     idempotent: bool,
@@ -63,7 +63,7 @@ const ROWS: [Row; 12] = [
 /// The commits of a workflow after the one that opens it.
 const COMMIT: &str = "advance_workflows";
 
-/// What keeps the ledger: a runbook's folder, or somebody who is called.
+/// What keeps the ledger: a runbook's folder, or the receiver of a call.
 enum Doer {
     Runbook(TempDir),
     Webhook(Hook),
@@ -103,7 +103,7 @@ write done
         }
     }
 
-    /// Has the next action wait in its middle.
+    /// Makes the next action wait in its middle.
     fn hold(&self) {
         match self {
             Self::Runbook(folder) => std::fs::write(folder.path().join("gate"), "").unwrap(),
@@ -142,8 +142,8 @@ write done
     }
 }
 
-/// Waits until so many commits of workflows have come to the proxy, and lets all but the last one
-/// through; that one meets the fault.
+/// Waits until this many commits of workflows have reached the proxy, and lets all but the last one
+/// through; the last one meets the fault.
 async fn stop_at(proxy: &Proxy, commit: usize, fault: Fault) {
     for number in 1..=commit {
         eventually("a commit", || async { (proxy.applied() >= number).then_some(()) }).await;
@@ -154,7 +154,7 @@ async fn stop_at(proxy: &Proxy, commit: usize, fault: Fault) {
     }
 }
 
-/// Kills at the boundary of a row, and looks at what has become of it.
+/// Kills at the boundary of a row, and checks the result.
 async fn play(row: &Row, doer: &Doer, task: &Value, commits_before: usize) {
     let Row { boundary, idempotent, status, begun, done } = *row;
     let database = Database::migrated().await;
@@ -205,7 +205,7 @@ async fn play(row: &Row, doer: &Doer, task: &Value, commits_before: usize) {
     assert_eq!((has_begun.len(), had_effect.len()), (begun, done), "{what}");
     assert!(has_begun.iter().all(|key| *key == has_begun[0]), "whoever it reaches can tell that it is the same order: {what}");
     if status == "outcome_unknown" {
-        // It is said, and it stays so: nothing runs again by itself.
+        // The outcome stays unknown: nothing runs again on its own.
         let reason = workflow["execution"]["attempts"].as_array().unwrap().last().unwrap()["outcome"].clone();
         assert_eq!(reason, "unknown", "{what}");
     }

@@ -1,4 +1,5 @@
-//! Cancelling what runs: it ends, whatever dies meanwhile, and what is recorded is what happened.
+//! Cancelling running work: it ends, whatever crashes in the meantime, and the record shows what
+//! happened.
 
 use crate::support::client::{events, high, low};
 use crate::support::hook::{Hook, Reply};

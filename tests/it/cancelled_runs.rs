@@ -1,4 +1,4 @@
-//! What becomes of one command that is cancelled while it runs.
+//! Cancelling one running command.
 
 use crate::runs::{Bench, runs, until};
 use parkbrake::actors::ports::CancelSignal;
@@ -6,7 +6,7 @@ use parkbrake::domain::workflow::Outcome;
 use serde_json::json;
 use std::time::Duration;
 
-/// Waits until a script has written its number into this file.
+/// Waits until a script has written its process id into this file.
 async fn has_begun(bench: &Bench) {
     bench.number_in("begun").await;
 }
@@ -52,7 +52,7 @@ async fn what_has_ended_by_itself_has_not_been_cancelled() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_fork_that_outlives_its_parent_in_a_session_of_its_own_is_ended_too() {
-    // The grandchild leaves the group, and its parent is gone before anybody looks.
+    // The grandchild leaves the group, and its parent ends before the first search.
     let bench = Bench::script(
         "(setsid sh -c 'echo $$ > straggler; exec sleep 600' &); while [ ! -s straggler ]; do sleep 0.01; done; echo $$ > begun; exec sleep 600",
     );

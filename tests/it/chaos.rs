@@ -1,6 +1,6 @@
 //! The promise under load: the real program is killed a dozen times at random moments while agents
-//! submit and people decide. Afterwards what was acknowledged is compared with what is stored, and
-//! with the ledger that the runbooks kept.
+//! submit and people decide. Afterwards everything acknowledged is compared with what is stored,
+//! and with the ledger of the runbooks.
 
 use crate::support::client::{high, low};
 use crate::support::server::hand_out_tokens;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 const KILLS: usize = 12;
-/// So much is acknowledged between two kills at least.
+/// The fewest acknowledgments between two kills.
 const LEAST_PER_ROUND: usize = 6;
 
 /// What the clients were told.
@@ -37,13 +37,13 @@ struct Load {
 }
 
 impl Load {
-    /// The server of the moment; waits while there is none. `None` once the load is to end.
+    /// The current server; waits while there is none. `None` once the load is to end.
     async fn client(&mut self, name: &str) -> Option<Client> {
         let address = *self.address.wait_for(Option::is_some).await.ok()?;
         address.map(|address| Client::new(address, name))
     }
 
-    /// How much was acknowledged so far, and how much of that were decisions.
+    /// How much was acknowledged so far, and how many of those were decisions.
     fn acknowledged(&self) -> (usize, usize) {
         let told = self.told.lock().unwrap();
         (told.submitted.len() + told.decided.len(), told.decided.len())
@@ -140,7 +140,7 @@ async fn nothing_is_lost_nothing_runs_twice_nothing_runs_unapproved() {
     assert!(server.terminate().await);
 }
 
-/// Compares what was acknowledged, what is stored, and what the runbooks wrote down.
+/// Compares what was acknowledged, what is stored, and what the runbooks recorded.
 async fn check(told: &Acknowledged, ledger: &Ledger, database: &Database) {
     let storage = Storage::connect(&database.url, 2).unwrap();
     let mut rows: HashMap<Uuid, (i32, String)> = HashMap::new();
@@ -159,7 +159,7 @@ async fn check(told: &Acknowledged, ledger: &Ledger, database: &Database) {
         logs.insert(id.to_string(), log);
     }
 
-    // Nothing acknowledged is lost, and a key opened one workflow.
+    // Nothing acknowledged is lost, and each key opened one workflow.
     assert_eq!(database.count("select count(*) from idempotency_key").await, i64::try_from(rows.len()).unwrap());
     for (id, (digest, _)) in &told.submitted {
         let Event::Submitted(submission) = &logs[id][0].event else { panic!("{id} does not begin with its submission") };
@@ -202,7 +202,7 @@ async fn check(told: &Acknowledged, ledger: &Ledger, database: &Database) {
         }
     }
 
-    // And something has happened at all.
+    // Something must have happened.
     let counts = format!("submitted {}, decided {}, ran {}, unknown {unknown}", told.submitted.len(), told.decided.len(), started.len());
     assert!(told.submitted.len() + told.decided.len() >= KILLS * LEAST_PER_ROUND, "{counts}");
     assert!(told.decided.len() >= KILLS && started.len() >= KILLS / 2, "{counts}");

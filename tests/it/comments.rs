@@ -1,4 +1,4 @@
-//! What people and agents say about a workflow, beside what they decide.
+//! What people and agents say about a workflow, apart from decisions.
 
 use crate::notices::told_to;
 use crate::quotas::with_quotas;
@@ -129,7 +129,7 @@ async fn people_comment_after_the_end_and_nothing_else_can_follow() {
     }
 }
 
-/// Told to a program, which hears everything.
+/// Sent to a program, which receives everything.
 #[tokio::test]
 async fn reminders_rest_while_a_question_is_open_and_go_on_once_it_is_answered() {
     let hook = Hook::start().await;
@@ -170,12 +170,12 @@ async fn people_comment_in_the_inbox_and_what_cannot_be_seen_is_shown_by_its_num
     let id = app.client("deploy-bot").submit_id(high()).await;
     let (alice, place) = (Browser::of(app.addr, "alice").await, format!("/inbox/workflows/{id}"));
     let page = alice.get(&place).await.expect(200);
-    page.has("It is a question to the requester");
+    page.has("Ask the requester a question");
     let done = alice.submit(&page, &format!("{place}/comments"), &[("text", "safe\u{202e}<b>?"), ("ask", "yes")]).await;
     let shown = alice.get(done.location()).await.expect(200);
-    shown.has("Your comment is there").has("safe&lt;U+202E&gt;&lt;b&gt;?").has("A question of alice is open");
+    shown.has("can read your comment").has("safe&lt;U+202E&gt;&lt;b&gt;?").has("A question of alice is open");
     let empty = alice.submit(&page, &format!("{place}/comments"), &[("text", "\u{200b}")]).await.expect(422);
     empty.has("says nothing");
     assert_eq!(app.client("alice").workflow(&id).await["comments"][0]["via"], "inbox");
-    Browser::of(app.addr, "tom").await.get(&place).await.expect(200).lacks("It is a question to the requester");
+    Browser::of(app.addr, "tom").await.get(&place).await.expect(200).lacks("Ask the requester a question");
 }

@@ -1,11 +1,11 @@
-//! What undoes steps: when a later step fails, those that succeeded are undone in reverse order, as
-//! steps of their own.
+//! Steps that undo others: when a later step fails, the steps that succeeded are undone in reverse
+//! order, by steps of their own.
 
 use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
 use serde_json::{Value, json};
 
-/// A step that keeps the ledger, and is undone by the same runbook or another.
+/// A step that keeps the ledger, and is undone by the same runbook or another one.
 fn run(name: &str, undo: Option<&str>) -> Value {
     let mut step = json!({"operation": "deploy", "environment": "development", "action": {"type": "runbook", "name": name}});
     if let Some(undo) = undo {
@@ -14,7 +14,7 @@ fn run(name: &str, undo: Option<&str>) -> Value {
     step
 }
 
-/// A step that its requester does, and reports.
+/// A step that its requester performs and reports.
 fn external(name: &str) -> Value {
     json!({"name": name, "operation": "read", "environment": "development", "resource_type": "code"})
 }
@@ -27,7 +27,7 @@ fn statuses(workflow: &Value) -> Vec<&str> {
     workflow["steps"].as_array().unwrap().iter().map(|step| step["status"].as_str().unwrap()).collect()
 }
 
-/// What was started, in the order of the ledger: each step with its attempt.
+/// The started steps, in the order of the ledger: each with its attempt.
 fn started(ledger: &Ledger, id: &str) -> Vec<(usize, u32)> {
     let entries = ledger.of(id).into_iter().filter(|entry| entry.what == "start");
     entries.map(|entry| (entry.key.get(37..).map_or(1, |step| step.parse().unwrap()), entry.attempt)).collect()
@@ -82,7 +82,7 @@ async fn a_plan_that_succeeds_undoes_nothing_and_its_approval_covers_what_would_
     assert_eq!(statuses(&workflow), ["succeeded", "succeeded", "skipped"]);
     assert_eq!(started(&ledger, &id), [(1, 1), (2, 1)]);
 
-    // What would undo a step is assessed like a step: a dangerous one makes the plan dangerous.
+    // A compensation is assessed like a step: a dangerous one makes the plan dangerous.
     let mut first = run("once", Some("look"));
     first["compensate"] = json!({"type": "external"});
     first["operation"] = json!("delete");
@@ -137,8 +137,7 @@ async fn a_server_that_is_killed_while_it_undoes_undoes_each_step_once() {
     ledger.release();
     let workflow = server.client("alice").wait_for(&id, "failed").await;
     assert!(statuses(&workflow)[7..].iter().all(|status| *status == "succeeded"), "{:?}", statuses(&workflow));
-    // Each is begun once more only where an attempt of it was cut off, with the next number; each
-    // ends once.
+    // A step starts again only if an attempt was cut off, with the next number; each ends once.
     let ends = ledger.of(&id).into_iter().filter(|entry| entry.what == "end" && entry.key.len() > 37);
     let mut undone: Vec<usize> = ends.map(|entry| entry.key[37..].parse().unwrap()).filter(|step| *step > 7).collect();
     undone.dedup();

@@ -1,4 +1,4 @@
-//! Pages and lists come compressed to those who accept it, and tell nothing by their length.
+//! Pages and lists are compressed for clients that accept it, and their length reveals nothing.
 
 use crate::support::client::{high, token};
 use crate::support::{Browser, TestApp};
@@ -6,7 +6,7 @@ use flate2::read::GzDecoder;
 use reqwest::{Method, Response};
 use std::io::Read as _;
 
-/// The body of an answer that came compressed.
+/// The decompressed body of an answer.
 async fn unpacked(response: Response) -> String {
     assert_eq!(response.headers()["content-encoding"], "gzip");
     assert_eq!(response.headers()["vary"], "accept-encoding");
@@ -36,7 +36,7 @@ async fn pages_and_lists_come_compressed_to_those_who_accept_it() {
     plain.has("</html>");
     let short = gzip("/healthz").send().await.expect("an answer");
     assert!(!short.headers().contains_key("content-encoding"), "what is short is not worth it");
-    // Another site could see how long the answer is to what it made the browser ask for.
+    // Another site could observe the length of an answer that it made the browser request.
     for site in ["cross-site", "same-site"] {
         let caused = gzip("/").header("sec-fetch-site", site).send().await.expect("an answer");
         assert!(!caused.headers().contains_key("content-encoding"), "{site}");

@@ -1,4 +1,4 @@
-//! Runbooks that may not run side by side.
+//! Runbooks that may not run at the same time.
 
 use crate::support::client::{events, high};
 use crate::support::server::hand_out_tokens;
@@ -48,7 +48,7 @@ async fn what_has_the_same_key_runs_one_after_the_other_in_the_order_of_its_rele
     for id in &ids[1..] {
         assert_eq!(alice.workflow(id).await["status"], "queued");
     }
-    // What waits can be cancelled, and keeps nobody behind it waiting.
+    // A waiting workflow can be cancelled, and does not hold up those behind it.
     bot.post(&format!("/workflows/{}/cancel", ids[2]), json!({})).await.expect(200);
     ledger.release();
     for id in [&ids[0], &ids[1], &ids[3], &other] {

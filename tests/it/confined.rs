@@ -1,4 +1,4 @@
-//! What a command is held to: limits, rights, the life of its server, and the sandbox.
+//! The confinement of a command: limits, privileges, the life of its server, and the sandbox.
 
 use crate::runs::Bench;
 use crate::support::server::hand_out_tokens;
@@ -10,15 +10,15 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// An account that nothing else runs as, so that its processes can be counted: the kernel does not
-/// hold root to a number.
+/// An account without other processes, so that its processes can be counted: the kernel does not
+/// enforce this limit for root.
 const ACCOUNT: &str = "nobody";
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Why a test of the sandbox cannot say anything on this machine.
+/// Why a test of the sandbox is meaningless on this machine.
 fn without_sandbox() -> Option<String> {
     let tried = Command::new("bwrap").args(["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]).output();
     match tried {
@@ -28,7 +28,7 @@ fn without_sandbox() -> Option<String> {
     }
 }
 
-/// Says on standard error that a test was left out, and why.
+/// Says on standard error that a test was skipped, and why.
 macro_rules! skip_if {
     ($reason:expr) => {
         if let Some(reason) = $reason {
@@ -121,7 +121,7 @@ async fn a_process_that_computes_for_too_long_is_ended_and_it_is_said_why() {
 async fn a_program_with_the_setuid_bit_gains_nothing() {
     skip_if!((!is_root()).then_some("only root can make a program that would run as root"));
     let mut bench = Bench::script("./as-root -u; cat /proc/self/status | grep NoNewPrivs");
-    // What the account may read, and a program of root's that everybody may run as root.
+    // A file that the account may read, and a setuid program of root.
     for_everybody(bench.dir.path());
     let program = bench.dir.path().join("as-root");
     std::fs::copy("/usr/bin/id", &program).unwrap();

@@ -1,4 +1,4 @@
-//! Connections that ask for nothing, or never come to an end, take no place from those that ask.
+//! Connections that request nothing, or never end, take no place from those that request something.
 
 use crate::support::client::high;
 use crate::support::raw::{connect_from, exchange, is_closed, status};
@@ -42,8 +42,8 @@ async fn a_person_gets_through_while_others_hold_thousands_of_idle_connections()
     let mut strangers = idle(&app, "127.0.0.2", 2_500).await;
     let mut neighbors = idle(&app, "127.0.0.1", 600).await;
 
-    // On a connection that was open before, on a new one, and on a new one of an address that holds
-    // all it may.
+    // On a connection that was open before, on a new one, and on a new one from an address that
+    // already has all it may.
     kept.workflow(&id).await;
     Client::new(app.addr, "alice").workflow(&id).await;
     let mut stream = connect_from("127.0.0.2", app.addr).await;
@@ -85,8 +85,8 @@ async fn a_place_is_free_again_when_its_connection_has_ended() {
         let answer = exchange(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
         assert_eq!(status(&answer), 200, "{answer}");
     }
-    // Two are being answered, which is all that one address may have, and neither of them is cut
-    // off for a third.
+    // Two are being answered, the most that one address may have, and neither is cut off for a
+    // third.
     let id = app.client("deploy-bot").submit_id(high()).await;
     let path = format!("/workflows/{id}/wait?since=2&timeout=4s");
     let (one, two) = (Client::new(app.addr, "alice"), Client::new(app.addr, "tom"));

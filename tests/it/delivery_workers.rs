@@ -1,5 +1,5 @@
-//! What the delivery workers do on channels for people: grouping, one message for each person, and
-//! what nobody has to be told.
+//! The delivery workers on channels for people: grouping, one message for each person, and notices
+//! that nobody needs.
 
 use crate::support::client::{critical, high};
 use crate::support::{Config, Database, eventually};
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 type Answer = Box<dyn Fn(&[Notice]) -> Result<(), Undelivered> + Send + Sync>;
 
-/// A channel that keeps what it is given, and answers as the test says.
+/// A channel that keeps what it receives, and answers as the test says.
 struct Letterbox {
     messages: Mutex<Vec<Vec<Notice>>>,
     answer: Mutex<Answer>,
@@ -44,7 +44,7 @@ impl Letterbox {
         self.messages.lock().unwrap().clone()
     }
 
-    /// As `kind recipient × count`, in order.
+    /// The messages as `kind recipient × count`, in order.
     fn lines(&self) -> Vec<String> {
         let line = |message: &Vec<Notice>| {
             let recipient = message[0].recipient.as_ref().map_or("all", |person| &person.name).to_owned();
@@ -68,7 +68,7 @@ impl Channel for Letterbox {
     }
 }
 
-/// An engine with its actors, and the one channel that hears of everything.
+/// An engine with its actors, and one channel that receives everything.
 struct World {
     engine: Arc<Engine>,
     database: Database,
@@ -167,7 +167,7 @@ async fn fifty_requests_in_a_minute_are_one_message() {
     assert_eq!(world.channel.receives(1).await, ["approval.requested all × 50"]);
     let ids: std::collections::BTreeSet<_> = world.channel.messages()[0].iter().map(|notice| notice.workflow.id).collect();
     assert_eq!(ids.len(), 50);
-    // A critical one waits for no window that is open, but for the rest of the one that has just
+    // A critical request does not wait for an open window, only for the rest of one that has just
     // begun.
     world.submit(critical()).await;
     assert_eq!(world.channel.lines().len(), 1);
@@ -197,7 +197,7 @@ async fn each_person_who_is_asked_has_a_letter_of_their_own() {
         notice.recipient.as_ref().and_then(|person| person.email.clone()),
         Some(format!("{}@example.com", notice.recipient.as_ref().unwrap().name))
     );
-    // Who has approved is not reminded; who has not is.
+    // People who have approved get no reminders; the others do.
     world.approve(id, "alice").await;
     let since = world.channel.lines().len();
     let more = world.channel.receives(since + 4).await;
@@ -293,8 +293,8 @@ async fn a_channel_that_panics_is_one_that_failed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_away_after_a_delivery_does_not_have_it_made_twice() {
     let world = World::room("0s").await;
-    // The table is locked while the message is on its way, so that nobody can note for a while that
-    // it arrived.
+    // The table is locked while the message is on its way, so that for a while nobody can record
+    // that it arrived.
     let lock = Arc::new(Mutex::new(None));
     let (url, held) = (world.database.url.clone(), Arc::clone(&lock));
     world.channel.answers(move |_| {

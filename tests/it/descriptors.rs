@@ -1,4 +1,4 @@
-//! A machine that is out of file descriptors: what was released starts once there are some again,
+//! A machine that runs out of file descriptors: released actions start once there are some again,
 //! and nothing is recorded before.
 
 use crate::support::client::events;
@@ -7,11 +7,11 @@ use crate::support::{Config, Database, Process, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Runbooks that are released at once; each has two or three descriptors of the server's as long as
-/// it runs.
+/// Runbooks that are released at once; each uses two or three descriptors of the server while it
+/// runs.
 const RUNS: usize = 40;
-/// Descriptors of the server's: enough for itself, its database and its clients, and not for that
-/// many runbooks.
+/// The server's limit of descriptors: enough for itself, its database and its clients, but not for
+/// that many runbooks.
 const LIMIT: &str = "ulimit -n 128";
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn what_cannot_be_started_for_want_of_descriptors_has_no_outcome_and_runs_
     })
     .await;
     assert!(started().len() < RUNS, "there were descriptors for all of them");
-    // Whoever comes now is still answered: what runs does not have the descriptors that callers and
-    // the database need.
+    // New clients are still answered: runbooks do not use up the descriptors that callers and the
+    // database need.
     server.client("alice").get("/workflows").await.expect(200);
     for id in &ids {
         let workflow: Value = bot.workflow(id).await;

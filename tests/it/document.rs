@@ -1,5 +1,5 @@
-//! The document of the API (`/openapi.json`): it names what is served and nothing else, and its
-//! examples are true.
+//! The OpenAPI document (`/openapi.json`): it lists exactly what is served, and its examples are
+//! true.
 
 use crate::support::client::{high, low, medium};
 use crate::support::contract;
@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The runbooks that examples name, each as a command that every machine has.
+/// The runbooks in the examples, each as a command that every machine has.
 const RUNBOOKS: &str = r#"runbooks:
   disk-usage: { operation: read, environment: development, resource_type: infrastructure, command: [/bin/df], timeout: 10s }
   deploy-service:
@@ -55,7 +55,7 @@ async fn every_call_of_the_document_is_served_and_every_other_method_refused() {
         let address = path.replace("{id}", NOBODY);
         let described: BTreeSet<String> = calls().iter().filter(|call| call.1 == path).map(|call| call.0.to_string()).collect();
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            // Streams do not end by themselves.
+            // Streams do not end on their own.
             if method == Method::GET && path == "/events" {
                 continue;
             }
@@ -90,7 +90,7 @@ fn every_call_says_what_it_does_and_every_code_is_said_by_some_call() {
             said.extend(problem["examples"].as_object().into_iter().flat_map(|examples| examples.keys().cloned()));
         }
     }
-    // Only a session can be too old, and no call that changes something takes one.
+    // Only a session can be too old, and no call that changes something accepts one.
     assert!(!said.contains("sign-in-again"));
     said.insert("sign-in-again".to_owned());
     let all: BTreeSet<String> = Code::ALL.into_iter().map(|code| code.facts().1.to_owned()).collect();
@@ -123,7 +123,7 @@ async fn the_answer_to_a_task_leads_on_to_every_call_about_its_workflow() {
     assert_eq!(led_to, about);
 }
 
-/// The examples of some content: what is told of each, and its value.
+/// The examples in some content: the description and the value of each.
 fn examples(content: &Value) -> Vec<&Value> {
     let named = content["examples"].as_object().into_iter().flat_map(|examples| examples.values().map(|one| &one["value"]));
     content.get("example").into_iter().chain(named).collect()
@@ -167,7 +167,7 @@ async fn every_example_of_a_body_is_taken() {
     let mut taken = 0;
     for (method, path, call) in calls() {
         let Some(content) = call["requestBody"]["content"].get("application/json") else { continue };
-        // GitHub writes and signs this one; the stories of `github` send it.
+        // GitHub writes and signs this one; the tests in `github` send it.
         if path == "/github/deployment-protection-rule" {
             continue;
         }

@@ -1,5 +1,5 @@
-//! Drift: what a precondition prints right before the start is not what people approved. They are
-//! asked again, about what it prints now.
+//! Drift: a precondition prints something else right before the start than what people approved.
+//! They are asked again, about its new output.
 
 use crate::support::client::{events, high, low};
 use crate::support::proxy::{Fault, Proxy};
@@ -12,13 +12,13 @@ const DIFFERENCE: &str = "its precondition prints something else now: - `replica
 const BEFORE: &str = "api\nreplicas: 3\n";
 const AFTER: &str = "api\nreplicas: 5\n";
 
-/// A look that counts itself, waits while it is told to, and prints what the world is like: at its
-/// second time `world-2`, where there is one.
+/// A precondition that counts its runs, waits while it is told to, and prints the state of the
+/// world: the second time `world-2`, if there is one.
 const LOOK: &str =
     "[sh, -c, 'echo look >> looks; while [ -e wait ]; do sleep 0.05; done; cat world-$(grep -c . looks) 2>/dev/null || cat world']";
 
-/// Two runbooks that need the world to stay as it was shown, one of which needs people, and one
-/// that changes the world.
+/// Two runbooks with this precondition, one of which needs approval, and one that changes the
+/// world.
 struct Guarded(TempDir);
 
 impl Guarded {
@@ -107,9 +107,9 @@ async fn what_drifted_after_people_approved_is_asked_about_again_with_the_differ
     let listed = alice.get("/workflows/pending").await.expect(200);
     assert_eq!(listed["workflows"][0]["digest"], again["digest"], "the list names what a decision is about now");
     let page = Browser::of(app.addr, "alice").await.get(&format!("/inbox/workflows/{id}")).await.expect(200);
-    page.has("What is different from what people were asked about before").has("replicas: 5").has(again["digest"].as_str().unwrap());
+    page.has("Differences from the document that people were asked about before").has("replicas: 5").has(again["digest"].as_str().unwrap());
 
-    // Whoever approved before does not approve what they have not seen.
+    // An earlier approver does not approve what they have not seen.
     approve(&alice, &id, &before["digest"]).await.problem(412, "digest-mismatch");
     alice.approve(&id).await.problem(412, "digest-mismatch");
     approve(&alice, &id, &again["digest"]).await.expect(200);
@@ -201,8 +201,8 @@ async fn what_a_grant_let_pass_and_drifted_is_for_people_to_decide() {
     bot.wait_for(&id, "completed").await;
 }
 
-/// Wherever the answer is lost or the server dies: nothing runs by the first approval, and nobody
-/// is asked twice.
+/// Whenever the answer is lost or the server dies: nothing runs because of the first approval, and
+/// nobody is asked twice.
 #[tokio::test]
 async fn a_server_that_dies_or_loses_the_answer_between_the_look_and_the_question_asks_once() {
     for (needle, fault, dies) in [

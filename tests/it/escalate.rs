@@ -1,4 +1,4 @@
-//! Silence: who is asked next and when, what ends a request, and that nothing comes twice or too
+//! Silence: who is asked next and when, how a request ends, and that nothing happens twice or too
 //! early.
 
 use crate::support::client::{at, critical, events, high, medium, time};
@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 const CHAIN: &str = "escalation: { high: [ { after: 1s, to: [cto] }, { after: 2s, to: [auditor] } ] }";
 
-/// What the table of requests says of one: when it was made, how far its escalation is, and when it
-/// next falls due.
+/// A row of the table of requests: when it was made, its escalation level, and when it next falls
+/// due.
 async fn due(app: &TestApp, id: &str) -> (DateTime<Utc>, i32, Option<DateTime<Utc>>) {
     let query = "select requested_at, escalation_level, timeout_at from approval_requests where workflow_id = $1";
     let id: Uuid = id.parse().unwrap();
@@ -24,7 +24,7 @@ async fn due(app: &TestApp, id: &str) -> (DateTime<Utc>, i32, Option<DateTime<Ut
     (row.get(0), row.get(1), row.get(2))
 }
 
-/// Waits until the database's clock is past a moment.
+/// Waits until the database's clock has passed a time.
 async fn past(app: &TestApp, moment: DateTime<Utc>) {
     eventually("the database's clock gets there", || async {
         let now: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut app.database.connect().await).await.unwrap();
@@ -33,7 +33,7 @@ async fn past(app: &TestApp, moment: DateTime<Utc>) {
     .await;
 }
 
-/// Waits until something of this name has happened.
+/// Waits until an event of this name has happened.
 async fn happened(app: &TestApp, id: &str, event: &str, times: usize) -> Value {
     let client = app.client("nora");
     let mut workflow = client.workflow(id).await;
@@ -46,7 +46,7 @@ async fn happened(app: &TestApp, id: &str, event: &str, times: usize) -> Value {
     workflow
 }
 
-/// The escalations of a workflow: the number of the step, whom it asks, and how late it came.
+/// The escalations of a workflow: the number of the step, whom it asks, and how late it was.
 fn escalations(workflow: &Value) -> Vec<(u64, Value, TimeDelta)> {
     let timetable = workflow["approval"]["timetable"].as_array().unwrap();
     let taken = workflow["history"].as_array().unwrap().iter().filter(|event| event["event"] == "escalated");
@@ -186,7 +186,7 @@ async fn a_request_that_is_held_outlives_its_time() {
     let held = bot.submit(high()).await;
     assert_eq!((&held["approval"]["expires_at"], &held["approval"]["timetable"]), (&json!(null), &json!([])));
     let id = held["workflow_id"].as_str().unwrap();
-    // By the time that this one expires, the other would have been gone for long.
+    // When this one expires, the other would long have expired.
     let other = bot.submit_id(critical()).await;
     happened(&app, &other, "expired", 1).await;
     let workflow = bot.workflow(id).await;
@@ -255,7 +255,7 @@ async fn after_a_decision_nothing_falls_due() {
     }
 }
 
-/// One workflow's log cannot be read for five seconds, after it fell due.
+/// For five seconds after it falls due, one workflow's log cannot be read.
 #[tokio::test]
 async fn a_workflow_that_is_slow_delays_nobody_elses_deadline() {
     let config = Config::new().with_policies("escalation: { high: [ { after: 2s, to: [cto] } ] }");

@@ -1,5 +1,5 @@
-//! Event streams: everything arrives, in order, also for whoever was away; and nothing arrives that
-//! is none of one's business.
+//! Event streams: everything arrives in order, even for clients that were disconnected, and nothing
+//! arrives that a client may not see.
 
 use crate::support::client::{high, low};
 use crate::support::stream::{Message, position};
@@ -19,7 +19,7 @@ fn names(heard: &[Message]) -> Vec<&str> {
     heard.iter().map(|message| message.event.as_str()).collect()
 }
 
-/// The time by the database.
+/// The time according to the database.
 async fn now(database: &Database) -> DateTime<Utc> {
     sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut database.connect().await).await.unwrap()
 }
@@ -41,8 +41,8 @@ async fn what_happens_arrives_while_it_happens() {
     let history = alice.workflow(&id).await["history"].clone();
     for (n, message) in heard.iter().enumerate() {
         let recorded = &history[n];
-        // The status is that of the moment at which the message was made, which may be further on
-        // than the event.
+        // The status is that of the time at which the message was made, which may be later than the
+        // event.
         let status = &message.data["status"];
         let since = &["pending_approval", "pending_approval", "executing", "executing", "completed"][n..];
         assert!(since.iter().any(|known| status == known), "{status} of {}", message.event);
@@ -97,7 +97,7 @@ async fn whoever_was_cut_off_misses_nothing() {
     assert!(of(&first, &heard).is_sorted(), "what was heard before may come again, in its order");
     assert_eq!(of(&live, &heard), [1, 2]);
 
-    // The same over another server; the client comes back to where it was.
+    // The same through another server; the client reconnects where it left off.
     let last_id = stream.last_id.clone();
     let later = bot.submit_id(high()).await;
     app.restart().await;
@@ -107,8 +107,8 @@ async fn whoever_was_cut_off_misses_nothing() {
     let heard = stream.until(&after, "approval_requested").await;
     assert_eq!(of(&later, &heard), [1, 2]);
     assert_eq!(of(&after, &heard), [1, 2]);
-    // What comes first need not have the header: a page that has just been made says where it
-    // stands.
+    // The first request needs no header: a page that was just rendered has its position in the
+    // address.
     let mut stream = alice.follow(&format!("/events?since={last_id}")).await;
     assert_eq!(of(&later, &stream.until(&after, "approval_requested").await), [1, 2]);
 }
@@ -125,7 +125,7 @@ async fn nobody_hears_what_they_may_not_see() {
     }
     let theirs = bot.submit_id(low()).await;
     let own = lone.submit_id(low()).await;
-    // And the same from storage, by those who come later.
+    // Clients that connect later read the same from storage.
     for client in &clients {
         streams.push(client.follow_from("/events", Some(&position(before))).await);
     }
@@ -165,7 +165,7 @@ async fn one_workflow_is_followed_by_its_versions_to_its_end() {
     assert!(stream.next().await.is_none(), "nothing can follow");
     let done = bot.send(bot.request(Method::GET, &path).header("last-event-id", "5")).await;
     assert_eq!((done.status.as_u16(), done.text.as_str()), (204, ""), "a browser does not come back");
-    // Whoever comes late hears all of it, and is not kept.
+    // A client that connects late receives everything, and its connection is closed.
     let mut late = bot.follow(&path).await;
     assert_eq!(late.until(&id, "execution_failed").await.len(), 5);
     assert!(late.next().await.is_none());
@@ -178,8 +178,8 @@ async fn what_was_committed_without_an_answer_is_told_from_the_log() {
     let mut stream = alice.follow("/events").await;
     let id = bot.submit_id(high()).await;
     stream.until(&id, "approval_requested").await;
-    // As the log looks when the answer to a batch was lost, or another server wrote: it is there,
-    // and nobody here knows.
+    // This is how the log looks if the answer to a batch was lost, or another server wrote: the
+    // event is there, and nobody here knows it.
     let event = format!(
         "insert into workflow_event (workflow_id, version, kind, actor, at, data)
          values ('{id}', 3, 'escalated', 'parkbrake', clock_timestamp(), '{{}}')"
@@ -189,7 +189,7 @@ async fn what_was_committed_without_an_answer_is_told_from_the_log() {
     assert_eq!(heard.last().unwrap().key(), (id, 3));
 }
 
-/// A client with next to no buffer, which reads when it is told to.
+/// A client with a tiny buffer, which reads only when told to.
 struct SlowReader {
     socket: TcpStream,
     text: Vec<u8>,
@@ -207,8 +207,8 @@ impl SlowReader {
         Self { socket, text }
     }
 
-    /// Reads until the second event of a workflow has come, and gives the workflows and versions of
-    /// all that came.
+    /// Reads until the second event of a workflow has arrived, and returns the workflows and
+    /// versions of everything that arrived.
     async fn until(mut self, workflow: &str) -> BTreeSet<(String, u64)> {
         let end = format!("\"workflow_id\":\"{workflow}\",\"version\":2,");
         let mut buffer = vec![0; 1 << 20];
@@ -220,15 +220,15 @@ impl SlowReader {
             self.text.extend_from_slice(&buffer[..count]);
         }
         let text = String::from_utf8_lossy(&self.text);
-        // Messages are sent whole, so that the sizes of the pieces between them never stand within
-        // a line; the last may be cut off.
+        // Messages are sent whole, so chunk sizes never appear within a line; the last message may
+        // be cut off.
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
         let data = data.filter_map(|data| serde_json::from_str::<serde_json::Value>(data).ok());
         data.map(|data| (data["workflow_id"].as_str().unwrap().to_owned(), data["version"].as_u64().unwrap())).collect()
     }
 }
 
-/// Submits as many tasks as make more batches than are kept for a listener.
+/// Submits enough tasks for more batches than are kept for a listener.
 async fn crowd(bot: &Client) -> Vec<String> {
     let mut ids = Vec::new();
     for _ in 0..200 {
@@ -252,7 +252,7 @@ async fn a_slow_reader_gets_the_backlog_and_all_that_happened_while_it_was_read(
     app.database.execute(&backlog).await;
     let slow = SlowReader::open(&app, &format!("/events?since={}", position(since))).await;
     let ids = crowd(&bot).await;
-    // Those of the crowd are submitted beside each other, so none of them is the last for sure.
+    // The crowd is submitted in parallel, so none of them is certainly the last.
     let heard = slow.until(&bot.submit_id(high()).await).await;
     assert!((1..=OLD).all(|version| heard.contains(&(history.clone(), version))), "of the backlog");
     assert!(ids.iter().all(|id| heard.contains(&(id.clone(), 1))), "of what came meanwhile");

@@ -1,5 +1,5 @@
-//! Carrying out: what was approved runs once, exactly as it was shown; what was not approved never
-//! does.
+//! Execution: what was approved runs once, exactly as it was shown; what was not approved never
+//! runs.
 
 use crate::support::client::{at, events, high, low, time};
 use crate::support::{Client, Config, Ledger, TestApp};
@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Runbooks that end in every way. They read, so that they run at once.
+/// Runbooks that end in every way. They are reads, so they run at once.
 const RUNBOOKS: &str = r#"
 runbooks:
   well:     { operation: read, command: [printf, 'to %s\n', '{{ whom }}'], args: { whom: { pattern: '.*', dash: true } }, timeout: 10s, idempotent: true }
@@ -131,7 +131,7 @@ async fn an_argument_is_refused_by_its_pattern_and_otherwise_stays_one_argument(
         assert!(!detail.chars().any(char::is_control), "{detail}");
     }
     assert_eq!(app.database.count("select count(*) from workflow").await, 0);
-    // Where a pattern lets everything through, there is still no shell that would read it.
+    // If a pattern accepts anything, there is still no shell that would interpret it.
     for harmless in ["$(id); `id` | cat > /dev/null & 'x' \"y\" *", "%s%n{{ whom }}", "--version"] {
         let id = bot.submit_id(runbook("well", json!({"whom": harmless}))).await;
         let workflow = bot.wait_for(&id, "completed").await;
@@ -170,7 +170,7 @@ async fn what_was_changed_after_it_was_shown_is_not_run() {
     let ledger = Ledger::new();
     let mut app = TestApp::with(ledger.runbooks(Config::new())).await;
     for (tampering, reason, restart) in [
-        // One argument of the command, one byte, the whole, and the digest with it.
+        // One argument of the command, one byte, the whole document, and the digest with it.
         (
             "update payload set document = convert_to(replace(convert_from(document, 'UTF8'), 'run.sh', 'bad.sh'), 'UTF8')",
             "has been changed",
@@ -284,7 +284,7 @@ async fn what_is_approved_runs_once_and_nothing_else_ever_runs() {
     );
     join_all(approved.iter().map(|id| bot.wait_for(id, "completed"))).await;
     join_all(expired.iter().map(|id| bot.wait_for(id, "expired"))).await;
-    // Whoever comes too late changes nothing, and neither does a restart.
+    // Late decisions change nothing, and neither does a restart.
     for id in rejected.iter().chain(&cancelled).chain(&expired) {
         let late = tess.approve(id).await;
         assert!([409, 410].contains(&late.status.as_u16()), "{}", late.text);

@@ -1,4 +1,4 @@
-//! Exports: everything of a stretch of time, for people, whole or visibly not.
+//! Exports: everything of a period, for people, either complete or visibly incomplete.
 
 use crate::support::client::{critical, high, low, token};
 use crate::support::proxy::{Fault, Proxy};
@@ -13,10 +13,10 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// The statement by which a page is begun.
+/// The statement that reads a page.
 const PAGE: &str = "where workflow_id > $1 and workflow_id < $2 order by workflow_id limit";
 
-/// A runbook that ends with an exit status of its own.
+/// A runbook with a specific exit status.
 const RUNBOOKS: &str = "runbooks:
   deploy-api:
     operation: deploy
@@ -27,7 +27,7 @@ const RUNBOOKS: &str = "runbooks:
     args: { service: { pattern: '[a-z@=+-]{1,20}', dash: true } }
 ";
 
-/// The lines of an export, each of which is of its schema.
+/// The lines of an export, checked against their schema.
 fn lines(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(answer.headers["content-type"], "application/jsonl");
@@ -202,7 +202,7 @@ async fn what_cannot_be_proved_is_in_the_export_and_says_so() {
     assert!(lines[1]["problem"].as_str().unwrap().contains("not written by this server"), "{}", lines[1]);
 }
 
-/// A server behind a proxy, with so many workflows.
+/// A server behind a proxy, with this many workflows.
 async fn behind_proxy(count: usize) -> (Proxy, TestApp) {
     let database = Database::migrated().await;
     let proxy = Proxy::before(&database).await;
@@ -214,7 +214,7 @@ async fn behind_proxy(count: usize) -> (Proxy, TestApp) {
     (proxy, app)
 }
 
-/// Lets so many pages pass, and holds the next.
+/// Lets this many pages pass, and holds the next one.
 fn hold_page_after(proxy: &Proxy, pages: usize) {
     if pages > 0 {
         proxy.next(PAGE, Fault::None, pages);
@@ -238,7 +238,7 @@ async fn whoever_hangs_up_ends_the_work_and_gives_the_place_back() {
     drop((first, second));
     proxy.thaw();
     eventually("a place", || async { (nora.get("/workflows/export").await.status == 200).then_some(()) }).await;
-    // What was read for those who went away has been read to its end, and nothing after it.
+    // The pages for disconnected clients were finished, and nothing more was read for them.
     let pages = proxy.applied();
     assert_eq!(pages, 4);
 }

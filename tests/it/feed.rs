@@ -10,12 +10,12 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The versions of a workflow that were heard, in the order in which they came.
+/// The received versions of a workflow, in order.
 fn versions(heard: &[Message], workflow: &str) -> Vec<u64> {
     heard.iter().map(Message::key).filter(|(id, _)| id == workflow).map(|(_, version)| version).collect()
 }
 
-/// Reads until a workflow's version has come.
+/// Reads until a version of a workflow has arrived.
 async fn until_version(stream: &mut Stream, workflow: &str, version: u64) -> Vec<Message> {
     let mut heard = Vec::new();
     while !versions(&heard, workflow).contains(&version) {
@@ -24,7 +24,7 @@ async fn until_version(stream: &mut Stream, workflow: &str, version: u64) -> Vec
     heard
 }
 
-/// The log has an event more, as if another server had written it.
+/// Adds an event to the log, as if another server had written it.
 fn one_more(workflow: &str, version: u32) -> String {
     format!(
         "insert into workflow_event (workflow_id, version, kind, actor, at, data)
@@ -57,8 +57,8 @@ async fn a_lost_answer_changes_neither_the_order_nor_the_number_of_events_that_a
 #[tokio::test]
 async fn a_commit_that_stalls_is_heard_in_the_end_and_holds_up_nobody_else() {
     let app = TestApp::start().await;
-    // The wait of a commit, as for a slow disk or a standby, is not ended by any time limit of a
-    // statement.
+    // This wait in a commit, as with a slow disk or a standby, is not ended by any statement
+    // timeout.
     app.database
         .execute(
             "create table go (at timestamptz);
@@ -78,12 +78,12 @@ async fn a_commit_that_stalls_is_heard_in_the_end_and_holds_up_nobody_else() {
     assert_eq!(versions(&until_version(&mut stream, &meanwhile, 3).await, &meanwhile), [1, 2, 3]);
     assert_eq!(app.database.count(stalling).await, 1, "others waited for a commit that stalls");
     let left = stream.last_id.clone();
-    // For longer than a commit is waited for.
+    // Longer than the server waits for a commit.
     tokio::time::sleep(Duration::from_secs(10)).await;
     app.database.execute("insert into go values (now())").await;
     stalled.await.unwrap();
 
-    // Whoever listens hears of it, as does whoever was away meanwhile, and who has only just come.
+    // Everybody receives it: listeners, clients that reconnect, and new clients.
     let is_stalled = |message: &Message| message.data["actor"] == "lone-bot" && message.event == "submitted";
     while !is_stalled(&stream.next().await.unwrap()) {}
     let mut back = alice.follow_from("/events", Some(&left)).await;
@@ -100,7 +100,7 @@ async fn an_open_transaction_that_has_nothing_to_do_with_the_log_holds_up_nothin
     stream.until(&first, "approval_requested").await;
     let second = bot.submit_id(high()).await;
     stream.until(&second, "approval_requested").await;
-    // Its place has moved on: what was told before the last commit does not come again.
+    // Its position has moved on: messages from before the last commit do not come again.
     let mut back = alice.follow_from("/events", Some(&stream.last_id)).await;
     let third = bot.submit_id(high()).await;
     let heard = back.until(&third, "approval_requested").await;
@@ -115,7 +115,7 @@ async fn an_open_transaction_that_writes_the_log_late_is_heard_by_all_and_holds_
     let (one, two) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
     let start = alice.follow("/events").await.last_id;
     let mut stream = alice.follow("/events").await;
-    // One has its number long before it writes; the other writes long before it ends.
+    // One gets its number long before it writes; the other writes long before it commits.
     let mut late = app.database.connect().await;
     sqlx::raw_sql("begin; select pg_current_xact_id()").execute(&mut late).await.unwrap();
     let mut open = app.database.connect().await;
@@ -153,7 +153,7 @@ async fn who_waits_hears_of_what_another_server_wrote() {
         let (bot, path) = (bot.clone(), format!("/workflows/{waiting}/wait?since=2&timeout=20s"));
         async move { bot.get(&path).await.expect(200) }
     });
-    // Between two looks, which come every 2 s.
+    // Between two polls, which come every 2 s.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let copy = format!(
         "insert into workflow_event (workflow_id, version, kind, actor, at, data)
@@ -188,7 +188,7 @@ async fn after_the_database_was_restored_from_a_dump_the_stream_goes_on() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let old = bot.submit_id(high()).await;
-    // As in a database whose transactions were numbered much higher than they are here.
+    // As in a database whose transaction numbers are much higher than here.
     let restored = format!(
         "insert into workflow_event (workflow_id, version, kind, actor, at, data, feed_order)
          values ('{old}', 3, 'escalated', 'parkbrake', clock_timestamp(), '{{}}', 1000000000000)"
@@ -202,8 +202,8 @@ async fn after_the_database_was_restored_from_a_dump_the_stream_goes_on() {
     let second = bot.submit_id(high()).await;
     assert_eq!(versions(&back.until(&second, "approval_requested").await, &second), [1, 2]);
 
-    // What was told before the restore, of events that are lost now, is no place to come back to:
-    // also not once as much has happened again.
+    // A position from before the restore, of events that are now lost, is invalid, even after as
+    // many new events.
     let told_before = format!("e8d4a51001.{}.1", old.replace('-', ""));
     let mut lost = alice.follow_from("/events", Some(&told_before)).await;
     assert_eq!(lost.next().await.unwrap().event, "reset");
@@ -228,8 +228,8 @@ async fn in_a_copy_of_the_database_no_new_event_takes_a_place_that_the_original_
             .unwrap();
     let after_the_copy = format!("{place:x}.{}.2", lost.replace('-', ""));
     app.stop().await;
-    // As a copy is that was made before the last of them: it is another life, in which they have
-    // not happened.
+    // Like a copy that was made before the last of them: another history, in which they have not
+    // happened.
     app.database
         .execute(&format!(
             "set session_replication_role = replica;
@@ -245,7 +245,7 @@ async fn in_a_copy_of_the_database_no_new_event_takes_a_place_that_the_original_
     assert_eq!(versions(&back.until(&new, "approval_requested").await, &new), [1, 2]);
     let mut gone = alice.follow_from("/events", Some(&after_the_copy)).await;
     assert_eq!(gone.next().await.unwrap().event, "reset");
-    // The next start is in the same life.
+    // The next start continues the same history.
     let mut same = alice.follow("/events").await;
     let last = bot.submit_id(high()).await;
     same.until(&last, "approval_requested").await;

@@ -1,4 +1,4 @@
-//! Freezes: what they cover does not start until they end or somebody of a role that they name
+//! Freezes: what they cover does not start until they end or somebody with a role that they name
 //! approves an exception.
 
 use crate::support::client::{at, events, high, low, time};
@@ -16,8 +16,7 @@ fn moment(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// A server with one freeze, that holds from so many seconds from now on until so many seconds from
-/// now.
+/// A server with one freeze, which begins and ends this many seconds from now.
 async fn frozen(ledger: &Ledger, from: i64, until: i64, more: &str) -> TestApp {
     let now = Utc::now();
     let [from, until] = [from, until].map(|seconds| moment(now + TimeDelta::seconds(seconds)));
@@ -90,7 +89,7 @@ async fn an_exception_is_approved_by_a_role_that_the_freeze_names_with_a_justifi
     cora.post(&path, json!({"justification": "no exception"})).await.problem(409, "wrong-state");
     assert_eq!(events(&bot.workflow(&id).await), ["submitted", "released"]);
 
-    // An exception is from a freeze, and from no halt; it holds over a restart.
+    // An exception applies to a freeze, and not to a halt; it survives a restart.
     cora.post("/halt", json!({"reason": "INC-7"})).await.expect(200);
     let answer = cora.post(&path, said.clone()).await.expect(200);
     assert_eq!(
@@ -106,7 +105,7 @@ async fn an_exception_is_approved_by_a_role_that_the_freeze_names_with_a_justifi
     assert_eq!((&exception["approver"], &exception["roles"], &exception["via"]), (&json!("cora"), &json!(["cto"]), &json!("rest")));
     eventually("the halt in its way", || async { (bot.workflow(&id).await["held"]["by"] == "halt").then_some(()) }).await;
 
-    // Whoever is suspended no longer counts.
+    // The exception of a suspended person no longer counts.
     app.database.execute("insert into suspension (name) values ('cora')").await;
     app.database.execute("delete from halt").await;
     eventually("the freeze in its way", || async { (bot.workflow(&id).await["held"]["by"] == "freeze").then_some(()) }).await;

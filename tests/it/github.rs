@@ -1,5 +1,5 @@
-//! Deployments that wait in GitHub Actions: asked about like everything else, and answered once
-//! people have decided.
+//! Deployments that wait in GitHub Actions: people decide them like other requests, and GitHub gets
+//! one answer.
 
 use crate::support::client::events;
 use crate::support::server::{Services, hand_out_tokens};
@@ -40,7 +40,7 @@ fn secrets() -> Vec<(&'static str, String)> {
     vec![("KEY", PRIVATE_KEY.to_owned()), ("HOOK", SECRET.to_owned())]
 }
 
-/// A server, and the GitHub that asks it.
+/// A server, and the GitHub that calls it.
 struct Harness {
     app: TestApp,
     github: services::Github,
@@ -56,7 +56,7 @@ impl Harness {
         Self { app, github, alice }
     }
 
-    /// A run waits for production; gives the workflow.
+    /// A run waits for production; returns the workflow.
     async fn asked(&self, run: u64) -> String {
         self.github.waits(run, "production");
         self.ask(&delivery(&self.github, run, 9_001)).await["workflow_id"].as_str().unwrap().to_owned()
@@ -66,12 +66,12 @@ impl Harness {
         send(self.app.addr, delivery).await.expect(202)
     }
 
-    /// The one answer of which GitHub has been told about a run.
+    /// The one answer that GitHub received about a run.
     async fn answer(&self, run: u64) -> Value {
         answer(&self.github, run).await
     }
 
-    /// That nothing more is to be told.
+    /// Checks that no more notices are due.
     async fn is_quiet(&self) {
         let waiting = "select count(*) from notice where channel = 'deployments' and status = 'pending'";
         eventually("nothing to tell", || async { (self.app.database.count(waiting).await == 0).then_some(()) }).await;
@@ -84,7 +84,7 @@ async fn answer(github: &services::Github, run: u64) -> Value {
     answers.remove(0)
 }
 
-/// What GitHub sends of a run that waits for production.
+/// GitHub's delivery about a run that waits for production.
 fn delivery(github: &services::Github, run: u64, deployment: u64) -> Value {
     let mut body: Value = serde_json::from_str(include_str!("../fixtures/github/requested.json")).unwrap();
     body["deployment_callback_url"] =
@@ -105,7 +105,7 @@ async fn send(addr: SocketAddr, delivery: &Value) -> Answer {
 }
 
 async fn post(addr: SocketAddr, event: &str, body: &str, signature: &str) -> Answer {
-    // Without a token that anybody would know.
+    // Without a valid token.
     let client = Client::with_token(addr, "none");
     let request = client.request(Method::POST, PLACE).header("content-type", "application/json").header("x-github-event", event);
     let request = request.header("x-github-delivery", "0b989ba4-242f-11e5-81e1-c7b6966d2516").header("x-hub-signature-256", signature);
@@ -183,7 +183,7 @@ async fn a_delivery_that_comes_again_and_another_job_of_the_run_find_the_same_re
     }
     harness.alice.reject(&id).await.expect(200);
     harness.answer(7_001).await;
-    // What was answered stays answered, and what is asked for later is asked about.
+    // An answered run stays answered, and a later one is a new request.
     assert_eq!(harness.ask(&again).await, json!({"workflow_id": id, "status": "rejected"}));
     harness.github.waits(7_001, "production");
     let later = harness.ask(&delivery(&harness.github, 7_001, 9_003)).await;
@@ -271,7 +271,7 @@ async fn how_a_deployment_went_is_known_from_github() {
 async fn a_task_that_only_names_a_run_answers_for_no_deployment() {
     let harness = Harness::start("").await;
     harness.github.waits(7_001, "production");
-    // With the same metadata, in the name of the same agent, and of a level that needs nobody; but
+    // With the same metadata, in the name of the same agent, and at a level that needs nobody; but
     // not from GitHub.
     let github = json!({"repository": "example/shop", "run_id": 7_001, "environment": "production", "installation_id": 3_001});
     let task = json!({"description": "read", "operation": "read", "environment": "development", "resource_type": "code", "metadata": {"github": github}});
@@ -298,8 +298,8 @@ async fn what_a_halt_holds_goes_on_waiting_until_it_ends() {
 async fn an_answer_is_tried_again_with_a_fresh_token() {
     let harness = Harness::start("").await;
     let id = harness.asked(7_001).await;
-    // No token, then a token that no longer holds when it is used, then a GitHub that is down, and
-    // then one that answers.
+    // First no token, then a token that is no longer valid when it is used, then a GitHub that is
+    // down, and then one that answers.
     for mishap in [Reply::new(500, ""), Reply::new(401, "{}")] {
         harness.github.service.next(Mishap::Instead(mishap));
     }
@@ -308,7 +308,7 @@ async fn an_answer_is_tried_again_with_a_fresh_token() {
     harness.is_quiet().await;
     assert_eq!(harness.app.database.count("select count(*) from notice where status = 'dead'").await, 0);
 
-    // A run that waits for nothing any more: it is said once, and seen by operators.
+    // A run that no longer waits: the notice is sent once, and operators see the error.
     let gone = harness.ask(&delivery(&harness.github, 7_005, 9_005)).await;
     harness.alice.approve(gone["workflow_id"].as_str().unwrap()).await.expect(200);
     let dead = eventually("a dead notice", || async {

@@ -1,4 +1,4 @@
-//! Broken glass: in an emergency one person releases an action alone, everybody hears of it, and
+//! Broken glass: in an emergency one person releases an action alone, everybody is notified, and
 //! somebody else reviews it.
 
 use crate::support::client::{events, high, medium};
@@ -26,7 +26,7 @@ fn config() -> Config {
 }
 
 impl Client {
-    /// Breaks the glass for what has this digest.
+    /// Breaks the glass for the document with this digest.
     async fn break_glass(&self, id: &str, digest: &Value) -> Answer {
         self.post(&format!("/workflows/{id}/approve"), json!({"break_glass": true, "digest": digest, "justification": "INC-7"})).await
     }
@@ -36,7 +36,7 @@ impl Client {
     }
 }
 
-/// A request that waits: its id and its digest.
+/// A waiting request: its id and its digest.
 async fn parked(app: &TestApp) -> (String, Value) {
     let parked = app.client("deploy-bot").submit(medium()).await;
     assert_eq!(parked["status"], "pending_approval");
@@ -60,7 +60,7 @@ async fn one_person_releases_it_alone_and_a_review_is_open_until_somebody_else_c
     let row = "select count(*) from approval_requests where status = 'approved' and resolved_by = 'tess' and resolution_note = 'INC-7'";
     assert_eq!(app.database.count(row).await, 1);
 
-    // Until then that person breaks no other glass, and the others decide as always.
+    // Until then that person cannot break the glass again, and the others decide as always.
     let (next, digest) = parked(&app).await;
     let refused = tess.break_glass(&next, &digest).await.problem(409, "review-open");
     assert!(refused["detail"].as_str().unwrap().contains("nobody has reviewed that yet"), "{refused}");
@@ -110,7 +110,7 @@ async fn it_takes_the_place_of_the_quorum_and_the_roles_and_of_nothing_else() {
     tess.break_glass(parked["workflow_id"].as_str().unwrap(), &parked["digest"]).await.problem(403, "not-an-approver");
     assert_eq!(app.database.count("select count(*) from glass_review").await, 0);
 
-    // Who has approved with the others may still release it alone; what is settled stays settled.
+    // A person who has already approved may still release it alone; what is settled stays settled.
     tess.approve(&id).await.expect(200);
     tess.break_glass(&id, &digest).await.expect(200);
     app.client("cora").approve(&id).await.problem(409, "already-decided");
@@ -157,7 +157,7 @@ async fn a_review_that_another_server_opened_meanwhile_is_seen_by_the_commit() {
     answer.problem(409, "review-open");
     assert_eq!(tess.workflow(&id).await["status"], "pending_approval");
     database.execute("delete from glass_review").await;
-    // The same where the answer is lost: it is written once.
+    // The same if the answer is lost: it is written once.
     proxy.next("advance_workflows", Fault::LoseAnswer, 1);
     tess.break_glass(&id, &digest).await.expect(200);
     assert_eq!(database.count("select count(*) from glass_review where closed_at is null").await, 1);

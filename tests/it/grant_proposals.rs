@@ -1,5 +1,5 @@
-//! Proposed grants: what people approve again and again is proposed, never what was rejected, and
-//! nothing is given by a proposal.
+//! Proposed grants: what people approve again and again is proposed, never what was rejected, and a
+//! proposal itself grants nothing.
 
 use crate::support::client::{high, medium};
 use crate::support::{Browser, Client, Config, Ledger, TestApp};
@@ -24,7 +24,7 @@ impl Client {
     }
 }
 
-/// Submits it so many times, each approved; gives the ids, the newest first.
+/// Submits it this many times, each approved; returns the ids, the newest first.
 async fn approved(app: &TestApp, task: &Value, times: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for _ in 0..times {
@@ -65,8 +65,8 @@ async fn after_equal_approvals_the_narrowest_grant_is_proposed_with_what_else_it
     assert_eq!(app.database.count("select count(*) from standing_grant").await, 0, "nothing is given by a proposal");
     assert_eq!(bot.submit(build("api")).await["status"], "pending_approval");
 
-    // As proposed, somebody gives it; then it is proposed no more, and what it lets pass is no
-    // approval.
+    // Somebody gives the grant as proposed; then it is no longer proposed, and what it lets pass
+    // does not count as an approval.
     alice.post("/grants", json!({"like": proposal["like"], "expires_in": "1h", "justification": "again and again"})).await.expect(201);
     assert_eq!(bot.submit(build("api")).await["status"], "executing");
     assert_eq!(alice.proposals().await, Vec::<Value>::new());
@@ -127,7 +127,7 @@ async fn what_nobody_could_give_is_not_proposed() {
             }
         }
     }
-    // The first is approved, the second replaces what waited.
+    // The first is approved, the second supersedes the one that waited.
     approved(&app, &build("web"), 1).await;
     let replaced = bot.submit_id(build("web")).await;
     let mut replacing = build("web");

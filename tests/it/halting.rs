@@ -1,4 +1,4 @@
-//! Halting as people do it: on the page of the inbox and at a terminal.
+//! Halting by people: on the page of the inbox and at a terminal.
 
 use crate::support::client::{low, token};
 use crate::support::{Browser, TestApp};
@@ -13,10 +13,10 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_says_what_is_halt
     let app = TestApp::start().await;
     let (cora, alice) = (Browser::of(app.addr, "cora").await, Browser::of(app.addr, "alice").await);
     let page = cora.get(PLACE).await.expect(200);
-    page.has("Nothing is halted.").has("Nothing was ever halted.");
+    page.has("Nothing is halted.").has("There were no halts yet.");
     let halted = cora.submit(&page, "/inbox/halts/halt", &[("environment", "production"), ("reason", "<b>INC-7</b>")]).await;
     let place = halted.location().to_owned();
-    cora.get(&place).await.expect(200).has("It is halted: nothing that it covers starts.");
+    cora.get(&place).await.expect(200).has("The halt is in force: nothing that it covers starts.");
     for path in ["/", "/inbox/history", "/inbox/statistics", "/inbox/people/alice", "/docs", PLACE] {
         let page = alice.get(path).await.expect(200);
         page.has("Halted: production.").has("&lt;b&gt;INC-7&lt;&#x2f;b&gt;").lacks("<b>INC-7");
@@ -24,7 +24,7 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_says_what_is_halt
     alice.get(PLACE).await.expect(200).has("People with the role admin halt").lacks("/inbox/halts/resume").lacks("/inbox/halts/halt");
     Browser::new(app.addr).get("/sign-in").await.expect(200).lacks("INC-7");
 
-    // Whoever is no admin, and forms that come from elsewhere, do nothing.
+    // People who are not admins, and forms from elsewhere, have no effect.
     let form_token = alice.get("/").await.expect(200).hidden("/sign-out")[0].1.clone();
     let refused = alice.post("/inbox/halts/resume", &[("form_token", &form_token), ("environment", "production")]).await;
     refused.expect(403).has("only a person with the role admin");
@@ -41,8 +41,8 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_says_what_is_halt
     let page = cora.get(PLACE).await.expect(200);
     let drilled = cora.submit(&page, "/inbox/halts/halt", &[("environment", "everything"), ("reason", "drill"), ("drill", "yes")]).await;
     cora.get(drilled.location()).await.expect(200).has("The drill is over").has("drill ended");
-    // A receipt that this server did not make says nothing.
-    cora.get("/inbox/halts?done=halted&seal=00").await.expect(200).lacks("It is halted");
+    // A receipt that this server did not make shows nothing.
+    cora.get("/inbox/halts?done=halted&seal=00").await.expect(200).lacks("The halt is in force");
     alice.send(alice.request(Method::GET, "/")).await.expect(200).lacks("Halted:");
 }
 

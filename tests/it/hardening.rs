@@ -8,8 +8,8 @@ use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// A database with a password in its address, which it does not ask for, and a configuration with
-/// runbooks that look around.
+/// A database with an unneeded password in its address, and a configuration with runbooks that look
+/// around.
 async fn world() -> (Config, Database, String) {
     let database = Database::migrated().await;
     hand_out_tokens(&database).await;
@@ -35,7 +35,7 @@ fn with_password(url: &str, password: &str) -> Database {
     Database { url: format!("{before}parkbrake:{password}@{after}") }
 }
 
-/// What a runbook wrote, on both streams.
+/// The output of a runbook, on both streams.
 async fn said(server: &Process, runbook: &str) -> String {
     let (bot, mut task) = (server.client("deploy-bot"), low());
     task["action"] = json!({"type": "runbook", "name": runbook});
@@ -65,7 +65,7 @@ async fn no_secret_stands_in_the_environment_that_the_server_was_started_with() 
                 assert!(!environ.contains(secret), "{environ}");
             }
         }
-        // The server is not dumpable: only root reads it.
+        // The server is not dumpable: only root can read it.
         Err(error) => assert!(!rustix::process::geteuid().is_root() && error.kind() == std::io::ErrorKind::PermissionDenied, "{error}"),
     }
     let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid().as_raw_pid())).unwrap();
@@ -78,7 +78,7 @@ async fn no_secret_stands_in_the_environment_that_the_server_was_started_with() 
 async fn a_runbook_of_the_same_user_reads_neither_environment_nor_memory_of_the_server() {
     let (config, database, password) = world().await;
     readable(config.path());
-    // Nobody may not enter the folder with PostgreSQL's socket.
+    // Other accounts may not enter the folder with PostgreSQL's socket.
     let proxy = Proxy::before(&database).await;
     let database = with_password(&proxy.url(), &password);
     let server = Process::serve_as_nobody(&config, &database).await;

@@ -1,4 +1,5 @@
-//! Looking back: who decided what, when, and what ran, by every filter, in the API and on the page.
+//! Looking back: who decided what, when, and what ran, with every filter, in the API and on the
+//! page.
 
 use crate::support::client::{high, low, medium};
 use crate::support::{Browser, Client, Config, TestApp};
@@ -22,7 +23,8 @@ fn by_runbook(mut task: Value, name: &str) -> Value {
     task
 }
 
-/// A server, and what alice and tess made of five requests, in the order in which they came.
+/// A server, and five requests with the decisions of alice and tess, in the order of their
+/// submission.
 async fn past() -> (TestApp, Vec<String>) {
     let config =
         Config::new().with_runbooks(RUNBOOKS).with_policies("policies: { high: { required: 2 }, medium: { break_glass: [tech_lead] } }");

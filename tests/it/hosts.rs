@@ -1,5 +1,4 @@
-//! The names by which a server is called: a name that is not its own is refused, whatever address
-//! it leads to.
+//! The host names of a server: any other name is refused, whatever address it leads to.
 
 use crate::support::client::{high, token};
 use crate::support::raw::{connect_from, exchange, status};
@@ -7,7 +6,7 @@ use crate::support::server::settings;
 use crate::support::{Config, Database, Process, TestApp};
 use std::net::SocketAddr;
 
-/// Sends a request that calls the server by this name, and gives its answer.
+/// Sends a request with this host name, and returns the answer.
 async fn call(addr: SocketAddr, host: &str, request: &str, more: &str) -> String {
     let mut stream = connect_from("127.0.0.1", addr).await;
     let authorization = format!("Authorization: Bearer {}", token("alice"));
@@ -38,7 +37,7 @@ async fn a_name_that_resolves_to_the_server_and_is_not_its_own_reaches_nothing()
     assert_eq!(app.database.count("select count(*) from workflow").await, 0);
     let page = call(app.addr, "rebound.example", "GET /", "Accept: text/html\r\n\r\n").await;
     assert!(status(&page) == 421 && page.contains("<html") && page.contains("--allow-host"), "{page}");
-    // Who looks whether it is up calls it by any name.
+    // Health checks may use any name.
     for path in ["/healthz", "/readyz"] {
         assert_eq!(get(app.addr, "parkbrake-7d9f.pods.example", path).await, 200, "{path}");
     }

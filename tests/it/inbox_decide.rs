@@ -18,7 +18,7 @@ async fn what_is_approved_is_what_was_shown() {
     let id = app.client("deploy-bot").submit_id(task).await;
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get(&place(&id)).await.expect(200);
-    page.has("<code>&#x2f;bin&#x2f;sh</code>").has("<code>run.sh</code>").has("What exactly would run").has("it is not run a second time");
+    page.has("<code>&#x2f;bin&#x2f;sh</code>").has("<code>run.sh</code>").has("What exactly would run").has("it does not run a second time");
     let digest = app.client("alice").workflow(&id).await["digest"].as_str().unwrap().to_owned();
     page.has(&digest).has("The requester says").lacks("Do not approve");
 
@@ -36,7 +36,7 @@ async fn what_is_approved_is_what_was_shown() {
         .has("tests are green\nall of them")
         .has("<strong>Approved</strong>");
 
-    // Nobody can make a link that says that something was approved.
+    // Nobody can make a link that claims that something was approved.
     let receipt = answer.location().to_owned();
     let forged = receipt.replace("done=approved", "done=rejected");
     assert_ne!(receipt, forged);
@@ -59,7 +59,8 @@ async fn a_rejection_says_why() {
         (Some("rejected"), Some("not on a Friday"))
     );
 
-    // Somebody who had the page open learns who was faster; sending one's own again is no harm.
+    // A person who had the page open learns who was faster; repeating one's own decision does no
+    // harm.
     let alice = Browser::of(app.addr, "alice").await;
     let fields: Vec<(String, String)> =
         page.hidden(&format!("{}/approve", place(&id))).into_iter().filter(|(name, _)| name == "digest").collect();
@@ -113,8 +114,7 @@ async fn an_approval_is_for_the_document_that_was_read() {
     alice.submit(&page, &approve, &[("justification", "a\0b")]).await.expect(422).has("NUL");
     assert_eq!(app.client("alice").workflow(&ids[0]).await["version"], 2);
 
-    // A document that somebody changed in the database is shown as what it is, and cannot be
-    // approved.
+    // A document that somebody changed in the database is shown as such, and cannot be approved.
     app.database.execute("alter table document disable trigger user").await;
     app.database
         .execute(&format!(
@@ -161,7 +161,7 @@ async fn a_critical_request_is_confirmed_by_its_target() {
     assert!(answer.location().contains("done=approved"));
     assert_eq!(app.client("tom").workflow(&id).await["approval_status"], "approved");
 
-    // Where no resource is named it is the environment, and then the operation.
+    // If no resource is named it is the environment, or else the operation.
     let page = cora.get(&place(&app.client("lone-bot").submit_id(critical()).await)).await.expect(200);
     page.has("<code class=\"typed\">production</code>");
 }
@@ -178,7 +178,7 @@ async fn several_are_rejected_at_once_each_by_itself_and_none_approved() {
     app.client("alice").approve(&settled).await.expect(200);
     let gone = "0198f0a0-0000-7000-8000-000000000000";
     let fields = [("id", mine.as_str()), ("id", &settled), ("id", &others), ("id", gone), ("reason", "we <i>freeze</i>")];
-    // The first press asks, and changes nothing.
+    // The first press only asks.
     let question = alice.submit(&page, "/inbox/reject", &fields).await.expect(200);
     question.has("Reject 4 requests?").has("value=\"we &lt;i&gt;freeze&lt;&#x2f;i&gt;\"");
     assert_eq!(bot.workflow(&mine).await["status"], "pending_approval");

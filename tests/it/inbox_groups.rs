@@ -1,5 +1,4 @@
-//! Requests of one kind in one table: nothing of any of them is left out, and each is approved by
-//! itself.
+//! Requests of one kind in one table: it omits nothing, and each is approved on its own.
 
 use crate::support::browser::Page;
 use crate::support::client::{critical, high};
@@ -42,13 +41,12 @@ async fn equal_requests_fold_into_one_table_in_which_only_what_differs_is_a_colu
     let page = alice.get("/?group=kind&sort=oldest").await.expect(200);
     page.has("3 × <bdi>deploy in production</bdi>").has("<option value=\"kind\" selected>");
     assert_eq!(page.ids(), [ids.as_slice(), std::slice::from_ref(&alone)].concat(), "the one of another kind stands in the list as ever");
-    // What is the same stands once; the service, the resource and the words differ.
+    // Equal values appear once; the service, the resource and the words differ.
     page.has("<dt><code>region</code></dt><dd><code class=\"value\">eu</code></dd>");
     page.has("<th scope=\"col\"><code>service</code><br><code>resource</code></th>").has("<th scope=\"col\"><code>version</code></th>");
     page.has("<code class=\"value\">Deploy search 2.0</code>").has("<code class=\"value\">&quot;2.0&quot;</code>");
 
-    // Each has a button of its own, with the digest of its own document, and there is none for
-    // several.
+    // Each has its own button, with the digest of its own document, and there is none for several.
     let found = buttons(&page);
     assert_eq!(found.iter().map(|(id, _)| id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
     for (id, digest) in &found {
@@ -111,7 +109,7 @@ async fn a_document_that_was_changed_stands_in_no_table() {
     }
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/?group=kind").await.expect(200);
-    // All are the same: the command is said once, whole.
+    // All are the same: the command appears once, whole.
     page.has(
         "<dt><code>command, line 1</code></dt><dd><code class=\"value\">/bin/sh</code></dd>"
             .replace('/', "&#x2f;")

@@ -292,7 +292,7 @@ async fn one_persons_decisions_are_listed() {
     page.has("Decisions of alice").has("team_lead").has("looked at it").has("not today").has("<strong>rejected</strong>");
     let rest = tess.get(&page.next().expect("more")).await.expect(200);
     assert_eq!([page.ids(), rest.ids()].concat(), decided);
-    tess.get("/inbox/people/tess").await.expect(200).has("My decisions").has("There is no decision here");
+    tess.get("/inbox/people/tess").await.expect(200).has("My decisions").has("There are no decisions");
     tess.get("/inbox/people/somebody").await.expect(200).has("is not one of the people");
 
     let plan = "explain select 1 from workflow_event e where e.kind in ('approved', 'rejected', 'withdrawn', 'glass_broken') and e.actor = 'x' order by e.at desc, e.workflow_id desc limit 9";
@@ -353,7 +353,7 @@ async fn what_is_read_first_stands_before_tables_and_digests() {
     let result = json!({"outcome": "succeeded", "output": {"rows": 7}});
     app.client("deploy-bot").post(&format!("{place}/result").replace("/inbox", ""), result).await.expect(200);
     let page = alice.get(&place).await.expect(200);
-    assert!(page.html.find("What became of it").unwrap() < page.html.find("What was approved").unwrap());
+    assert!(page.html.find("Outcome</h2>").unwrap() < page.html.find("What was approved").unwrap());
     page.lacks("aria-current").lacks("class=\"bar\"").has("<a href=\"&#x2f;inbox&#x2f;history\">History</a>");
 }
 
@@ -362,7 +362,7 @@ async fn what_goes_wrong_is_a_page_too() {
     let app = TestApp::start().await;
     let alice = Browser::of(app.addr, "alice").await;
     for path in ["/inbox/workflows/0198f0a0-0000-7000-8000-000000000000", "/inbox/workflows/x"] {
-        alice.get(path).await.expect(404).has("There is no such workflow").has("<h1>").has("Go to what waits");
+        alice.get(path).await.expect(404).has("There is no such workflow").has("<h1>").has("Go to the waiting requests");
     }
     alice.get("/inbox/assets/inbox.css").await.expect(404);
     // A database that does not answer in time.

@@ -1,4 +1,4 @@
-//! Going through what waits in the inbox, one request after the other.
+//! Going through the waiting requests in the inbox, one after the other.
 
 use crate::support::client::{critical, high, medium};
 use crate::support::{Browser, TestApp};
@@ -30,14 +30,14 @@ async fn after_a_decision_comes_the_next_request_of_the_same_list() {
         .has(&format!("href=\"/inbox/workflows/{}\"", ids[0]));
     second.lacks("rel=\"prev\"");
 
-    // Nobody can make an address that says that somebody decided something.
+    // Nobody can make an address that claims that somebody decided something.
     let forged = answer.location().replace("done=approved", "done=rejected");
     alice.get(&forged).await.expect(200).lacks("You rejected");
     let forged = answer.location().replace(&format!("last={}", ids[0]), &format!("last={other}"));
     alice.get(&forged).await.expect(200).lacks("id=\"last\"");
     Browser::of(app.addr, "tess").await.get(answer.location()).await.expect(200).lacks("id=\"last\"");
 
-    // Who decides the last of the list goes on with what was passed over, and at the end of it to
+    // After the last one of the list, the person goes on with those they skipped, and then back to
     // the list.
     let third = alice.get(&format!("{}{from}", place(&ids[2]))).await.expect(200);
     third.has("2 of 2").has("rel=\"prev\">Previous</a>").lacks("rel=\"next\"");
@@ -48,7 +48,7 @@ async fn after_a_decision_comes_the_next_request_of_the_same_list() {
     let answer = alice.submit(&second, &format!("{}/approve", place(&ids[1])), &[]).await;
     assert!(answer.location().starts_with("/?level=high&sort=oldest&last="), "{}", answer.location());
     let list = alice.get(answer.location()).await.expect(200);
-    list.has("it released").has("Nothing that waits is in this selection");
+    list.has("it released").has("No waiting request matches this selection");
     assert!(list.ids().is_empty());
 }
 
@@ -63,7 +63,7 @@ async fn a_request_that_is_settled_is_no_longer_in_the_list_and_leads_to_what_is
     page.has("no longer in this list, which has 1")
         .has(&format!("href=\"&#x2f;inbox&#x2f;workflows&#x2f;{second}?in=of%3Dmine\" rel=\"next\""));
     alice.get(&format!("{}?in=sort%3Dodd", place(&first))).await.expect(422).has("has to be one of level, due");
-    // Without a list there is none to go through.
+    // Without a list there is nothing to go through.
     alice.get(&place(&second)).await.expect(200).lacks("class=\"walk\"");
 }
 
@@ -80,9 +80,9 @@ async fn a_refusal_and_what_does_not_decide_stay_with_the_request_and_its_list()
     refused.has("1 of 2").has("name=\"in\" value=\"of=mine\"").has("Nothing was decided");
     let commented = cora.submit(&page, &format!("{}/comments", place(&serious)), &[("text", "which table?")]).await;
     assert!(commented.location().starts_with(&format!("{}?in=of%3Dmine&done=commented", place(&serious))), "{}", commented.location());
-    cora.get(commented.location()).await.expect(200).has("1 of 2").has("Your comment is there");
-    // A form cannot lead anywhere else, and a list that makes no sense is refused before anything
-    // is decided.
+    cora.get(commented.location()).await.expect(200).has("1 of 2").has("can read your comment");
+    // A form cannot lead to another site, and an invalid list is refused before anything is
+    // decided.
     let token = page.hidden("/sign-out")[0].1.clone();
     let reject = format!("{}/reject", place(&serious));
     cora.post(&reject, &[("form_token", token.as_str()), ("in", "sort=odd"), ("reason", "no")]).await.expect(422);

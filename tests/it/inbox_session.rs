@@ -25,7 +25,7 @@ async fn a_token_opens_the_inbox_and_the_cookie_is_tied_to_it() {
     alice.get("/").await.expect(200).has("Waiting for you").has("alice");
     assert_eq!(alice.get("/sign-in").await.location(), "/");
 
-    // What is stored is not what the browser sends.
+    // The stored value differs from what the browser sends.
     assert_eq!(app.database.count("select count(*) from session where octet_length(session_hash) = 32").await, 1);
     let stored = sqlx::query_scalar::<_, String>("select encode(session_hash, 'hex') from session");
     assert_ne!(stored.fetch_one(&mut app.database.connect().await).await.unwrap(), id);
@@ -58,7 +58,7 @@ async fn wrong_tokens_hold_nobody_up_and_lock_nobody_out() {
         let mut browser = Browser::new(app.addr);
         async move { browser.sign_in(&format!("pbk_guess_{number}"), "/").await }
     };
-    // The first ones are only wrong; then the address, which is everybody's here, is told to wait.
+    // The first ones are only wrong; then the address, which all share here, has to wait.
     for number in 0..10 {
         guess(number).await.expect(401);
     }
@@ -68,7 +68,7 @@ async fn wrong_tokens_hold_nobody_up_and_lock_nobody_out() {
     assert!((1..=60).contains(&pause), "{pause}");
 
     let guessing = tokio::spawn(join_all((0..200).map(guess).collect::<Vec<_>>()));
-    // If each wrong one cost a second, as a brake would have it, this would take minutes.
+    // If each wrong token took a second, as with a delay, this would take minutes.
     let beside = async {
         let mut honest = 0;
         while !guessing.is_finished() || honest == 0 {
@@ -156,7 +156,7 @@ async fn a_cookie_reads_and_never_changes_anything_through_the_api() {
         let request = alice.request(Method::POST, path).header("content-type", "application/json").body(high().to_string());
         assert_eq!(alice.send(request).await.status, 401);
     }
-    // Who sends a token is believed by it alone.
+    // If a request has a token, only the token counts.
     let wrong = alice.request(Method::GET, "/workflows").bearer_auth("pbk_wrong");
     assert_eq!(alice.send(wrong).await.status, 401);
     assert_eq!(app.client("alice").workflow(&id).await["status"], "pending_approval");
@@ -194,18 +194,17 @@ async fn a_form_that_is_not_of_this_session_changes_nothing() {
         ] {
             alice.send(alice.form(action, &fields).header(name, value)).await.expect(403);
         }
-        // Without the session's cookie, the token alone opens nothing.
+        // Without the session's cookie, the form token alone is worthless.
         assert!(Browser::new(app.addr).post(action, &fields).await.location().starts_with("/sign-in"));
     }
-    // Nor does looking, whatever the address.
+    // Reading decides nothing, whatever the address.
     for path in [approve.as_str(), &reject, "/inbox/reject"] {
         assert_eq!(alice.get(&format!("{path}?form_token={form_token}&digest={digest}&id={id}")).await.status, 405);
     }
     assert_eq!(app.client("alice").workflow(&id).await["status"], "pending_approval");
     alice.get("/").await.expect(200);
 
-    // The same form from its own page is taken; an older browser says by `Origin` where it comes
-    // from.
+    // The same form from its own page is accepted; an older browser sends `Origin` instead.
     let origin = format!("http://{}", app.addr);
     let fields = [("form_token", form_token.as_str()), ("digest", digest.as_str())];
     alice.send(alice.form(&approve, &fields).header("origin", origin)).await.location();

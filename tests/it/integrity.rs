@@ -1,4 +1,4 @@
-//! What runs is what was approved: the configuration, the program and the files of then.
+//! What runs is what was approved: the configuration, the program and the files of that time.
 
 use crate::support::client::low;
 use crate::support::{Client, Config, TestApp};
@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A folder with a script that keeps what it did, and a runbook that needs approval.
+/// A folder with a script that records its runs, and a runbook that needs approval.
 struct Site {
     _folder: TempDir,
     path: PathBuf,
@@ -46,7 +46,7 @@ impl Site {
         )
     }
 
-    /// What the script did.
+    /// The record of the script.
     fn ran(&self) -> String {
         std::fs::read_to_string(self.path.join("ran")).unwrap_or_default()
     }
@@ -59,7 +59,7 @@ fn deployment() -> Value {
     task
 }
 
-/// Approves and gives why nothing ran.
+/// Approves, and returns why nothing ran.
 async fn approved_and_refused(alice: &Client, id: &str) -> String {
     alice.approve(id).await.expect(200);
     let workflow = alice.wait_for(id, "failed").await;

@@ -1,4 +1,5 @@
-//! The real program, killed with SIGKILL where it hurts, and started again on the same database.
+//! The real program, killed with SIGKILL at critical points, and started again on the same
+//! database.
 
 use crate::support::client::high;
 use crate::support::server::hand_out_tokens;
@@ -47,7 +48,7 @@ async fn a_submit_whose_commit_was_cut_off_happens_once() {
         let bot = server.client("deploy-bot");
         async move { bot.try_send(bot.request(reqwest::Method::POST, "/orchestrate").header("idempotency-key", "k1").json(&high())).await }
     };
-    // The database holds the commit back: the server dies while it waits for the answer.
+    // The database holds the commit: the server dies while it waits for the answer.
     let hold = database.hold("lock table workflow_event in access exclusive mode").await;
     let cut_off = tokio::spawn(send(&server));
     waits_for_a_lock(&database).await;
@@ -77,8 +78,8 @@ async fn an_approval_whose_commit_was_cut_off_runs_once() {
     assert!(cut_off.await.unwrap().is_err());
     hold.release().await;
 
-    // The database may have carried the commit out after its client had died, or not. Either way
-    // the same call is right.
+    // The database may or may not have executed the commit after its client died. In both cases
+    // repeating the call is right.
     let server = Process::serve(&config, &database).await;
     let alice = server.client("alice");
     alice.approve(&id).await.expect(200);
@@ -87,8 +88,8 @@ async fn an_approval_whose_commit_was_cut_off_runs_once() {
         ["completed", "outcome_unknown"].iter().any(|status| workflow["status"] == *status).then_some(workflow)
     })
     .await;
-    // Where the dead server had been let to commit the start, nobody can know that nothing ran;
-    // that is then what is said.
+    // If the dead server's start was committed, nobody can know that nothing ran, so the outcome is
+    // unknown.
     let expected = usize::from(settled["status"] == "completed");
     assert_eq!(ledger.starts(&id), expected, "{settled:#}");
 }
@@ -181,7 +182,7 @@ async fn a_deploy_of_the_server_lets_a_running_action_end() {
     assert_eq!(ledger.starts(&id), 1);
 }
 
-/// An approved action that is held in the middle of its run.
+/// An approved action, held in the middle of its run.
 async fn running(server: &Process, ledger: &Ledger, name: &str) -> String {
     ledger.hold();
     let id = server.client("deploy-bot").submit_id(runbook(name)).await;
@@ -205,8 +206,7 @@ async fn a_second_server_waits_until_the_first_has_stopped() {
     let id = running(&first, &ledger, "once").await;
     let (addr, waiting) = (first.addr, Process::serve(&config, &database));
     let (second, ()) = futures_util::future::join(waiting, async {
-        // It has come as far as to ask for the database, and has not touched what the first is
-        // doing.
+        // It has asked for the database, and has not touched the first server's work.
         eventually("the second server", || async {
             let leases = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
                             and (query like '%from claim_server(%' or query like 'update server set lease_until%')";
@@ -227,7 +227,7 @@ async fn a_second_server_waits_until_the_first_has_stopped() {
 #[tokio::test]
 async fn a_server_that_has_lost_its_database_to_another_one_ends() {
     let (ledger, config, database) = world().await;
-    // It would wait for what it runs for ten minutes, if it stopped by itself.
+    // If it stopped on its own, it would wait ten minutes for what it runs.
     let server = Process::serve_with(&config, &database, &["--drain", "10m"]).await;
     ledger.hold();
     let id = server.client("deploy-bot").submit_id(runbook("once")).await;

@@ -1,5 +1,5 @@
-//! Which server may act on a database, when its lines break, hang and come back, and when it is
-//! frozen itself.
+//! Which server may act on a database when connections break, hang and recover, and when the server
+//! itself is frozen.
 
 use crate::support::client::high;
 use crate::support::proxy::{Proxy, Which};
@@ -28,7 +28,7 @@ fn runbook(name: &str) -> Value {
     task
 }
 
-/// Actions that are approved and held in the middle of their run.
+/// Approved actions, held in the middle of their run.
 async fn running(server: &Process, ledger: &Ledger, name: &str, count: usize) -> Vec<String> {
     ledger.hold();
     let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
@@ -61,13 +61,13 @@ async fn a_database_is_claimed_by_one_server_until_it_gives_the_lease_back_or_th
     let Claim::Held(Some(holder)) = lease.claim(&two, None).await.unwrap() else { panic!("two act") };
     assert_eq!((holder.server_id, holder.address.as_str(), holder.host.as_str()), (one.server_id, "192.0.2.1:8001", "elsewhere"));
     assert!(!lease.renew(two.server_id).await.unwrap(), "what was never granted is not renewed");
-    // Seen to be gone: but only the very one that was seen.
+    // It is seen to have ended, but only exactly that one.
     assert!(matches!(lease.claim(&two, Some(two.server_id)).await.unwrap(), Claim::Held(_)));
     assert!(matches!(lease.claim(&two, Some(one.server_id)).await.unwrap(), Claim::Granted));
     assert!(!lease.renew(one.server_id).await.unwrap() && lease.renew(two.server_id).await.unwrap());
     lease.release(two.server_id).await.unwrap();
     assert!(claims(&mut lease, &one).await);
-    // A lease that has lapsed is still its holder's, until somebody else claims it.
+    // A lapsed lease belongs to its holder until another server claims it.
     tokio::time::sleep(Duration::from_millis(2_200)).await;
     assert!(lease.renew(one.server_id).await.unwrap());
     tokio::time::sleep(Duration::from_millis(2_200)).await;
@@ -97,7 +97,7 @@ async fn a_server_on_the_machine_of_one_that_was_killed_does_not_wait_for_its_le
     let first = server.client("alice").get("/readyz").await.expect(200);
     assert_eq!(first["lease"], "ok");
     server.kill().await;
-    // A server waits for a lease for half a minute at most, and this one has ten to go.
+    // A server waits at most half a minute for a lease, and this one has ten left.
     let server = Process::serve(&config, &database).await;
     assert_eq!(
         database.count("select count(*) from server where lease_until > clock_timestamp() + interval '5 minutes' and not acts").await,
@@ -118,8 +118,8 @@ async fn a_second_server_is_refused_while_the_first_goes_on_and_says_which_one_i
     first.client("alice").get("/readyz").await.expect(200);
 }
 
-/// What must be true after a server has lost its lines for a while with another one waiting: every
-/// action ran once and completed.
+/// What must be true after a server lost its connections for a while with another one waiting:
+/// every action ran once and completed.
 async fn all_completed(client: &Client, ledger: &Ledger, ids: &[String]) {
     for id in ids {
         client.wait_for(id, "completed").await;
@@ -140,7 +140,7 @@ async fn a_connection_that_is_cut_again_and_again_loses_no_lease_while_a_second_
         parked.push(bot.submit_id(runbook("once")).await);
     }
     let second = Process::started(&config, &database, &[]);
-    // What PostgreSQL itself may do to a connection, and what a line may do.
+    // What PostgreSQL itself, and what a network, can do to a connection.
     for (round, id) in parked[..6].iter().enumerate() {
         if round % 2 == 0 {
             proxy.cut(Which::Running("server"));
@@ -196,7 +196,7 @@ async fn a_server_whose_lines_were_all_frozen_ends_what_it_runs_and_goes_on_with
     let ids = running(&server, &ledger, "once", 2).await;
     proxy.freeze(Which::All);
     eventually("its fence to fall", || async { (alice.get("/readyz").await.expect(503)["lease"] == "unavailable").then_some(()) }).await;
-    // Ended before the lease could lapse: what is let go once it has lapsed is told by nobody.
+    // Stopped before the lease could lapse; nobody reports what is dropped after it has lapsed.
     let lapsed = "select count(*) from server where acts and lease_until <= clock_timestamp()";
     eventually("the lease to lapse", || async { (database.count(lapsed).await == 1).then_some(()) }).await;
     ledger.release();
@@ -218,7 +218,7 @@ async fn a_server_whose_lines_were_all_frozen_ends_what_it_runs_and_goes_on_with
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_frozen_for_longer_than_its_lease_starts_nothing_after_the_takeover_and_ends() {
     let (ledger, config, database) = world().await;
-    // It would wait for what it runs for ten minutes, if it stopped by itself.
+    // If it stopped on its own, it would wait ten minutes for what it runs.
     let first = Process::serve_with(&config, &database, &["--drain", "10m"]).await;
     ledger.hold();
     let (bot, alice) = (first.client("deploy-bot"), first.client("alice"));
@@ -235,7 +235,7 @@ async fn a_server_that_was_frozen_for_longer_than_its_lease_starts_nothing_after
     let second = Process::serve(&config, &database).await;
     let alice = second.client("alice");
     let settled = |status: &Value| ["completed", "outcome_unknown"].iter().any(|one| status == *one);
-    // Their gate opens only when the first has woken up: until then nothing that it runs can end.
+    // Their gate opens only when the first has resumed: until then nothing that it runs can end.
     first.signal(rustix::process::Signal::CONT);
     let (status, log) = tokio::time::timeout(Duration::from_secs(120), first.ended_with_log()).await.expect("it waits for what it runs");
     assert_eq!(status, Some(1));
@@ -251,7 +251,7 @@ async fn a_server_that_was_frozen_for_longer_than_its_lease_starts_nothing_after
         assert!(starts <= 1, "{id} started {starts} times");
         assert!(workflow["status"] != "completed" || starts == 1, "{id} is said to be completed and never started");
     }
-    // Nothing starts after its outcome is said to be unknown.
+    // Nothing starts after its outcome is recorded as unknown.
     let starts = ledger.entries().len();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(ledger.entries().len(), starts);
@@ -267,8 +267,8 @@ async fn a_database_whose_lines_break_while_a_server_starts_and_migrates_is_wait
         let starting = Process::started(&config, &proxy.database(), &[]);
         tokio::time::sleep(Duration::from_millis(700)).await;
         proxy.refuse(false);
-        // It is cut off wherever it is: connecting, waiting for the lock, in the middle of a
-        // migration, claiming, hearing the time.
+        // The connection is cut at any point: connecting, waiting for the lock, in the middle of a
+        // migration, claiming, reading the time.
         for _ in 0..25 {
             proxy.cut(Which::Existing);
             tokio::time::sleep(Duration::from_millis(60 + 25 * round)).await;

@@ -1,4 +1,4 @@
-//! Reading: who sees what, in which order, and how to wait for a change.
+//! Reading: who sees what, in which order, and waiting for a change.
 
 use crate::support::client::{critical, high, low, medium};
 use crate::support::{Client, Config, TestApp};
@@ -125,7 +125,7 @@ async fn an_escalation_makes_it_mine() {
 async fn pages_lose_nothing_and_repeat_nothing_while_new_ones_arrive() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
-    // Some of one batch have the very same time.
+    // Some of one batch have exactly the same time.
     let old: BTreeSet<String> = join_all((0..25).map(|_| bot.submit_id(high()))).await.into_iter().collect();
     for list in ["/workflows/pending?limit=10", "/workflows?limit=10"] {
         let before: BTreeSet<String> = alice.ids("/workflows?limit=500").await.into_iter().collect();
@@ -164,7 +164,7 @@ async fn a_page_that_ends_with_the_list_has_no_next() {
     assert_eq!(alice.get("/workflows/pending?limit=2").await.expect(200)["next_cursor"], json!(null));
     let first = alice.get("/workflows/pending?limit=1").await.expect(200);
     let cursor = first["next_cursor"].as_str().unwrap();
-    // What is between the pages may be decided meanwhile.
+    // Requests may be decided between two pages.
     alice.approve(&ids(&first)[0]).await.expect(200);
     let second = alice.get(&format!("/workflows/pending?limit=1&cursor={cursor}")).await.expect(200);
     assert_eq!((ids(&second).len(), &second["next_cursor"]), (1, &json!(null)));
@@ -328,7 +328,7 @@ async fn a_change_is_told_at_once_to_all_who_wait_for_it() {
             tokio::spawn(async move { (client.get(&path).await.expect(200), Instant::now()) })
         })
         .collect();
-    // Somebody who waits briefly comes and goes meanwhile, and takes nobody's place away.
+    // Others wait briefly and leave, and take nobody's place.
     for _ in 0..20 {
         app.client("tom").get(&format!("/workflows/{id}/wait?since=2&timeout=0s")).await.expect(200);
     }
@@ -337,7 +337,7 @@ async fn a_change_is_told_at_once_to_all_who_wait_for_it() {
     for one in waiting {
         let (answer, told) = one.await.unwrap();
         assert_eq!((&answer["workflow"]["version"], &answer["workflow"]["status"]), (&json!(4), &json!("executing")));
-        // The waiters also look for themselves every two seconds; this is sooner.
+        // Waiting calls also poll every two seconds; this is faster.
         assert!(told.saturating_duration_since(approved) < Duration::from_millis(1_500), "told late");
     }
 }

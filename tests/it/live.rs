@@ -1,4 +1,4 @@
-//! What a runbook writes while it runs, for those who look.
+//! The output of a running runbook, for people who watch it.
 
 use crate::support::browser::Browser;
 use crate::support::client::{low, token};
@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// A runbook that writes, in two pieces, a line and a secret, and then waits at a gate.
+/// A runbook that writes a line and a secret, in two pieces, and then waits at a gate.
 fn config(folder: &Path) -> Config {
     let script = "#!/bin/sh\necho step 1 of 2\nprintf '%s' \"${TOKEN%????}\"\nwhile [ ! -e half ]; do sleep 0.02; done\nprintf '%s\\n' \"${TOKEN#\"${TOKEN%????}\"}\"\necho oh >&2\nwhile [ ! -e end ]; do sleep 0.02; done\necho step 2 of 2\n";
     std::fs::write(folder.join("run.sh"), script).unwrap();
@@ -30,7 +30,7 @@ async fn output(client: &Client, id: &str, after: Option<&Value>) -> Value {
     client.get(&format!("/workflows/{id}/output{after}")).await.expect(200)
 }
 
-/// What is written once a text is in it.
+/// The output once it contains a text.
 async fn once(client: &Client, id: &str, stream: &str, text: &str) -> Value {
     eventually(text, || async {
         let answer = output(client, id, None).await;
@@ -52,7 +52,7 @@ async fn who_looks_sees_what_is_written_without_secrets_and_others_see_nothing()
         (&first["running"], &first["output"]["stdout"], &first["output"]["attempt"]),
         (&json!(true), &json!("step 1 of 2\n"), &json!(1))
     );
-    // The requester may see it; another agent is not even told that there is such a workflow.
+    // The requester may see it; to another agent, the workflow does not exist.
     assert_eq!(once(&bot, &id, "stdout", "step 1 of 2").await["workflow_id"], id);
     server.client("lone-bot").get(&format!("/workflows/{id}/output")).await.problem(404, "workflow-not-found");
     assert!(!server.client("alice").get(&format!("/workflows/{id}")).await.text.contains("step 1 of 2"), "it is in no log");
@@ -87,7 +87,7 @@ async fn who_watches_reads_along_and_the_page_shows_it() {
     let server = Process::serve(&config, &database).await;
     let id = talking(&server.client("deploy-bot")).await;
     once(&server.client("alice"), &id, "stdout", "step 1 of 2").await;
-    Browser::of(server.addr, "alice").await.get(&format!("/inbox/workflows/{id}")).await.has("What it writes").has("step 1 of 2");
+    Browser::of(server.addr, "alice").await.get(&format!("/inbox/workflows/{id}")).await.has("Output</h2>").has("step 1 of 2");
     let watch = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
         .args(["watch", &id, "--url", &format!("http://{}", server.addr)])
         .env("PARKBRAKE_TOKEN", token("alice"))

@@ -1,5 +1,5 @@
-//! Locks: what one transaction holds makes only those wait who need that very row, and an answer
-//! that was lost is not a lost commit.
+//! Locks: one transaction makes only those wait that need the same row, and a lost answer is not a
+//! lost commit.
 
 use crate::support::client::{events, high};
 use crate::support::proxy::{Fault, Proxy};
@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// What a commit takes that nobody holds up, even on a busy machine. Waiting for the lock would
-/// take seconds.
+/// The time of an unblocked commit, even on a busy machine. Waiting for the lock would take
+/// seconds.
 const SOON: Duration = Duration::from_secs(1);
 
 fn named(name: &str) -> Value {
@@ -20,8 +20,8 @@ fn named(name: &str) -> Value {
     task
 }
 
-/// Submits and approves for a while, one after the other, and gives the longest that an answer
-/// took.
+/// Submits and approves for a while, one after the other, and returns the longest time that an
+/// answer took.
 async fn slowest(bot: &Client, alice: &Client, rounds: usize) -> Duration {
     let mut slowest = Duration::ZERO;
     for _ in 0..rounds {

@@ -1,5 +1,5 @@
-//! The log of a server: one id finds the whole story of its workflow, as JSON and as text, and no
-//! secret is in it.
+//! The log of a server: one id finds everything about its workflow, as JSON and as text, and the
+//! log contains no secret.
 
 use crate::support::client::{high, token};
 use crate::support::hook::{Hook, Reply};
@@ -12,10 +12,10 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-/// Everything that happens to a workflow.
+/// A filter that shows everything about a workflow.
 const ALL: &str = "info,parkbrake=debug";
 
-/// What the log says of a workflow, in this order.
+/// The log lines about a workflow, in order.
 const STORY: [&[&str]; 7] = [
     &["committed", "submitted", "deploy-bot"],
     &["something is due"],
@@ -26,8 +26,8 @@ const STORY: [&[&str]; 7] = [
     &["committed", "execution_succeeded"],
 ];
 
-/// What it says of the workflow's notices, meanwhile. The first attempt to tell of the decision
-/// fails.
+/// The log lines about the workflow's notices, in the meantime. The first attempt to send the
+/// decision fails.
 const NOTICES: [&[&str]; 3] =
     [&["a notice was not delivered"], &["a notice was delivered", "approval.requested"], &["a notice was delivered", "workflow.succeeded"]];
 
@@ -50,7 +50,8 @@ impl World {
         Self { ledger, hook, config, database }
     }
 
-    /// Submits, waits for an escalation, approves, and waits for the end: the workflow's id.
+    /// Submits, waits for an escalation, approves, and waits for the end: returns the workflow's
+    /// id.
     async fn live(&self, client: impl Fn(&str) -> Client) -> String {
         let mut task = high();
         task["action"] = json!({"type": "runbook", "name": "once"});
@@ -66,7 +67,7 @@ impl World {
     }
 }
 
-/// Holds the lines of a workflow to its story.
+/// Checks that the lines of a workflow are as expected.
 fn tells_the_story(lines: &[String]) {
     let says = |line: &String, words: &[&str]| words.iter().all(|word| line.contains(word));
     let mut left = lines.iter();
@@ -141,7 +142,7 @@ fn on_a_terminal(world: &World) -> (tokio::process::Child, Arc<Mutex<Vec<String>
     let theirs = OpenOptions::new().read(true).write(true).open(name).unwrap();
     let mut command = Process::command(world.config.path(), &world.database.url, &[], Some(ALL));
     let child = command.env("NO_COLOR", "1").stderr(Stdio::from(theirs)).spawn().unwrap();
-    // What the command holds of the terminal would keep the reader waiting after the server's end.
+    // A terminal handle in this process would keep the reader waiting after the server's end.
     drop(command);
     let lines = Arc::<Mutex<Vec<String>>>::default();
     let kept = Arc::clone(&lines);

@@ -1,4 +1,4 @@
-//! Logs are read together: one query for all who wait, an answer for each.
+//! Logs are read together: one query for all callers, an answer for each.
 
 use crate::support::client::high;
 use crate::support::proxy::{Fault, Proxy};
@@ -20,7 +20,7 @@ fn reader(url: &str) -> (Arc<LogReader>, Arc<Metrics>) {
     (Arc::new(LogReader::new(storage, Arc::clone(&metrics))), metrics)
 }
 
-/// A database with some parked workflows, in which nobody is at work any more.
+/// A database with some parked workflows, without a running server.
 async fn parked(count: usize) -> (Database, Vec<Uuid>) {
     let mut app = TestApp::start().await;
     let bot = app.client("deploy-bot");
@@ -32,7 +32,7 @@ async fn parked(count: usize) -> (Database, Vec<Uuid>) {
     (app.database, ids)
 }
 
-/// Asks for a log; from here on the question is on its way.
+/// Requests a log; the query is sent from here on.
 async fn ask(reader: &Arc<LogReader>, id: Uuid) -> Read {
     let reader = Arc::clone(reader);
     let mut read = async move { reader.read(id).await }.boxed();
@@ -48,7 +48,7 @@ async fn logs_that_are_asked_for_at_the_same_time_are_read_with_one_query() {
     for id in &ids {
         reads.push(ask(&reader, *id).await);
     }
-    // Two who ask for the same one, one who asks for what is not there, and one who does not stay.
+    // Two that request the same one, one that requests a missing one, and one that disconnects.
     let again = ask(&reader, ids[2]).await;
     let nothing = ask(&reader, Uuid::now_v7()).await;
     drop(ask(&reader, ids[3]).await);

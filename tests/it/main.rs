@@ -1,5 +1,4 @@
-//! Integration tests on a real PostgreSQL: one story per file, each test with a database of its
-//! own.
+//! Integration tests on a real PostgreSQL: one topic per file, each test with its own database.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! The Model Context Protocol: three revisions, six tools, none of which decides; and the same over
-//! standard input and output.
+//! The Model Context Protocol: three revisions, and six tools, none of which decides; and the same
+//! over standard input and output.
 
 use crate::support::client::{high, low, token};
 use crate::support::{Answer, Client, Config, TestApp};
@@ -13,7 +13,7 @@ const NEWEST: &str = "2026-07-28";
 const REVISIONS: [&str; 3] = [NEWEST, "2025-11-25", "2025-06-18"];
 
 impl Client {
-    /// One message of a revision, with the headers that the transport has beside it.
+    /// One message of a revision, with the headers that the transport adds.
     async fn message(&self, revision: &str, mut message: Value, capabilities: Value) -> Answer {
         let mut call = self.request(Method::POST, "/mcp").header("accept", "application/json, text/event-stream");
         if revision == NEWEST {
@@ -30,7 +30,7 @@ impl Client {
         self.send(call.header("mcp-protocol-version", revision).json(&message)).await
     }
 
-    /// A call of a tool; the result as the protocol has it.
+    /// A call of a tool; the raw result.
     async fn tool(&self, revision: &str, name: &str, arguments: Value) -> Value {
         let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": arguments}});
         let answer = self.message(revision, message, json!({})).await.expect(200);
@@ -39,7 +39,7 @@ impl Client {
         answer["result"].clone()
     }
 
-    /// What a tool said, which did what it was asked.
+    /// The result of a successful tool call.
     async fn told(&self, name: &str, arguments: Value) -> Value {
         let result = self.tool(NEWEST, name, arguments).await;
         assert_eq!(result["isError"], false, "{result}");
@@ -48,7 +48,7 @@ impl Client {
         text
     }
 
-    /// Why a tool did nothing.
+    /// The refusal of a tool call.
     async fn refused(&self, name: &str, arguments: Value) -> Value {
         let result = self.tool(NEWEST, name, arguments).await;
         assert_eq!(result["isError"], true, "{result}");
@@ -245,7 +245,7 @@ async fn a_client_that_goes_away_ends_its_wait_and_nothing_else() {
     alice.approve(&id).await.expect(200);
 }
 
-/// The program that speaks over standard input and output.
+/// The program that serves standard input and output.
 struct Bridge {
     child: Child,
     input: ChildStdin,
@@ -285,7 +285,7 @@ async fn the_program_serves_the_same_tools_on_standard_input_and_output() {
     assert_eq!((&parked["id"], &parked["result"]["structuredContent"]["status"]), (&json!("two"), &json!("pending_approval")), "{parked}");
     let id = parked["result"]["structuredContent"]["workflow_id"].as_str().unwrap().to_owned();
 
-    // One call waits while another is answered; and one that is cancelled is not answered at all.
+    // One call waits while another is answered; and a cancelled one is not answered at all.
     let wait = |call: u32| {
         let arguments = json!({"workflow_id": id, "timeout_s": 50});
         json!({"jsonrpc": "2.0", "id": call, "method": "tools/call", "params": {"name": "wait_for_decision", "arguments": arguments}})

@@ -1,5 +1,5 @@
-//! Migrating over lines that fall silent: it never hangs, it says why it gave up, and it is tried
-//! again.
+//! Migrating over connections that go silent: it never hangs, it says why it gave up, and it is
+//! retried.
 
 use crate::support::proxy::{Fault, Proxy, Which};
 use crate::support::{Config, Database, Process, eventually};
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// A statement in the middle of the migrations, and no other.
 const SOMEWHERE: &str = "create table server (";
 
-/// Far less than TCP would wait for a line that is dead.
+/// Far less than TCP would wait for a dead connection.
 const BOUND: Duration = Duration::from_secs(60);
 
 async fn migrated(url: &str) -> Result<(), Error> {
@@ -21,7 +21,7 @@ async fn is_whole(database: &Database) -> bool {
         && database.count("select count(*) from pg_class where relname = 'server'").await == 1
 }
 
-/// Nobody is left behind that holds the lock or an open transaction.
+/// Checks that no session still holds the lock or an open transaction.
 async fn nobody_is_left(database: &Database) {
     eventually("the end of the connection that was given up", || async {
         let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";

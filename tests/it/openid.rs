@@ -1,4 +1,5 @@
-//! Signing in through an OpenID Connect provider, and what of its words proves nobody.
+//! Signing in through an OpenID Connect provider, and provider answers that prove nobody's
+//! identity.
 
 use crate::support::browser::Page;
 use crate::support::client::{medium, token};
@@ -31,7 +32,7 @@ fn settings(provider: &OpenId, whom: &str) -> String {
     format!("openid_connect: {{ issuer: \"{issuer}\", client_id: {CLIENT}, {secret}, {whom} }}\n")
 }
 
-/// Takes over the cookies that a page gives.
+/// Stores the cookies that a page sets.
 fn keep(browser: &mut Browser, page: &Page) {
     for cookie in page.headers.get_all("set-cookie") {
         let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
@@ -45,7 +46,7 @@ fn keep(browser: &mut Browser, page: &Page) {
     }
 }
 
-/// Presses the link to the provider; gives where the browser is sent.
+/// Presses the link to the provider; returns where the browser is sent.
 async fn go(browser: &mut Browser, next: &str) -> String {
     let page = browser.get(&format!("/sign-in/openid?next={}", next.replace('/', "%2F"))).await;
     keep(browser, &page);
@@ -58,7 +59,7 @@ async fn back(browser: &mut Browser, path: &str) -> Page {
     page
 }
 
-/// There and back again.
+/// To the provider and back.
 async fn sign_in(app: &TestApp, provider: &OpenId, subject: Subject) -> (Browser, Page) {
     let mut browser = Browser::new(app.addr);
     let address = go(&mut browser, "/").await;
@@ -71,7 +72,7 @@ async fn sessions(app: &TestApp) -> i64 {
     app.database.count("select count(*) from session").await
 }
 
-/// What is changed of a token before it is signed.
+/// A change to a token before it is signed.
 type Twist = Box<dyn Fn(&mut Value) + Send>;
 
 #[tokio::test]
@@ -89,7 +90,7 @@ async fn a_person_is_proved_by_a_subject_or_by_a_verified_address_and_comes_to_w
     let session = browser.cookie.clone().unwrap();
     assert!(session.starts_with("__Host-parkbrake=") && !session.contains("openid"), "the attempt is over: {session}");
     browser.get("/").await.expect(200).has("Signed in as </span>alice");
-    // The other way of signing, and the other proof.
+    // The other signature algorithm, and the other proof.
     provider.sign_with(Signing::Rs256);
     let (tom, page) = sign_in(&app, &provider, TOM).await;
     assert_eq!(page.location(), "/");
@@ -113,7 +114,7 @@ async fn words_of_the_provider_that_prove_nobody_sign_nobody_in() {
         ("issued in an hour", Box::new(move |claims| claims["iat"] = json!(now() + 3_600))),
         ("a subject that nobody has", Box::new(|claims| (claims["sub"], claims["email"]) = (json!("eve"), json!("eve@example.com")))),
         ("an address that is not verified", Box::new(|claims| (claims["sub"], claims["email_verified"]) = (json!("eve"), json!(false)))),
-        // Whose subject is known is not proved by an address.
+        // A person with a known subject cannot be proved by a mail address.
         ("an address of somebody with a subject", Box::new(|claims| claims["sub"] = json!("eve"))),
     ];
     for (what, twist) in twists {
@@ -151,11 +152,11 @@ async fn who_comes_back_has_to_be_the_browser_that_went() {
     let address = go(&mut one, "/").await;
     let elsewhere = go(&mut other, "/").await;
     let path = provider.sign_in(&address, ALICE);
-    // Without the cookie, with another's, and with another state.
+    // Without the cookie, with another attempt's, and with another state.
     back(&mut Browser::new(app.addr), &path).await.expect(401).has("begun in another browser");
     let with = |cookie: &Browser| Browser::with_cookie(app.addr, cookie.cookie.as_deref());
     back(&mut with(&other), &path).await.expect(401).has("begun in another browser");
-    // The code of one with the state of the other: the provider does not take it.
+    // The code of one attempt with the state of the other: the provider refuses it.
     let value = |path: &str, name: &str| path.split(['?', '&']).find_map(|pair| pair.strip_prefix(&format!("{name}="))).unwrap().to_owned();
     let of_other = provider.sign_in(&elsewhere, TOM);
     let mixed = path.replace(&value(&path, "state"), &value(&of_other, "state"));
@@ -168,7 +169,7 @@ async fn who_comes_back_has_to_be_the_browser_that_went() {
     let of_other_again = provider.sign_in(&elsewhere, TOM);
     let before = with(&other);
     assert_eq!(back(&mut other, &of_other_again).await.location(), "/");
-    // Once more: the browser has no attempt any more, and the provider takes no code twice.
+    // Again: the browser has no attempt any more, and the provider accepts no code twice.
     let mut again = with(&other);
     back(&mut again, &of_other_again).await.expect(401).has("begun in another browser");
     back(&mut with(&before), &of_other_again).await.expect(401);
@@ -197,7 +198,7 @@ async fn a_session_ends_when_the_configuration_no_longer_says_whose_the_proof_is
     }
 }
 
-/// Where the page of a request leads whose approver has signed in too long ago.
+/// The sign-in link on the page of a request whose approver signed in too long ago.
 fn again(page: &Page) -> String {
     let (before, _) = page.html.split_once("\">Sign in again</a>").unwrap_or_else(|| panic!("no way to sign in again in {}", page.html));
     before.rsplit_once('"').unwrap().1.replace("&#x2f;", "/").replace("&amp;", "&")
@@ -210,7 +211,7 @@ async fn a_yes_long_after_the_sign_in_leads_through_the_provider_again_and_back_
     let now = || chrono::Utc::now().timestamp();
     provider.twist(move |claims| claims["auth_time"] = json!(now() - 7_200));
     let (before, _) = sign_in(&app, &provider, ALICE).await;
-    // The rule comes later than the session.
+    // The rule is newer than the session.
     let policies = "policies: { medium: { require_recent_sign_in: 1h } }";
     std::fs::write(app.config.path().join("hitl/approval-policies.yaml"), format!("{PEOPLE}{policies}\n")).unwrap();
     app.restart().await;
@@ -227,7 +228,7 @@ async fn a_yes_long_after_the_sign_in_leads_through_the_provider_again_and_back_
     let place = again(&refused);
     assert_eq!(place, format!("/sign-in/openid?again=yes&next=%2Finbox%2Fworkflows%2F{id}"));
 
-    // A provider that does not ask again, and one that does not say when it did, prove nothing.
+    // A provider that does not ask again, or does not say when it did, proves nothing.
     let stale: [Twist; 2] = [
         Box::new(move |claims| claims["auth_time"] = json!(now() - 7_200)),
         Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("auth_time"))),
@@ -242,7 +243,7 @@ async fn a_yes_long_after_the_sign_in_leads_through_the_provider_again_and_back_
         let path = provider.sign_in(page.location(), ALICE);
         back(&mut browser, &path).await.expect(401).has("does not say that you have signed in again just now");
     }
-    // Whoever takes away that it is to be anew is of another attempt.
+    // An attempt without the mark for signing in again is a different attempt.
     let page = browser.get(&place).await;
     let attempt = page.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().replace("-again.", ".");
     let path = provider.sign_in(page.location(), ALICE);
@@ -296,7 +297,7 @@ async fn a_group_of_the_provider_gives_a_role_for_deciding_in_that_session_and_f
         tom(app).submit(&page, &format!("/inbox/workflows/{id}/approve"), &[]).await
     };
     app.client("cora").post("/halt", json!({"reason": "so that nothing starts"})).await.expect(200);
-    // Nobody acts for tom here: lone requests of the bot.
+    // Nobody acts for tom here: these are the bot's own requests.
     let first = app.client("deploy-bot").submit_id(medium()).await;
     app.client("tom").approve(&first).await.problem(403, "not-an-approver");
     assert!(tom(&app).get("/?mine=1").await.expect(200).ids().contains(&first), "it waits for him");
@@ -309,7 +310,7 @@ async fn a_group_of_the_provider_gives_a_role_for_deciding_in_that_session_and_f
     assert!(history.contains(r#""by_groups":[{"role":"team_lead","group":"sre-oncall"}]"#), "{history}");
     tom(&app).get(&format!("/inbox/workflows/{first}")).await.expect(200).has("as team_lead by the group sre-oncall");
 
-    // The role stands as long as the configuration takes the group for it: at the start as well.
+    // The role is valid as long as the configuration accepts the group for it, also at the start.
     app.client("cora").post("/resume", json!({"reason": "go on"})).await.expect(200);
     app.client("deploy-bot").wait_for(&first, "executing").await;
     app.client("cora").post("/halt", json!({"reason": "once more"})).await.expect(200);
@@ -338,7 +339,7 @@ async fn a_provider_that_is_away_or_says_no_keeps_nobody_from_signing_in_with_a_
     let denied = format!("/sign-in/openid/callback?error=access_denied&error_description=%3Cb%3Enot%20today&{state}");
     back(&mut browser, &denied).await.expect(401).has("&lt;b&gt;not today").lacks("<b>not");
     assert_eq!(browser.sign_in(&token("alice"), "/").await.location(), "/");
-    // Another site does not send anybody through the provider.
+    // Another site cannot send anybody through the provider.
     let browser = Browser::new(app.addr);
     let request = browser.request(reqwest::Method::GET, "/sign-in/openid").header("sec-fetch-site", "cross-site");
     browser.send(request).await.expect(403).has("Another site has sent you here");

@@ -8,8 +8,7 @@ use parkbrake::secret_key::generate;
 use std::process::Output;
 use tokio::process::Command;
 
-/// Runs the program with these variables, and gives its exit status, what it printed and what it
-/// complained of.
+/// Runs the program with these variables, and returns its exit status, its output and its errors.
 async fn parkbrake(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
     for name in ["PARKBRAKE_SECRET_KEY", "PARKBRAKE_SECRET_KEY_FILE", "PARKBRAKE_TOKEN", "PARKBRAKE_AS", "DATABASE_URL"] {
@@ -19,7 +18,7 @@ async fn parkbrake(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i3
     (status.code(), String::from_utf8(stdout).expect("text"), String::from_utf8(stderr).expect("text"))
 }
 
-/// An external action that nobody has reported in time, so that nobody knows what became of it.
+/// An external action that nobody reported in time, so that its outcome is unknown.
 async fn unknown(app: &TestApp) -> String {
     let id = app.client("deploy-bot").submit_id(high()).await;
     app.client("alice").approve(&id).await.expect(200);
@@ -96,7 +95,7 @@ async fn rekey_says_what_it_would_seal_seals_it_and_the_old_key_alone_opens_noth
     let refused = app.try_restart().await.expect_err("the old key alone opens nothing").to_string();
     assert!(refused.contains("sealed with another secret key"), "{refused}");
 
-    // What somebody else wrote is named, and stays as it is.
+    // Workflows that somebody else wrote are listed, and left unchanged.
     let statement = format!(
         "set session_replication_role = replica; update workflow_event set actor = 'tina' where version = 2 and workflow_id = '{touched}'"
     );

@@ -1,4 +1,4 @@
-//! The database goes away, and comes back.
+//! The database becomes unavailable, and available again.
 
 use crate::support::client::high;
 use crate::support::server::{hand_out_tokens, settings};
@@ -7,7 +7,7 @@ use parkbrake::postgres::{Cluster, Options, Programs};
 
 #[tokio::test]
 async fn without_a_database_it_says_so_and_it_heals_by_itself() {
-    // A PostgreSQL of its own, which can be stopped without disturbing anybody.
+    // A separate PostgreSQL, which can be stopped without affecting other tests.
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
     let home = folder.path().join("postgres");

@@ -1,5 +1,5 @@
-//! Outputs: what a step hands out, and a later one names. People approve it before it is used,
-//! unless the configuration says otherwise.
+//! Outputs: a step produces them, and a later one uses them. People approve them before they are
+//! used, unless the configuration says otherwise.
 
 use crate::support::client::events;
 use crate::support::server::hand_out_tokens;
@@ -7,7 +7,7 @@ use crate::support::{Answer, Client, Config, Database, Process, TestApp, eventua
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Runbooks that hand out what stands in `handed`, that take a path, and that undo.
+/// Runbooks that output the contents of `handed`, that take a path, and that undo.
 struct Shop(TempDir);
 
 impl Shop {
@@ -21,7 +21,7 @@ impl Shop {
         std::fs::write(self.0.path().join(file), text).unwrap();
     }
 
-    /// What was done, a line each.
+    /// The actions so far, one per line.
     fn done(&self) -> Vec<String> {
         std::fs::read_to_string(self.0.path().join("done")).unwrap_or_default().lines().map(str::to_owned).collect()
     }
@@ -59,7 +59,7 @@ fn backup() -> Value {
     json!({"name": "backup", "operation": "read", "environment": "development", "action": {"type": "runbook", "name": "backup"}})
 }
 
-/// A step whose runbook takes the path that the backup hands out.
+/// A step whose runbook takes the path from the backup's output.
 fn uses(runbook: &str) -> Value {
     let (operation, environment) = if ["look", "named"].contains(&runbook) { ("read", "development") } else { ("deploy", "production") };
     let action = json!({"type": "runbook", "name": runbook, "args": {"path": "{{ steps.backup.output.path }}"}});

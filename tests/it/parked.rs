@@ -1,4 +1,4 @@
-//! What a parked workflow takes in the database: each fact once, and few entries of indexes.
+//! The size of a parked workflow in the database: each fact once, and few index entries.
 
 use crate::support::client::{critical, high};
 use crate::support::{Database, TestApp, keys};
@@ -11,7 +11,7 @@ async fn number(database: &Database, query: &str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&mut database.connect().await).await.expect("a number")
 }
 
-/// About 1 KB of JSON, as agents write it.
+/// About 1 KB of JSON, like that of agents.
 fn task() -> Value {
     let mut task = high();
     task["metadata"] = json!({"notes": "Contains the new settlement schedule and the fix for rounding of refunds. ".repeat(10)});
@@ -24,8 +24,8 @@ async fn a_parked_workflow_writes_ten_entries_of_indexes_and_a_short_row() {
     app.client("deploy-bot").submit(task()).await;
     let row = number(&app.database, "select pg_column_size(w)::bigint from workflow w").await;
     assert!(row < 400, "{row} bytes for what lists and deadlines need of a workflow");
-    // Of each b-tree the rows that its condition leaves. Each is written anew by a step that
-    // changes the status, too.
+    // The rows in each b-tree, according to its condition. A step that also changes the status
+    // rewrites each of them.
     let trees = "select c.relname::text, i.indrelid::regclass::text, coalesce(pg_get_expr(i.indpred, i.indrelid), 'true')
                  from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
                  where a.amname = 'btree' and i.indrelid in ('workflow'::regclass, 'workflow_event'::regclass, 'document'::regclass)";

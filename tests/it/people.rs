@@ -1,5 +1,5 @@
-//! From a request to the people: every channel for people at once, behind the real outbox, and what
-//! an outage does to it.
+//! From a request to the people: every channel for people at once, behind the real outbox, and the
+//! effect of an outage.
 
 use crate::support::client::high;
 use crate::support::server::Services;
@@ -18,7 +18,7 @@ agents:
   deploy-bot: { on_behalf_of: tom }
 ";
 
-/// A server, and all the services that it tells.
+/// A server, and all the services that it notifies.
 struct Harness {
     app: TestApp,
     slack: Slack,
@@ -58,7 +58,7 @@ routes:
         Self { app, slack, linear, smtp, pagerduty }
     }
 
-    /// The first lines of what stands in the room.
+    /// The first lines of the messages in the room.
     fn room(&self) -> Vec<String> {
         self.slack.messages().iter().map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
     }
@@ -122,8 +122,8 @@ async fn an_outage_of_everything_and_a_restart_lose_nothing_and_tell_nothing_sta
     assert!(room[0].to_string().contains(&kept));
     eventually("mails", || async { (harness.mailed() == ["alice@example.com", "tess@example.com"]).then_some(()) }).await;
     eventually("an issue", || async { harness.linear.issues().pop() }).await;
-    // What comes next finds every channel quiet about what was settled meanwhile: nobody is asked
-    // for it any more.
+    // Later notices show that no channel says anything about what was settled in the meantime:
+    // nobody is asked about it any more.
     harness.app.client("alice").reject(&kept).await.expect(200);
     eventually("the rejection", || async { harness.room().iter().any(|line| line.starts_with("Rejected by alice")).then_some(()) }).await;
     eventually("the issue's end", || async { (harness.linear.issue().state == "Canceled").then_some(()) }).await;

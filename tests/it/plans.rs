@@ -1,10 +1,9 @@
-//! Reading at scale: at 300,000 workflows every query looks at about as many rows as it gives,
-//! whenever its plan was made.
+//! Reading at scale: with 300,000 workflows every query reads about as many rows as it returns,
+//! whenever it was planned.
 //!
-//! The queries are those of the program, as `.sqlx` holds them. Each is planned twice: once while
-//! the tables are empty and nothing is known of them, and kept; and once for its arguments, after
-//! everything has been analyzed. What PostgreSQL then really looked at is counted; no time is
-//! measured.
+//! The queries are those of the program, from `.sqlx`. Each is planned twice: once, and kept, while
+//! the tables are empty and have no statistics; and once for its arguments, after everything has
+//! been analyzed. The test counts the rows that PostgreSQL then reads; it measures no time.
 
 use crate::support::Database;
 use parkbrake::storage::Storage;
@@ -12,17 +11,17 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use std::path::Path;
 
-/// Rows of each large table.
+/// Rows in each large table.
 const ROWS: i64 = 300_000;
 
 /// One query with arguments.
 struct Case {
-    /// A part of its text that no other query has.
+    /// A part of its text that is unique.
     needle: &'static str,
-    /// Which arguments these are.
+    /// A label for these arguments.
     what: &'static str,
     arguments: &'static str,
-    /// Rows that it may look at.
+    /// The most rows that it may read.
     bound: f64,
 }
 
@@ -45,7 +44,7 @@ const OF_AGENT: &str = "(w.approved_by @> array[$6]) is not true";
 const NOTICES: &str = "select notice_id as \"notice_id!\" from candidate";
 const FEED: &str = "with page as materialized";
 
-/// What is rare is the oldest, so that whoever goes through a list from its new end finds it last.
+/// Rare rows are the oldest, so that reading a list from its new end finds them last.
 const CASES: &[Case] = &[
     case(CHOOSE, "all", "null, null, null, null, null, MAX, NIL, 51, null", 300.0),
     case(CHOOSE, "a rare status", "'failed', null, null, null, null, MAX, NIL, 51, null", 300.0),
@@ -120,7 +119,7 @@ fn arguments(case: &Case) -> String {
     case.arguments.replace("MAX", MAX).replace("NIL", NIL).replace("MIDDLE", middle).replace("SOME", SOME)
 }
 
-/// The one query of the program with this in it.
+/// The program's one query that contains this.
 fn text(needle: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
     let queries = std::fs::read_dir(folder).unwrap().map(|entry| {
@@ -136,13 +135,13 @@ async fn run(db: &mut PgConnection, statement: String) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(db).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
 }
 
-/// Rows that a plan's nodes took from the large tables and their indexes, all loops together.
+/// The rows that a plan's nodes read from the large tables and their indexes, in all loops.
 fn looked_at(node: &Value, seen: &mut f64) {
     let relation = node["Relation Name"].as_str().unwrap_or_default();
     let number = |field: &str| node[field].as_f64().unwrap_or_default();
     if ["workflow", "workflow_event", "document", "notice"].contains(&relation) {
         if node["Node Type"] == "Seq Scan" {
-            // Whatever there is of it.
+            // An unknown number.
             *seen = f64::INFINITY;
         }
         let rows = number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
@@ -153,9 +152,9 @@ fn looked_at(node: &Value, seen: &mut f64) {
     }
 }
 
-/// Carries a prepared query out, and says what it looked at and how.
+/// Executes a prepared query, and returns how many rows it read and its plan.
 async fn explain(db: &mut PgConnection, name: &str, arguments: &str) -> (f64, String) {
-    // Arguments are no subqueries in `execute`.
+    // `execute` accepts no subqueries as arguments.
     let statement = format!(
         "do $do$ declare v json; begin
              execute format('explain (analyze, costs off, timing off, summary off, format json) execute {name}(%s)', {list}) into v;
@@ -202,7 +201,7 @@ fn quoted_or_cast(argument: &str) -> String {
     if argument == "null" { "null::text".to_owned() } else { format!("({argument})::text") }
 }
 
-/// As many rows as a busy year leaves: most have ended, the newest wait, and what is rare is the
+/// As many rows as after a busy year: most have ended, the newest wait, and rare ones are the
 /// oldest.
 const FILL: &str = "
     insert into workflow (workflow_id, version, status, risk_level, action, running, queued, task_id, requested_by, on_behalf_of, digest, created_at,
@@ -277,15 +276,15 @@ async fn at_300_000_rows_every_query_looks_at_about_as_many_as_it_gives() {
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));
 }
 
-/// Rows and entries of indexes that a statement takes from the large tables, those within functions
-/// and triggers too; it is undone.
+/// The rows and index entries that a statement reads from the large tables, including those in
+/// functions and triggers; it is rolled back.
 async fn taken(db: &mut PgConnection, statement: &str) -> i64 {
     let count = "select sum(pg_stat_get_xact_tuples_returned(c.oid))::bigint
                  from pg_class c left join pg_index i on i.indexrelid = c.oid
                  where coalesce(i.indrelid, c.oid)
                        in ('workflow'::regclass, 'workflow_event'::regclass, 'notice'::regclass, 'idempotency_key'::regclass)";
     run(db, "begin".to_owned()).await;
-    // What earlier transactions took may be counted still.
+    // Earlier transactions may still be counted.
     let before: i64 = sqlx::query_scalar(count).fetch_one(&mut *db).await.unwrap();
     run(db, statement.to_owned()).await;
     let after: i64 = sqlx::query_scalar(count).fetch_one(&mut *db).await.unwrap();
@@ -318,7 +317,7 @@ async fn a_storm_of_notices_in_a_fresh_database_is_found_within_the_time_that_a_
     let database = Database::migrated().await;
     run(&mut database.connect().await, "alter table notice set (autovacuum_enabled = false)".to_owned()).await;
     let storage = Storage::connect(&database.url, 3).unwrap();
-    // So often that a plan is kept which was made for an empty table.
+    // So often that PostgreSQL keeps a plan that was made for an empty table.
     for _ in 0..8 {
         assert!(storage.due_notices("mail", false, 1_000).await.unwrap().is_empty());
     }

@@ -1,4 +1,4 @@
-//! Playbooks: the requester submits an intent, and parkbrake makes the plan.
+//! Playbooks: the requester names one, and parkbrake makes the plan.
 
 use crate::support::{Config, Ledger, TestApp};
 use parkbrake::domain::task::digest::Digest;

@@ -1,4 +1,4 @@
-//! The page of the rules in effect: what holds, where it stands, and what it makes of a task that
+//! The page of the rules in effect: the rules, their positions, and how they assess a task that
 //! somebody tries.
 
 use crate::support::{Browser, Config, TestApp, eventually};
@@ -62,7 +62,7 @@ async fn the_rules_in_effect_are_shown_with_file_and_line() {
         .has("should be decided within 5m")
         .has("platform");
     page.has("nobody: it runs at once").has("with a justification").has("Levels by words");
-    // Who is suspended is marked, because no decision of theirs counts.
+    // A suspended person is marked, because their decisions do not count.
     app.database.execute("insert into suspension (name) values ('tess')").await;
     eventually("the mark", || async { alice.get("/inbox/policy").await.html.contains("<strong>suspended").then_some(()) }).await;
 }
@@ -77,9 +77,9 @@ async fn a_task_that_is_tried_is_assessed_like_any_other_and_leaves_nothing_behi
     tried("operation=read&environment=development&resource_type=code").await.has("It would run at once");
     tried("operation=deploi").await.has("level-critical").has("unrecognized");
     let page = tried("operation=read&environment=development&runbook=deploy-api&args=version%3D1.4.2").await;
-    page.has("deploy_production").has("The requester called this").lacks("This is no task");
-    tried("operation=deploy&runbook=deploy-api&args=version").await.has("This is no task").has("name=value");
-    tried("operation=deploy&runbook=deploy-api").await.has("This is no task").has("version");
+    page.has("deploy_production").has("The requester called this").lacks("This is not a task");
+    tried("operation=deploy&runbook=deploy-api&args=version").await.has("This is not a task").has("name=value");
+    tried("operation=deploy&runbook=deploy-api").await.has("This is not a task").has("version");
     tried("operation=deploy&estimated_cost=much").await.has("has to be a number");
     assert_eq!(app.database.count("select count(*) from workflow").await, 0);
 }

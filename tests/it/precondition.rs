@@ -1,5 +1,5 @@
-//! Preconditions: what a runbook's own look finds when it is submitted is approved with it, and has
-//! to be found again right before the start.
+//! Preconditions: the output of a runbook's own check at submission is approved with it, and has to
+//! be the same right before the start.
 
 use crate::support::client::{events, high, low};
 use crate::support::server::hand_out_tokens;
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A look that counts itself, waits while it is told to, prints what the world is like, and ends
-/// with the status that is written down for it.
+/// A check that counts its runs, waits while it is told to, prints the state of the world, and ends
+/// with a configured status.
 const LOOK: &str = "[sh, -c, 'echo look >> looks; while [ -e wait ]; do sleep 0.05; done; cat world; cat hint >&2; exit $(cat status)']";
 
-/// Two runbooks that need the world to stay as it was shown, one of which needs people, and one
-/// that changes the world.
+/// Two runbooks with this precondition, one of which needs approval, and one that changes the
+/// world.
 fn config(folder: &Path) -> Config {
     let folder_shown = folder.display();
     let guarded = format!("working_dir: '{folder_shown}', command: [sh, -c, 'echo ran >> ran'], precondition: {LOOK}");

@@ -1,5 +1,5 @@
-//! Probes: where nobody knows how an attempt ended, the runbook's own probe looks, and people are
-//! asked only where it cannot tell.
+//! Probes: if the outcome of an attempt is unknown, the runbook's own probe checks it, and people
+//! are asked only if the probe cannot tell.
 
 use crate::support::client::{events, low};
 use crate::support::server::hand_out_tokens;
@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A runbook that leaves word when it begins, and whose probe ends with the status that is written
-/// down for it.
+/// A runbook that leaves a mark when it begins, and whose probe ends with a configured status.
 fn config(folder: &Path) -> Config {
     let folder = folder.display();
     Config::new().with_runbooks(&format!(
@@ -29,7 +28,7 @@ fn lines(folder: &TempDir, file: &str) -> usize {
     std::fs::read_to_string(folder.path().join(file)).unwrap_or_default().lines().count()
 }
 
-/// Has a server killed while the runbook runs; the next one finds this answer of the probe.
+/// Kills a server while the runbook runs; the next server gets this answer from the probe.
 async fn in_doubt(folder: &TempDir, answer: &str) -> (Config, Database, Process, String) {
     std::fs::write(folder.path().join("answer"), answer).unwrap();
     let config = config(folder.path());

@@ -1,8 +1,7 @@
-//! The queries that were checked at compile time, against the migrations as they are now.
+//! The queries that were checked at compile time, checked against the current migrations.
 //!
-//! A build reads `.sqlx` and asks no database, so a migration could change under a query without
-//! anybody noticing. Here every query that is written down there is prepared again, and has to come
-//! out the same.
+//! A build reads `.sqlx` and uses no database, so a migration could break a query unnoticed. Here
+//! every stored query is prepared again, and has to have the same result.
 
 use crate::support::Database;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Quotas: how fast an agent may submit, and how much of it may wait for people.
+//! Quotas: how fast an agent may submit, and how many of its requests may wait for people.
 
 use crate::support::client::{high, low, medium};
 use crate::support::{Answer, Client, Config, TestApp, eventually};
@@ -45,7 +45,7 @@ async fn an_agent_submits_at_its_rate_and_learns_when_to_come_back() {
         problem["detail"].as_str().unwrap().contains("deploy-bot may submit 30 tasks and comments a minute, and 5 at once"),
         "{problem}"
     );
-    // Each agent has its own, and people have none.
+    // Each agent has its own quota, and people have none.
     assert_eq!(count(&submit_at_once(&app.client("lone-bot"), 5).await, 202), 5);
     assert_eq!(count(&submit_at_once(&app.client("alice"), 30).await, 202), 30);
     tokio::time::sleep(Duration::from_millis(2_100)).await;
@@ -80,8 +80,8 @@ async fn an_agent_has_so_much_waiting_and_no_more_however_much_comes_at_once() {
     let waiting = "select count(*) from workflow where approval_status = 'pending' and requested_by = 'deploy-bot'";
     assert_eq!(app.database.count(waiting).await, 10);
 
-    // What nobody is asked about is not held up, nor are others; and each decision makes room for
-    // one.
+    // Requests without an approval are not limited, nor are other agents; and each decision makes
+    // room for one.
     bot.post("/orchestrate", low()).await.expect(202);
     assert_eq!(count(&submit_at_once(&app.client("other-bot"), 5).await, 202), 2, "two, as it is written for this one");
     app.client("lone-bot").post("/orchestrate", medium()).await.expect(202);
@@ -93,7 +93,7 @@ async fn an_agent_has_so_much_waiting_and_no_more_however_much_comes_at_once() {
     }
     assert_eq!(count(&submit_at_once(&bot, 8).await, 202), 2);
 
-    // The database knows, so that a restart forgets nothing.
+    // The quota is in the database, so that a restart forgets nothing.
     app.restart().await;
     let bot = app.client("deploy-bot");
     assert_eq!(count(&submit_at_once(&bot, 8).await, 202), 0);
@@ -122,7 +122,7 @@ async fn requests_whose_answer_was_lost_are_counted_until_the_database_has_been_
     let bot = app.client("deploy-bot");
     bot.submit_id(high()).await;
     let hold = app.database.hold("lock table workflow_event in exclusive mode").await;
-    // Five clients that hang up: two fit, and nobody knows of them yet.
+    // Five clients that disconnect: two fit, and none is registered yet.
     join_all((0..5).map(|_| async {
         let request = bot.request(Method::POST, "/orchestrate").json(&high()).timeout(Duration::from_millis(300));
         let _ = bot.try_send(request).await;

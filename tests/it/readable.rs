@@ -1,5 +1,5 @@
-//! What a requester sends beside its words, as people read it: lines are lines, a diff is a diff,
-//! and what is long is folded and whole.
+//! What a requester sends in addition to the description, as people read it: lines stay lines, a
+//! diff is shown as one, and long values are folded but complete.
 
 use crate::support::client::high;
 use crate::support::{Browser, TestApp};
@@ -57,7 +57,7 @@ async fn manifests_in_yaml_say_what_they_are_and_what_of_them_differs_from_the_r
         .has("<del><code class=\"value\">3</code></del>")
         .has("<ins><code class=\"value\">30</code></ins>")
         .has("<code>&#x2f;action&#x2f;args&#x2f;manifest</code>");
-    // Where only a remark differs, no field does, and the text still does.
+    // If only a comment differs, no field does, and yet the text does.
     let mut third = task(manifest(30, " # other"));
     third["supersedes"] = json!(second);
     let third = bot.submit_id(third).await;

@@ -1,4 +1,4 @@
-//! Whatever a request says, it is answered, by the right document, and never by a 500.
+//! Every request gets an answer with the right schema, and never a 500.
 
 use crate::support::client::{high, token};
 use crate::support::contract;
@@ -25,7 +25,7 @@ fn routes() -> Vec<(String, Vec<String>)> {
     routes
 }
 
-/// Every parameter that some route takes.
+/// Every parameter of any route.
 const PARAMETERS: &[&str] = &[
     "risk_level",
     "role",
@@ -99,7 +99,7 @@ async fn no_parameter_of_any_route_leads_to_a_500() {
                 let page = alice.get(&format!("{path}?{name}={value}")).await;
                 assert_eq!(page.status, 422, "GET {path}?{name}={value}: {}", page.html);
             }
-            // Who does not take the parameter has said so.
+            // Routes that do not know the parameter have refused it.
             let first = alice.request(Method::GET, &format!("{path}?{name}={}", ODD[0]));
             let first = tokio::time::timeout(std::time::Duration::from_secs(1), alice.send(first)).await;
             if first.is_ok_and(|page| page.html.contains("unknown field")) {
@@ -108,7 +108,7 @@ async fn no_parameter_of_any_route_leads_to_a_500() {
             for value in ODD {
                 let wait = if path.ends_with("/wait") && *name != "timeout" { "&timeout=0s" } else { "" };
                 let request = alice.request(Method::GET, &format!("{path}?{name}={value}{wait}"));
-                // A stream that opens is an answer; nobody waits for its end.
+                // An opened stream is an answer; the test does not wait for its end.
                 let status = request.send().await.expect("an answer").status();
                 assert!(status.as_u16() < 500, "GET {path}?{name}={value}{wait}: {status}");
             }
@@ -175,7 +175,7 @@ async fn what_a_path_does_not_take_is_answered_with_what_it_takes() {
             assert_eq!(answer.status, 405, "{method} {path}");
             let allowed = answer.headers["allow"].to_str().unwrap();
             assert!(methods.iter().all(|method| allowed.contains(method.as_str())), "{method} {path} allows {allowed}");
-            // Below the inbox every answer is a page; shown to a browser, everywhere.
+            // Below the inbox every answer is a page; for a browser, all answers are.
             if path.starts_with("/inbox") || ["/", "/docs"].contains(&path.as_str()) || path.starts_with("/sign-") {
                 continue;
             }
@@ -228,8 +228,8 @@ async fn a_head_that_two_programs_could_read_differently_is_refused() {
         (with(&format!("Host: localhost\r\n{authorization}\r\nX: {}", "y".repeat(80_000))), 431),
         (post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"), 400),
         (post("Content-Length: 2\r\nContent-Length: 3", "{}"), 400),
-        // The same length twice is one length (RFC 9110, 8.6); it is read once, and the empty task
-        // is refused.
+        // The same length twice is one length (RFC 9110, 8.6); the body is read once, and the empty
+        // task is refused.
         (post("Connection: close\r\nContent-Length: 2\r\nContent-Length: 2", "{}"), 422),
         (post("Content-Length: 2\r\nContent-Type: application/json", "{}"), 400),
         (post("Content-Length: +2", "{}"), 400),
@@ -257,6 +257,7 @@ async fn an_event_id_ahead_of_a_workflows_stream_is_refused_and_the_last_one_is_
         assert_eq!(heard(ahead).await, 422, "{ahead}");
     }
     app.client("alice").reject(&id).await.expect(200);
-    // It is over: who has heard all of it is told so, and who cannot have heard that is refused.
+    // It has ended: a client that has received everything gets 204, and an impossible position is
+    // refused.
     assert_eq!([heard(version).await, heard(version + 1).await, heard(version + 2).await], [200, 204, 422]);
 }

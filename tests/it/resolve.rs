@@ -1,5 +1,5 @@
-//! No dead ends: what nobody knows is resolved by somebody who may, and what is not reported is
-//! asked for.
+//! No dead ends: an authorized person resolves an unknown outcome, and a missing report is
+//! requested.
 
 use crate::support::client::{events, high, low};
 use crate::support::server::hand_out_tokens;
@@ -18,7 +18,7 @@ fn deployment() -> Value {
     task
 }
 
-/// A server, and so many workflows of which nobody knows how their action ended.
+/// A server, and this many workflows with an unknown outcome.
 async fn unknown(count: usize) -> (Ledger, Process, Vec<String>) {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
@@ -107,7 +107,7 @@ async fn what_is_never_reported_is_asked_for_and_then_nobody_knows() {
     assert_eq!(bot.workflow(&reported).await["status"], "completed");
     let waits = "select count(*) from workflow where report_due_at is not null";
     assert_eq!(app.database.count(waits).await, 0, "nothing falls due any more");
-    // Who comes late is believed; who never comes is somebody's to resolve.
+    // A late report is believed; if there is none, a person has to resolve the outcome.
     assert_eq!(report(&id).await.expect(200)["status"], "completed");
     assert_eq!(alice.resolve(&alone, "retry").await.expect(200)["status"], "executing");
     assert_eq!(app.database.count(waits).await, 1);

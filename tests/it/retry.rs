@@ -1,5 +1,5 @@
-//! Trying again what failed: as often as its runbook says, each time after a pause that no restart
-//! forgets.
+//! Retrying failed attempts: as often as the runbook says, each time after a pause that survives
+//! restarts.
 
 use crate::support::client::{events, low};
 use crate::support::hook::{Hook, Reply};
@@ -25,7 +25,7 @@ impl Place {
         ))
     }
 
-    /// Attempt and key of each try.
+    /// Attempt number and key of each try.
     fn tries(&self) -> Vec<(u32, String)> {
         let text = std::fs::read_to_string(self.0.path().join("tries")).unwrap_or_default();
         let words = |line: &str| line.split_once(' ').map(|(attempt, key)| (attempt.parse().expect("a number"), key.to_owned()));
@@ -40,7 +40,7 @@ fn task() -> Value {
 }
 
 impl Client {
-    /// Waits until an attempt has failed and the next one rests.
+    /// Waits until an attempt has failed and the next one is pending.
     async fn rests(&self, id: &str) -> Value {
         eventually("a pause", || async {
             let workflow = self.workflow(id).await;

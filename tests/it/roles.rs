@@ -1,12 +1,12 @@
-//! The server's own role in the database has the rights that OPERATIONS.md names, and gets along
-//! with them.
+//! The server's own role in the database has the rights that OPERATIONS.md names, and needs no
+//! others.
 
 use crate::support::client::{high, low, token};
 use crate::support::server::hand_out_tokens;
 use crate::support::{Browser, Config, Database, Process};
 use serde_json::json;
 
-/// The statements that OPERATIONS.md has the owner carry out, for a role of another name.
+/// The statements of OPERATIONS.md for the owner, for a role of another name.
 fn documented_rights(role: &str) -> String {
     let page = include_str!("../../support/docs/OPERATIONS.md");
     let grants: Vec<String> = page

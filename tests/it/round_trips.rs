@@ -1,4 +1,4 @@
-//! How often the database is asked for one piece of work, and that nobody waits in vain for a
+//! How many database round trips one piece of work needs, and that nobody waits in vain for a
 //! connection.
 
 use crate::support::Database;
@@ -34,7 +34,7 @@ async fn a_connection_that_has_rested_is_tried_before_it_is_used() {
 async fn who_waits_for_a_connection_gets_the_next_one_that_is_free() {
     let proxy = Proxy::before(&Database::create().await).await;
     let storage = Storage::connect(&proxy.url(), 3).unwrap();
-    // Of three connections one is for what is asked here.
+    // Of three connections, this test uses one for its own queries.
     let work = (0..50).map(|_| {
         let storage = storage.clone();
         tokio::spawn(async move {

@@ -1,5 +1,5 @@
-//! Lists that take for ever keep nobody from deciding: they have connections of their own, and only
-//! those.
+//! Lists that take forever do not keep anybody from deciding: they have connections of their own,
+//! and only those.
 
 use crate::support::client::{events, high, token};
 use crate::support::hook::Hook;
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Lists that are read now, which the database answers never.
+/// The lists in progress, which the database never answers.
 const READING: &str = "select count(*) from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid() and state = 'active' and query like '%target_of(%'";
 
@@ -28,7 +28,7 @@ async fn lists_that_hold_all_their_connections_keep_nobody_from_deciding() {
         )
         .await;
     let over = Arc::new(AtomicBool::new(false));
-    // Each of them has something to show, and has the database say what it is about.
+    // Each of them has something to show, and asks the database what it is about.
     let lists = ["/workflows", "/workflows?risk_level=high", "/workflows?status=pending_approval", "/workflows?requested_by=deploy-bot"];
     let listing: Vec<_> = (0..8)
         .map(|turn| {
@@ -42,7 +42,7 @@ async fn lists_that_hold_all_their_connections_keep_nobody_from_deciding() {
             })
         })
         .collect();
-    // Of five connections for reading two are for lists.
+    // Of five connections for reading, two are for lists.
     let all_held = async || {
         eventually("all connections for lists to be held", || async { (app.database.count(READING).await == 2).then_some(()) }).await
     };
@@ -58,7 +58,7 @@ async fn lists_that_hold_all_their_connections_keep_nobody_from_deciding() {
         let mut browser = Browser::new(app.addr);
         assert_eq!(browser.sign_in(&token("alice"), "/inbox/history").await.location(), "/inbox/history");
     }
-    // A list that the database would answer has no connection of another kind either.
+    // Even a fast list gets no connection of another kind.
     alice.get("/workflows/pending").await.problem(503, "unavailable");
     let mut stream = alice.follow("/events").await;
     let id = bot.submit_id(high()).await;

@@ -1,5 +1,5 @@
-//! What is shown of a request is what is known of it: everywhere it is named by its target, and
-//! where its requester called it something else, that is said.
+//! What is shown about a request is what is known: its target names it everywhere, and if its
+//! requester called it something else, that is shown.
 
 use crate::support::client::{high, low, medium};
 use crate::support::notices::about;
@@ -13,7 +13,7 @@ use parkbrake::notify::templates::{Shipped, Template};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A runbook that deletes a database of production, whatever it is called.
+/// A runbook that deletes a production database, whatever it is called.
 const RUNBOOKS: &str = "
 runbooks:
   ledger:
@@ -104,7 +104,7 @@ async fn what_agrees_is_named_without_a_mark() {
     }
 }
 
-/// Of each shipped template, whatever is said and however many are one message.
+/// For each shipped template, each kind of notice, and any number of notices in a message.
 #[test]
 fn no_notice_names_a_disagreeing_request_without_saying_so() {
     let task = serde_json::from_value(json!({"description": "a small thing", "operation": "deploy", "environment": "staging",

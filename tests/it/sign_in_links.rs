@@ -1,5 +1,5 @@
-//! Links that sign a person in: once, for ten minutes, by the press of a button, and only as long
-//! as what was shown for them holds.
+//! Links that sign a person in: once, for ten minutes, by pressing a button, and only as long as
+//! the proof behind them is valid.
 
 use crate::support::browser::Page;
 use crate::support::client::token;
@@ -12,7 +12,7 @@ use serde_json::json;
 use std::process::Output;
 use tokio::process::Command;
 
-/// The path of a new link of somebody's.
+/// The path of a new link for a person.
 async fn link(app: &TestApp, name: &str) -> String {
     let made = app.client(name).post("/sign-in/links", json!({})).await.expect(200);
     assert_eq!((&made["success"], &made["name"], &made["url"]), (&json!(true), &json!(name), &json!(null)), "{made}");
@@ -23,7 +23,7 @@ fn code(path: &str) -> &str {
     path.strip_prefix("/sign-in/link?code=").expect("a link")
 }
 
-/// Presses the button of a link's page.
+/// Presses the button on a link's page.
 async fn press(browser: &mut Browser, path: &str) -> Page {
     let page = browser.post("/sign-in/link", &[("code", code(path))]).await;
     if let Some(cookie) = page.headers.get("set-cookie") {
@@ -37,7 +37,7 @@ fn is_out(page: &Page) {
     assert!(page.location().starts_with("/sign-in"), "{}", page.location());
 }
 
-/// Runs the program to its end, as an operator beside the server.
+/// Runs the program to its end, like an operator on the server's machine.
 async fn operator(app: &TestApp, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
     command.args(arguments).env("PARKBRAKE_CONFIG", app.config.path()).env("DATABASE_URL", &app.database.url);
@@ -54,7 +54,7 @@ async fn a_link_signs_in_once_by_its_button_and_opening_it_spends_nothing() {
     let stored = "select count(*) from sign_in_link where octet_length(link_hash) = 32";
     assert_eq!(app.database.count(stored).await, 1);
 
-    // Programs that look through mail open links, with and without a body.
+    // Programs that scan mail open links, with and without a body.
     let mut browser = Browser::new(app.addr);
     for _ in 0..3 {
         let page = browser.get(&format!("{path}&next=%2Finbox%2Fhistory")).await.expect(200);
@@ -63,7 +63,7 @@ async fn a_link_signs_in_once_by_its_button_and_opening_it_spends_nothing() {
         browser.send(browser.request(Method::HEAD, &path)).await;
     }
     assert_eq!((app.database.count(stored).await, app.database.count("select count(*) from session").await), (1, 0));
-    // Another site's form presses no button.
+    // Another site's form cannot press the button.
     let foreign = browser.form("/sign-in/link", &[("code", code(&path))]).header("sec-fetch-site", "cross-site");
     browser.send(foreign).await.expect(403);
 
@@ -128,7 +128,7 @@ async fn links_are_for_people_who_have_rights_today() {
     let (of_alice, of_tess) = (link(&app, "alice").await, link(&app, "tess").await);
     let problem = app.client("deploy-bot").post("/sign-in/links", json!({})).await.problem(403, "not-permitted");
     assert!(problem["detail"].as_str().unwrap().contains("only people"), "{problem}");
-    // The cookie of a session is no token: it makes no further sessions.
+    // The cookie of a session is not a token: it cannot create more sessions.
     let cora = Browser::of(app.addr, "cora").await;
     let asked = cora.request(Method::POST, "/sign-in/links").header("sec-fetch-site", "same-origin");
     assert_eq!(cora.send(asked.header("content-type", "application/json").body("{}")).await.status, 401);
@@ -161,7 +161,7 @@ async fn an_operator_signs_somebody_out_everywhere_and_takes_links_back() {
     app.client("alice").get("/workflows").await.expect(200);
     assert!(operator(&app, &["person", "sign-out", "alice"]).await.starts_with("alice has no session"));
 
-    // Suspending does the same, so that restoring brings no session back.
+    // Suspending does the same, so that restoring does not revive a session.
     let again = Browser::of(app.addr, "alice").await;
     operator(&app, &["person", "suspend", "alice"]).await;
     operator(&app, &["person", "restore", "alice"]).await;
@@ -185,7 +185,7 @@ async fn rows_that_somebody_else_wrote_are_no_links() {
         press(&mut browser, &path).await.expect(401);
         app.database.execute("delete from sign_in_link").await;
     }
-    // Nor does a link that was good make a session longer than a week, whoever writes to its row.
+    // Nor does a valid link make a session longer than a week, whoever writes to its row.
     press(&mut browser, &link(&app, "alice").await).await.location();
     browser.get("/").await.expect(200);
     app.database
@@ -223,7 +223,7 @@ async fn links_and_sessions_end_by_the_clock_of_the_database() {
     assert!(eleven.sign_in_link("code 1").await.unwrap().is_none());
     assert!(!eleven.spend_sign_in_link(looked_up_in_time, "another id").await.unwrap(), "too late by a moment is too late");
     assert!(eleven.session("an id", true).await.unwrap().is_some());
-    // However busy it is, and whatever somebody wrote into its row.
+    // However active it is, and whatever somebody wrote into its row.
     let week = at("7 days 1 minute").await;
     database
         .execute("update session set last_seen_at = last_seen_at + interval '7 days', expires_at = expires_at + interval '1 year'")
@@ -272,7 +272,7 @@ async fn the_link_is_opened_in_a_browser_where_that_is_wished_and_printed_either
         command.env("PATH", path).env_remove("PARKBRAKE_AS");
         command
     };
-    // There is no browser, and then one that does not want to.
+    // There is no browser, and then one that fails.
     let nothing = folder.path().join("nothing");
     let with_one = folder.path().to_str().unwrap().to_owned();
     for (path, script) in [

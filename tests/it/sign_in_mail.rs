@@ -1,4 +1,4 @@
-//! Signing in by a link that was sent by mail, where an operator has set that up.
+//! Signing in by a mailed link, if an operator has set that up.
 
 use crate::support::browser::Page;
 use crate::support::server::Services;
@@ -47,7 +47,7 @@ async fn a_link_by_mail_signs_in_and_leads_to_where_somebody_wanted_to_go() {
     let app = start(&smtp).await;
     let mut browser = Browser::new(app.addr);
     browser.get("/sign-in").await.expect(200).has("Mail me a link");
-    browser.post("/sign-in/mail", &[("name", "Alice"), ("next", "/inbox/history")]).await.expect(200).has("Look into your mail");
+    browser.post("/sign-in/mail", &[("name", "Alice"), ("next", "/inbox/history")]).await.expect(200).has("Check your mail");
     let path = mailed(&smtp, 1).await;
     let mail = smtp.mails().pop().unwrap();
     assert_eq!((mail.to.as_slice(), mail.header("Subject")), (&["alice@example.com".to_owned()][..], "Sign in to parkbrake"));
@@ -71,11 +71,11 @@ async fn the_answer_is_the_same_whoever_is_named_and_only_people_with_an_address
     }
     assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:?}");
     mailed(&smtp, 1).await;
-    // Another site's form asks for nothing.
+    // Another site's form cannot request a link.
     let foreign = browser.form("/sign-in/mail", &[("name", "cora"), ("next", "/")]).header("sec-fetch-site", "cross-site");
     browser.send(foreign).await.expect(403);
     browser.post("/sign-in/mail", &[("name", " "), ("next", "/")]).await.expect(422).has("Write your name");
-    // Three of one person, and no more; others still get theirs.
+    // Three for one person, and no more; others still get theirs.
     let asks = ["alice", "alice", "alice", "alice", "cora"].map(|name| {
         let browser = &browser;
         async move { browser.post("/sign-in/mail", &[("name", name), ("next", "/")]).await.expect(200) }
@@ -83,7 +83,7 @@ async fn the_answer_is_the_same_whoever_is_named_and_only_people_with_an_address
     join_all(asks).await;
     let to = |address: &str| smtp.mails().iter().filter(|mail| mail.to == [address]).count();
     eventually("the others", || async { (to("alice@example.com") == 3 && to("cora@example.com") == 1).then_some(()) }).await;
-    // An address that asks again and again is told to wait.
+    // An address that asks again and again has to wait.
     let mut last = 200;
     for _ in 0..12 {
         last = browser.post("/sign-in/mail", &[("name", "nobody"), ("next", "/")]).await.status.as_u16();
@@ -105,7 +105,7 @@ async fn what_a_mailbox_proved_ends_with_the_address_and_by_an_operator() {
         }
     }
     let kept = mailed(&smtp, 2).await;
-    // The session lives on no token.
+    // The session does not depend on a token.
     app.database.execute("update token set revoked_at = clock_timestamp() where principal = 'alice'").await;
     browser.get("/").await.expect(200);
     std::fs::write(app.config.path().join("hitl/approval-policies.yaml"), PEOPLE.replace("alice@", "alice.new@")).unwrap();

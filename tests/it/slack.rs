@@ -1,4 +1,4 @@
-//! Buttons in Slack: who may press them, what comes of it, and what does not.
+//! Buttons in Slack: who may press them, and what they do and do not do.
 
 use crate::support::client::{critical, events, high, medium};
 use crate::support::server::Services;
@@ -28,7 +28,7 @@ policies:
   high: { required: 2 }
 ";
 
-/// Rooms that nothing is routed to: whatever is pressed here, the test has made up.
+/// Rooms without routes: the test invents every button press.
 const ROOMS: &str = "
 public_url: https://parkbrake.example.com
 channels:
@@ -46,7 +46,7 @@ struct Harness {
 impl Harness {
     async fn start() -> Self {
         let slack = services::Slack::start().await;
-        // One room has buttons for more, another for next to nothing; each is another app.
+        // One room has buttons for more levels, another for hardly any; each is another app.
         let services = Services {
             secrets: vec![("SIGNING", SECRET.to_owned()), ("OTHER", "of another room".to_owned()), ("ROOM", slack.webhook_url())],
             slack: Some(format!("{}/actions/", slack.service.url)),
@@ -57,8 +57,7 @@ impl Harness {
         Self { app, slack, bot }
     }
 
-    /// Somebody presses a button of a message about a workflow; gives what was said to that in
-    /// Slack.
+    /// Presses a button of a message about a workflow; returns the answer in Slack.
     async fn press(&self, user: &str, action: &str, value: &str) -> Value {
         let before = self.slack.answers().len();
         let answer = self.send(&press(user, action, value, &self.slack.response_url())).await;
@@ -74,7 +73,7 @@ impl Harness {
     }
 
     async fn send_signed(&self, body: &str, timestamp: &str, signature: &str) -> crate::support::Answer {
-        // Without a token that anybody would know.
+        // Without a valid token.
         let request = Client::with_token(self.app.addr, "none").request(Method::POST, "/slack/interactions");
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let request = request.header("x-slack-request-timestamp", timestamp).header("x-slack-signature", signature);
@@ -100,7 +99,7 @@ pub fn sign(secret: &str, timestamp: &str, body: &str) -> String {
     format!("v0={}", hex(&mac.finalize().into_bytes()))
 }
 
-/// The body of a press, with much that is of no interest here, as Slack sends it.
+/// The body of a button press, with many irrelevant fields, as Slack sends it.
 pub fn press(user: &str, action: &str, value: &str, response_url: &str) -> String {
     form(&json!({
         "type": "block_actions", "user": {"id": user, "username": "whoever", "name": "whoever", "team_id": "T0"},
@@ -129,7 +128,7 @@ async fn a_press_is_a_decision_of_the_person_who_pressed() {
     let workflow = harness.bot.workflow(&id).await;
     assert_eq!((&workflow["decisions"][0]["approver"], &workflow["decisions"][0]["verdict"]), (&json!("alice"), &json!("approved")));
     assert_eq!(workflow["status"], "executing");
-    // Twice, as when Slack did not hear the answer: the same answer, and nothing more happens.
+    // Twice, as if Slack did not receive the answer: the same answer, and no further effect.
     assert_eq!(harness.press("U01", APPROVE, &value).await["text"], said["text"]);
     assert_eq!(events(&harness.bot.workflow(&id).await).len(), events(&workflow).len());
     let (id, value) = harness.parked(medium()).await;
@@ -224,7 +223,7 @@ async fn what_slack_did_not_sign_lately_is_nothing() {
     assert_eq!(harness.bot.send(bare).await.status, StatusCode::UNAUTHORIZED, "a token of ours is no signature of Slack's");
     assert_eq!(harness.status(&id).await, "pending_approval");
     assert!(harness.slack.answers().is_empty());
-    // At the edge of what is lately, and signed, it is good.
+    // At the edge of the permitted age, a signed press is valid.
     let answer = harness.send_signed(&body, &at(-290), &signed(-290)).await;
     assert_eq!((answer.status, harness.status(&id).await.as_str()), (StatusCode::OK, "executing"));
 }
@@ -272,7 +271,7 @@ async fn only_members_of_the_workspace_that_is_named_decide() {
         secrets: vec![("SIGNING", SECRET.to_owned()), ("ROOM", slack.webhook_url())],
         slack: Some(format!("{}/actions/", slack.service.url)),
     };
-    // Two channels of one app: each level that one of them allows is allowed.
+    // Two channels of one app: a level that either of them allows is allowed.
     let rooms = "
 channels:
   one: { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: SIGNING }, levels: [low], team_id: T0 } }
@@ -352,8 +351,7 @@ async fn a_button_still_works_after_a_restart() {
 async fn a_suspended_person_decides_nothing_by_a_button() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(medium()).await;
-    // Whether tokens were revoked makes no difference to a press, so this is what takes the buttons
-    // away.
+    // Revoking tokens does not affect button presses, so only a suspension takes the buttons away.
     harness.app.database.execute("insert into suspension (name) values ('alice')").await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     for action in [APPROVE, REJECT] {

@@ -1,4 +1,4 @@
-//! The figures of how requests went, from requests that went every way that a request can go.
+//! The statistics of requests, computed from requests that ended in every possible way.
 
 use crate::support::client::{critical, high, low, medium};
 use crate::support::{Browser, Client, Config, TestApp};
@@ -28,7 +28,7 @@ fn names(groups: &Value) -> Vec<(&str, u64)> {
     groups.as_array().unwrap().iter().map(|one| (one["name"].as_str().unwrap(), one["now"]["decided"].as_u64().unwrap())).collect()
 }
 
-/// A server on which four of seven requests were decided, and one of them long ago and slowly.
+/// A server on which four of seven requests were decided, one of them long ago and slowly.
 async fn decided() -> TestApp {
     let app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", POLICIES)).await;
     let (bot, lone, alice, tess, cora) =
@@ -49,7 +49,7 @@ async fn decided() -> TestApp {
     let since = alice.workflow(&slow).await["version"].as_u64().unwrap();
     let escalated = alice.get(&format!("/workflows/{slow}/wait?since={since}&timeout=10s")).await.expect(200);
     assert_eq!(escalated["workflow"]["approval"]["escalation_level"], 1);
-    // One that was asked ten minutes before it was approved.
+    // One that was requested ten minutes before it was approved.
     app.database
         .execute(&format!("update workflow set requested_at = resolved_at - interval '10 minutes' where workflow_id = '{}'", ids[1]))
         .await;

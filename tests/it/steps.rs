@@ -1,4 +1,4 @@
-//! Plans: several steps that are approved as one and done one after the other, each once, whatever
+//! Plans: several steps that are approved together and run one after the other, each once, whatever
 //! happens in between.
 
 use crate::support::client::{events, high, low};
@@ -13,7 +13,7 @@ fn run(name: &str) -> Value {
     json!({"operation": "deploy", "environment": "development", "action": {"type": "runbook", "name": name}})
 }
 
-/// A step that its requester does.
+/// A step that its requester performs.
 fn external(name: &str) -> Value {
     json!({"name": name, "operation": "deploy", "environment": "production", "resource_type": "code"})
 }
@@ -26,7 +26,7 @@ fn statuses(workflow: &Value) -> Vec<&str> {
     workflow["steps"].as_array().unwrap().iter().map(|step| step["status"].as_str().unwrap()).collect()
 }
 
-/// What was started, in the order of the ledger: each step with its attempt.
+/// The started steps, in the order of the ledger: each with its attempt.
 fn started(ledger: &Ledger, id: &str) -> Vec<(usize, u32)> {
     let entries = ledger.of(id).into_iter().filter(|entry| entry.what == "start");
     entries.map(|entry| (step_of(&entry.key), entry.attempt)).collect()
@@ -150,14 +150,13 @@ async fn external_steps_are_reported_by_their_name_and_a_report_that_comes_twice
 async fn a_plan_is_cancelled_between_two_steps_and_says_what_was_done() {
     let (_ledger, app) = app().await;
     let bot = app.client("deploy-bot");
-    // Its turn never comes: the server is told to run nothing.
+    // Its turn never comes: this server runs nothing.
     let id = bot.submit_id(plan([external("first"), run("once")])).await;
     app.client("alice").approve(&id).await.expect(200);
     bot.post(&format!("/workflows/{id}/cancel"), json!({})).await.problem(409, "wrong-state");
     app.database.execute("insert into suspension (name) values ('alice')").await;
     bot.report_step(&id, json!({"outcome": "succeeded"})).await.expect(200);
-    // The approval no longer counts, and the gate is asked before each step: people are asked
-    // again.
+    // The approval no longer counts, and the gate checks before each step: people are asked again.
     let workflow = bot.wait_for(&id, "pending_approval").await;
     assert_eq!(statuses(&workflow), ["succeeded", "waiting"]);
     bot.post(&format!("/workflows/{id}/cancel"), json!({"reason": "enough"})).await.expect(200);
@@ -228,8 +227,8 @@ async fn an_unknown_step_stops_the_plan_until_somebody_resolves_it() {
     assert_eq!(started(&ledger, &id), [(1, 1), (2, 1)]);
 }
 
-/// Some steps may be run again after a crash, the others may not. The server is killed every so
-/// often, wherever it is.
+/// Some steps may run again after a crash, the others may not. The server is killed again and again
+/// at any point.
 #[tokio::test]
 async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice() {
     let ledger = Ledger::new();
@@ -243,7 +242,7 @@ async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice(
     let mut resolved = BTreeMap::new();
     let mut kills = 0;
     loop {
-        // So many more starts and ends, and a moment that differs from kill to kill, so that the
+        // This many more starts and ends, and a delay that differs from kill to kill, so that the
         // boundary does too.
         let seen = ledger.entries().len() + 1 + kills % 3;
         let workflow = wait_a_while(&server.client("alice"), &id, || ledger.entries().len() >= seen).await;
@@ -251,7 +250,7 @@ async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice(
         match workflow["status"].as_str().unwrap() {
             "completed" => break,
             "outcome_unknown" => {
-                // Who looks into the ledger knows whether it ended.
+                // The ledger shows whether it ended.
                 let step = 1 + statuses(&workflow).iter().position(|status| *status == "outcome_unknown").unwrap();
                 assert!(!may_run_again(step), "step {step} is run again by itself");
                 let ended = ledger.of(&id).iter().any(|entry| entry.what == "end" && step_of(&entry.key) == step);

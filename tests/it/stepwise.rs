@@ -1,5 +1,4 @@
-//! Plans with `"gate": "step"`: each step is asked about by itself when its turn has come, at its
-//! own level.
+//! Plans with `"gate": "step"`: people decide each step when its turn comes, at its own level.
 
 use crate::support::client::{events, high, medium};
 use crate::support::server::hand_out_tokens;
@@ -8,7 +7,7 @@ use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::task::plan::step_digest;
 use serde_json::{Value, json};
 
-/// A step that keeps the ledger; in production people decide about it.
+/// A step that keeps the ledger; in production it needs approval.
 fn run(name: &str, environment: &str) -> Value {
     json!({"operation": "deploy", "environment": environment, "action": {"type": "runbook", "name": name}})
 }
@@ -92,8 +91,8 @@ async fn low_steps_run_at_once_and_each_other_one_is_asked_about_when_its_turn_h
     let approved = approve(json!(subject)).await.expect(200);
     assert_eq!((&approved["status"], &approved["step"]), (&json!("approved"), &json!(2)));
 
-    // The third is low, and its turn comes by itself; the fourth is asked about anew, whatever was
-    // approved before.
+    // The third is low risk, and its turn comes on its own; people are asked about the fourth
+    // again, whatever they approved before.
     let workflow = asked(&alice, id, 4).await;
     assert_eq!(statuses(&workflow), ["succeeded", "succeeded", "succeeded", "pending_approval"]);
     assert_eq!(ledger.starts(id), 3);
@@ -207,8 +206,8 @@ async fn a_server_that_is_killed_between_two_steps_asks_once_and_starts_nothing_
     let workflow = server.client("alice").wait_for(&id, "completed").await;
     let asked = events(&workflow).into_iter().filter(|event| *event == "approval_requested").count();
     assert_eq!(asked, 3);
-    // A step that was cut off is idempotent, and runs again with the same key; no step that had
-    // ended does.
+    // An interrupted step is idempotent, and runs again with the same key; no step that had ended
+    // does.
     let ends = ledger.of(&id).into_iter().filter(|entry| entry.what == "end").map(|entry| entry.key);
     let distinct: std::collections::BTreeSet<_> = ends.collect();
     assert_eq!(distinct.len(), 6);

@@ -197,8 +197,8 @@ async fn a_guard_is_checked_after_the_lock_was_waited_for() {
     task.await.unwrap();
 }
 
-/// PostgreSQL cannot keep a NUL; the API refuses it long before, so this stands for whatever nobody
-/// thought of.
+/// PostgreSQL cannot store a NUL; the API refuses it long before, so this represents any unforeseen
+/// error.
 fn batch_with_a_bad_row() -> Vec<Opening> {
     let mut batch: Vec<Opening> = (0..8).map(|number| opening(&format!("task {number}"))).collect();
     Arc::make_mut(&mut batch[3].workflow.submission).task_id = Some("a\0b".to_owned());
@@ -363,7 +363,7 @@ async fn servers_that_start_together_migrate_once_and_an_older_one_finds_a_newer
     assert_eq!(database.count("select count(*) from _sqlx_migrations where success").await, i64::try_from(files).unwrap());
     database.execute("insert into _sqlx_migrations values (9999, 'from the future', now(), true, '', 0)").await;
     migrate(&database.url).await.unwrap();
-    // Other tests migrate databases of their own on the same server.
+    // Other tests migrate their own databases on the same server.
     let locks = "select count(*) from pg_locks join pg_database d on d.oid = database
                  where locktype = 'advisory' and datname = current_database()";
     assert_eq!(database.count(locks).await, 0, "no lock is left behind");

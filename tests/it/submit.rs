@@ -1,4 +1,4 @@
-//! Submitting: what is taken is stored once and to the byte; what is not leaves no trace.
+//! Submitting: an accepted task is stored once and byte for byte; a refused one leaves no trace.
 
 mod unsound;
 
@@ -21,7 +21,7 @@ webhooks:
 ";
 
 impl Client {
-    /// Submits these very bytes.
+    /// Submits exactly these bytes.
     async fn submit_bytes(&self, content_type: &str, body: impl Into<reqwest::Body>, key: Option<&str>) -> Answer {
         let mut request = self.request(Method::POST, "/orchestrate").header("content-type", content_type).body(body);
         if let Some(key) = key {
@@ -39,7 +39,7 @@ impl Client {
     }
 }
 
-/// How many rows each table has that a submit writes to.
+/// The number of rows in each table that a submit writes to.
 async fn rows(app: &TestApp) -> [i64; 5] {
     let mut counts = [0; 5];
     for (count, query) in counts.iter_mut().zip([
@@ -59,7 +59,7 @@ fn show(what: &str) -> Value {
            "action": {"type": "runbook", "name": "show", "args": {"what": what}}})
 }
 
-/// A task that is taken, with something more in it.
+/// A valid task, with one more field.
 fn high_with(field: &str, value: Value) -> Value {
     let mut task = high();
     task[field] = value;
@@ -266,7 +266,7 @@ escalation: { high: [ { after: 30m, to: [cto] } ], critical: [ { after: 15m, to:
     let app = TestApp::with(Config::new().with_runbooks(RUNBOOKS).with_policies(policies)).await;
     let bot = app.client("deploy-bot");
     let understated = json!({"description": "just looking", "operation": "look", "resource": "db-prod-1"});
-    // The one that runs comes last: its own events are written at any moment after its submit.
+    // The one that runs comes last: its own events can come at any time after its submit.
     for task in [low(), high(), crate::support::client::critical(), crate::support::client::medium(), understated, show("logs")] {
         let before = rows(&app).await;
         let foreseen = bot.post("/risk/assess", task.clone()).await.expect(200);
@@ -281,7 +281,7 @@ escalation: { high: [ { after: 30m, to: [cto] } ], critical: [ { after: 15m, to:
     assert!(bot.post("/risk/assess", json!({"description": "d"})).await.problem(422, "invalid-task")["errors"].is_array());
 }
 
-/// The terms of an approval, with its times counted from the request.
+/// The terms of an approval, with times counted from the request.
 fn from_the_request(approval: &Value) -> Value {
     if approval.is_null() {
         return Value::Null;

@@ -1,12 +1,12 @@
-//! A task takes the place of an earlier request of the same requester; and what was rejected a
-//! short time ago is not asked again.
+//! A task supersedes an earlier request of the same requester; and people are not asked again about
+//! a task that was rejected recently.
 
 use crate::support::client::{at, events, high, low};
 use crate::support::{Browser, Client, Config, TestApp};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-/// The same deployment of another version, in the place of an earlier request.
+/// The same deployment with another version, which supersedes an earlier request.
 fn instead_of(id: &str) -> Value {
     let mut task = high();
     task["metadata"] = json!({"version": "1.4.3"});
@@ -66,10 +66,10 @@ async fn a_task_takes_the_place_of_an_earlier_request_and_shows_what_is_differen
         .get(&format!("/inbox/workflows/{newer}"))
         .await
         .expect(200)
-        .has("whose place it has taken")
+        .has("the request that it superseded")
         .has("version</code></th>")
         .has("1.4.2");
-    browser.get(&format!("/inbox/workflows/{older}")).await.expect(200).has("superseded").has("in its place").lacks("Approve exactly this");
+    browser.get(&format!("/inbox/workflows/{older}")).await.expect(200).has("superseded it with").lacks("Approve exactly this");
     browser.get("/inbox/history?status=superseded").await.expect(200).has(&older);
 }
 
@@ -127,7 +127,7 @@ async fn the_same_key_gives_the_first_answer_and_supersedes_once() {
     assert_eq!(app.database.count("select count(*) from workflow").await, 2);
 }
 
-/// Exactly one wins: the decision about the old one, or the task that takes its place. At no moment
+/// Exactly one wins: the decision about the old request, or the task that supersedes it. At no time
 /// do both wait, or neither.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_decision_and_a_task_that_takes_the_place_at_the_same_moment_one_wins() {
@@ -177,17 +177,17 @@ async fn what_was_rejected_a_short_time_ago_is_not_asked_again() {
     assert_eq!(problem["workflow_id"], id.as_str());
     assert_eq!(app.database.count("select count(*) from workflow").await, 1, "nothing was parked");
 
-    // Another task, another requester, and another level are asked about.
+    // People are asked about another task, another requester, and another level.
     assert_eq!(bot.submit(instead_of_nothing()).await["status"], "pending_approval");
     assert_eq!(app.client("other-bot").submit(first()).await["status"], "pending_approval");
-    // Nor does another one's place let it in.
+    // Nor does superseding another one let it pass.
     let other = bot.submit_id(instead_of_nothing()).await;
     let mut again = first();
     again["supersedes"] = json!(other);
     bot.orchestrate(again).await.problem(409, "already-rejected");
     assert_eq!(bot.workflow(&other).await["status"], "pending_approval", "it keeps its place");
 
-    // What it was about is remembered by the database's clock.
+    // The rejection is remembered by the database's clock.
     app.database.execute("update workflow set resolved_at = resolved_at - interval '61 minutes' where status = 'rejected'").await;
     assert_eq!(bot.submit(first()).await["status"], "pending_approval");
 }

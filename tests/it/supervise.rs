@@ -1,4 +1,4 @@
-//! Actors that fail, actors that leave memory, and their siblings.
+//! Actors that fail, actors that are unloaded, and their siblings.
 
 use crate::support::client::{Client, high};
 use crate::support::server::settings;
@@ -25,7 +25,7 @@ async fn a_workflow_that_keeps_failing_is_left_alone_and_its_siblings_go_on() {
     let bot = app.client("deploy-bot");
     let (poisoned, healthy) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
     app.stop().await;
-    // Nothing that parkbrake writes: a log that cannot be read.
+    // Not something that parkbrake writes: a log that cannot be read.
     let (break_it, mend_it) = ("set data = '{' || data", "set data = substr(data, 2)");
     tamper(&app.database, &poisoned, break_it).await;
     app.restart().await;
@@ -46,7 +46,7 @@ async fn a_workflow_that_keeps_failing_is_left_alone_and_its_siblings_go_on() {
     alice.approve(&healthy).await.expect(200);
     bot.submit_id(high()).await;
 
-    // Somebody has mended it: a restart tries it again.
+    // Somebody has repaired it: a restart tries it again.
     tamper(&app.database, &poisoned, mend_it).await;
     app.restart().await;
     app.client("alice").approve(&poisoned).await.expect(200);
@@ -128,7 +128,7 @@ async fn what_comes_while_an_actor_is_at_work_waits_for_it_to_end() {
     assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'approved'").await, 1);
 }
 
-/// An engine with its actors, without HTTP. The root gives access to them.
+/// An engine with its actors, without HTTP, and access to the root.
 async fn actors(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
     let config = Config::new();
     let configuration = Arc::new(parkbrake::config::load(config.path(), config.path()).unwrap());
@@ -169,7 +169,7 @@ async fn when_an_actor_of_the_root_fails_all_are_replaced_and_what_was_parked_is
         let parked = submits(&engine).await.unwrap();
         let size = root.get_children().len();
         assert!(size >= 5, "the actors of a server");
-        // Fewer than a root gives up after.
+        // Fewer than the number after which a root gives up.
         for _ in 0..(size - place).min(4) {
             let before: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
             root.get_children()[place].kill();

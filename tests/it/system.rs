@@ -1,5 +1,5 @@
-//! The state of the system, for those who run it: the call, the page, and the word at the top of
-//! every other page.
+//! The state of the system, for operators: the call, the page, and the note at the top of every
+//! other page.
 
 use crate::support::client::{high, low, medium};
 use crate::support::hook::Hook;
@@ -37,7 +37,7 @@ async fn a_system_in_order_says_so_and_names_its_server() {
     }
     app.client("deploy-bot").get("/system").await.problem(403, "not-permitted");
     let page = Browser::of(app.addr, "nora").await.get("/inbox/system").await.expect(200);
-    page.has("Nothing is wrong that parkbrake knows of")
+    page.has("Parkbrake knows of no problem")
         .has("audit")
         .has("this one")
         .lacks("Send again")
@@ -97,7 +97,7 @@ async fn what_needs_somebody_is_listed_and_admins_are_told_on_every_page() {
     assert_eq!(system["channels"][0]["last_error"], "503");
 
     let page = admin.get("/inbox/system").await.expect(200);
-    page.has("What needs somebody")
+    page.has("Needs attention")
         .has("it &lt;fails&gt;")
         .has("it was &lt;refused&gt;")
         .has(&unknown)
@@ -107,7 +107,7 @@ async fn what_needs_somebody_is_listed_and_admins_are_told_on_every_page() {
     admin.get("/inbox/history").await.expect(200).has("See the system");
     let auditor = Browser::of(app.addr, "nora").await;
     auditor.get("/").await.expect(200).lacks("See the system");
-    auditor.get("/inbox/system").await.expect(200).has("What needs somebody").lacks("Send again");
+    auditor.get("/inbox/system").await.expect(200).has("Needs attention").lacks("Send again");
 
     let dead = system["dead_notices"][0]["notice_id"].as_str().unwrap();
     let form = format!("/inbox/system/notices/{dead}/resend");

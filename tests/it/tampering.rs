@@ -1,5 +1,5 @@
-//! Whoever can write to the database, but has not the server's secret key: nothing runs, the
-//! workflow is left alone, and an alarm says so.
+//! Somebody who can write to the database, but does not have the server's secret key: nothing runs,
+//! the workflow is quarantined, and an alarm is raised.
 
 use crate::support::client::high;
 use crate::support::{Config, Database, Ledger, TestApp, eventually, keys};
@@ -16,7 +16,7 @@ fn deployment() -> Value {
     task
 }
 
-/// As a superuser: without the triggers that keep the log as it is.
+/// As a superuser: without the triggers that protect the log.
 pub async fn as_superuser(app: &TestApp, statements: &str) {
     let statements = format!(
         "alter table workflow_event disable trigger user; alter table document disable trigger user; {statements};
@@ -25,10 +25,10 @@ pub async fn as_superuser(app: &TestApp, statements: &str) {
     app.database.execute(&statements).await;
 }
 
-/// It is left alone, everybody sees it, the alarm has rung, and nothing has run.
+/// It is quarantined, everybody sees that, the alarm was raised, and nothing has run.
 async fn left_alone(app: &TestApp, ledger: &Ledger, id: &str, case: &str) {
     let cora = app.client("cora");
-    // Deciding wakes it, if it was not in memory. However often it is asked, it is never done.
+    // A decision loads it if it was not in memory. However often this is tried, it never succeeds.
     for _ in 0..3 {
         assert_ne!(app.client("alice").approve(id).await.status, 200, "{case}");
     }
@@ -45,8 +45,8 @@ async fn left_alone(app: &TestApp, ledger: &Ledger, id: &str, case: &str) {
     assert_eq!(ledger.entries(), [], "{case}");
 }
 
-/// A whole workflow that was never submitted, with a command of its own: released, or started by
-/// somebody.
+/// A complete workflow that was never submitted, with its own command: released, or already
+/// started.
 async fn insert_workflow(app: &TestApp, pattern: &str, tail: &str, status: &str) -> String {
     let id = Uuid::now_v7().to_string();
     app.database
@@ -75,7 +75,7 @@ const RELEASED: &str = r#"insert into workflow_event (workflow_id, version, kind
 const STARTED: &str = r#"insert into workflow_event (workflow_id, version, kind, actor, at, data, via)
     values ('{id}', 2, 'execution_started', 'parkbrake', clock_timestamp(),
             '{"event":"execution_started","step":1,"attempt":1,"owner":"00000000-0000-0000-0000-000000000001"}', 'system')"#;
-/// As if cora had approved it, and released for it.
+/// As if cora had approved it, and it had been released.
 const APPROVED: &str = r#"insert into workflow_event (workflow_id, version, kind, actor, at, data, via)
     select '{id}', 3, 'approved', 'cora', clock_timestamp(),
            json_build_object('event', 'approved', 'round', 1, 'approver', 'cora', 'roles', json_build_array('cto'), 'digest', digest, 'remaining', 0)::text,
@@ -125,8 +125,8 @@ async fn what_was_changed_in_a_log_is_not_acted_upon() {
     let evil = "update document set content = convert_to(replace(convert_from(content, 'UTF8'), 'run.sh', 'bad.sh'), 'UTF8');
          update workflow_event set data = regexp_replace(data, 'sha256:[0-9a-f]{64}', 'sha256:' || (select encode(sha256(content), 'hex') from document)) where version = 1;
          update workflow set digest = (select 'sha256:' || encode(sha256(content), 'hex') from document)";
-    // Terms are named by their digest, so others have to be stored, which may be done, and named
-    // instead.
+    // Terms are referenced by their digest, so the attacker stores others, which is possible, and
+    // references them instead.
     let weaker_terms = "insert into approval_terms (terms_id, content)
          select substr(sha256(convert_to(weak, 'UTF8')), 1, 16), weak from (select replace(content, '\"required\":1', '\"required\":0') as weak from approval_terms) one;
          update workflow_event set data = regexp_replace(data, '\"terms\":\"[0-9a-f]{32}', '\"terms\":\"' || (select encode(terms_id, 'hex') from approval_terms where content like '%\"required\":0%'))
@@ -259,7 +259,7 @@ async fn a_database_from_before_there_were_seals_is_served_once_it_is_sealed() {
     app.client("alice").approve(&id).await.expect(200);
     app.client("alice").wait_for(&id, "completed").await;
     assert_eq!(ledger.starts(&id), 1);
-    // From then on nothing without a seal is taken in.
+    // From then on nothing without a seal is accepted.
     app.stop().await;
     as_superuser(&app, "update workflow_event set seal = null; update workflow set seal = null").await;
     assert_eq!(rekey(&app.database, keys()).await, (0, 0, 1, 0));

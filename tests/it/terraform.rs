@@ -1,5 +1,5 @@
-//! Plans of Terraform as evidence: what they raise, what people are shown, what is never stored,
-//! and whether the plan that is applied is the one that was approved.
+//! Terraform plans as evidence: what they raise, what people are shown, what is never stored, and
+//! whether the applied plan is the one that was approved.
 
 use crate::support::hook::Hook;
 use crate::support::{Browser, Config, TestApp};
@@ -7,7 +7,7 @@ use parkbrake::domain::task::terraform;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
-/// What the fixture marks as sensitive, or is called like a secret.
+/// What the fixture marks as sensitive, or names like a secret.
 const SECRETS: [&str; 3] = ["correct-horse-battery", "staple-horse-correct", "provider-secret-key-1"];
 
 fn plan() -> Value {
@@ -28,7 +28,7 @@ fn evidence(plan: &Value) -> Value {
     json!({"type": "terraform_plan", "plan": plan})
 }
 
-/// Every row of every table, bytes as text too.
+/// Every row of every table, with bytes as text, too.
 async fn everything_stored(app: &TestApp) -> String {
     let mut db = app.database.connect().await;
     let tables = sqlx::query("select tablename::text from pg_tables where schemaname = 'public'").fetch_all(&mut db).await.expect("tables");
@@ -97,7 +97,7 @@ async fn no_secret_of_a_plan_is_stored_shown_or_sent() {
         }
     }
 
-    // The same key with the same plan is the same request; the answer to what is wrong names no
+    // The same key with the same plan is the same request; the answer to an invalid one contains no
     // value.
     let again = bot.request(reqwest::Method::POST, "/orchestrate").header("idempotency-key", "plan-1").json(&claiming(&plan()));
     assert_eq!(bot.send(again).await.expect(202)["workflow_id"], id);

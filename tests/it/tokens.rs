@@ -1,5 +1,5 @@
-//! Tokens: whoever has none is nobody, what is stored or logged is never one, and the command line
-//! makes and takes them.
+//! Tokens: without one nobody is authenticated, none is ever stored or logged, and the command line
+//! creates and revokes them.
 
 use crate::support::client::high;
 use crate::support::raw::connect_from;
@@ -42,7 +42,7 @@ fn assert_refused(answer: Answer) {
     answer.problem(401, "unauthenticated");
 }
 
-/// Gives somebody a token that is good for so long.
+/// Gives somebody a token that is valid for this time.
 async fn give(database: &Database, name: &str, token: &str, expires_in: Option<Duration>) {
     let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys());
     let new = NewToken { token_id: Uuid::new_v4(), token, principal: name, kind: kind_of(name), expires_in };
@@ -114,7 +114,7 @@ async fn a_token_is_refused_once_its_time_is_up() {
     give(&app.database, "alice", "pbk_brief", Some(Duration::from_secs(1))).await;
     let brief = Client::with_token(app.addr, "pbk_brief");
     brief.get("/workflows").await.expect(200);
-    // However often it is shown meanwhile.
+    // However often it is used in the meantime.
     let asking = tokio::spawn({
         let brief = brief.clone();
         async move { while brief.get("/workflows").await.status == 200 {} }
@@ -163,7 +163,7 @@ async fn no_table_and_no_line_of_the_log_holds_a_token() {
     bot.get("/workflows?limit=0").await.problem(422, "invalid-task");
     assert_refused(Client::with_token(server.addr, &unknown).get("/workflows").await);
     assert_refused(Client::with_token(server.addr, &format!("x {}", tokens[0])).get("/workflows").await);
-    // Where the database fails, what was asked of it is told.
+    // If the database fails, the log contains the statement.
     database.execute("alter table token rename to elsewhere").await;
     eventually("nobody is known any more", || async { (alice.get("/workflows").await.status == 500).then_some(()) }).await;
     database.execute("alter table elsewhere rename to token").await;
@@ -176,12 +176,12 @@ async fn no_table_and_no_line_of_the_log_holds_a_token() {
         assert!(!log.iter().any(|line| line.contains(secret.as_str())));
         assert_eq!(places(&database, secret).await, Vec::<String>::new());
     }
-    // The search does find what is there.
+    // The search does find existing text.
     assert!(places(&database, "deploy-bot").await.len() > 3);
     assert!(places(&database, "deploy api").await.contains(&"payload.document".to_owned()));
 }
 
-/// Every column that holds this text in some row, as text or as bytes.
+/// Every column that contains this text in some row, as text or as bytes.
 async fn places(database: &Database, text: &str) -> Vec<String> {
     let mut db = database.connect().await;
     let columns = "select table_name::text, column_name::text, data_type::text from information_schema.columns
@@ -253,7 +253,7 @@ async fn the_command_line_makes_a_token_that_is_shown_once_and_takes_it_back() {
     let line = text(&list.stdout).lines().find(|line| line.starts_with(token_id)).unwrap().to_owned();
     assert!(line.ends_with("revoked"), "{line}");
 
-    // By name, all that are left: this one and the one that the harness gave her.
+    // By name, all that are left: this one and the one from the harness.
     let revoked = parkbrake(Some(database), config, &["token", "revoke", "alice"]).await;
     assert!(text(&revoked.stdout).starts_with("revoked 2;"), "{}", text(&revoked.stdout));
     let again = parkbrake(Some(database), config, &["token", "revoke", "alice"]).await;
@@ -311,7 +311,7 @@ async fn who_hangs_up_while_a_token_is_looked_up_costs_no_connection_and_leaves_
     let app = TestApp::start().await;
     let hold = app.database.hold("lock table token in access exclusive mode").await;
     let mut most = 0;
-    // For longer than a look-up waits for the lock.
+    // Longer than a look-up waits for the lock.
     for round in 0..60 {
         let mut gone = Vec::new();
         for caller in 0..2 {
@@ -324,7 +324,7 @@ async fn who_hangs_up_while_a_token_is_looked_up_costs_no_connection_and_leaves_
         most = most.max(waiting(&app.database).await);
         drop(gone);
     }
-    // Of five connections for reading two are for calls.
+    // Of five connections for reading, two are for calls.
     assert!((1..=2).contains(&most), "{most} connections were opened for those who had gone");
     hold.release().await;
     eventually("an end of the look-ups", || async { (waiting(&app.database).await == 0).then_some(()) }).await;

@@ -1,5 +1,5 @@
-//! Tool calls of coding agents: what needs no approval runs and is recorded, what people approved
-//! runs once, and nothing else runs.
+//! Tool calls of coding agents: calls that need no approval run and are recorded, approved ones run
+//! once, and nothing else runs.
 
 use crate::quotas::with_quotas;
 use crate::support::client::events;
@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// A call of this session and id.
+/// A call with this session and id.
 fn call(tool_use_id: &str, tool_name: &str, tool_input: Value) -> Value {
     json!({
         "client": "claude_code", "session_id": "session", "tool_use_id": tool_use_id, "tool_name": tool_name, "tool_input": tool_input,
@@ -21,7 +21,7 @@ fn harmless(tool_use_id: &str) -> Value {
     call(tool_use_id, "Read", json!({"file_path": "/srv/api/src/main.rs"}))
 }
 
-/// A call that people have to approve, described in other words each time.
+/// A call that needs approval, with a different description each time.
 fn dangerous(tool_use_id: &str) -> Value {
     let description = format!("Clean up, {tool_use_id}");
     call(tool_use_id, "Bash", json!({"command": "terraform apply -auto-approve", "description": description, "timeout": tool_use_id.len()}))
@@ -73,7 +73,7 @@ async fn a_call_that_needs_nobody_is_allowed_and_recorded_and_its_result_settles
     report(&bot, "never", "succeeded").await.problem(404, "workflow-not-found");
     report(&app.client("lone-bot"), "one", "succeeded").await.problem(404, "workflow-not-found");
 
-    // A call that is over is not allowed again; the next one is.
+    // A call that has ended is not allowed again; the next one is.
     is(&ask(&bot, harmless("one")).await, "deny", "is over");
     assert_ne!(id(&ask(&bot, harmless("two")).await), id(&answer));
 }
@@ -96,18 +96,18 @@ async fn what_is_approved_runs_once_by_the_call_that_claims_it() {
     assert_eq!(shown["task"]["metadata"]["tool_call"]["cwd"], "/srv/api");
 
     approve(&app, &waiting).await;
-    // Nothing claims it but a call: no queue, no restart.
+    // Only a call can claim it: no queue, no restart.
     app.restart().await;
     let bot = app.client("deploy-bot");
     assert_eq!(bot.workflow(&waiting).await["status"], "queued");
     let allowed = ask(&bot, dangerous("four")).await;
     is(&allowed, "allow", "approved by alice");
     assert_eq!(id(&allowed), waiting);
-    // The answer was lost, and the server with it.
+    // The answer was lost, and so was the server.
     app.restart().await;
     let bot = app.client("deploy-bot");
     assert_eq!(ask(&bot, dangerous("four")).await, allowed);
-    // Any other call needs people again, before and after the result.
+    // Any other call needs an approval again, before and after the result.
     let next = ask(&bot, dangerous("five")).await;
     is(&next, "parked", "has to approve it");
     assert_ne!(id(&next), waiting);
@@ -151,7 +151,7 @@ async fn what_was_rejected_is_denied_with_the_words_and_asks_nobody_again() {
         assert_eq!(id(&answer), waiting);
     }
     assert_eq!(app.database.count("select count(*) from workflow").await, 1);
-    // It is that call that was rejected, and not every one.
+    // Only that call was rejected, not every one.
     is(&ask(&bot, call("three", "Bash", json!({"command": "terraform apply"}))).await, "parked", "");
 }
 
@@ -216,7 +216,7 @@ async fn a_call_of_which_nobody_tells_how_it_went_has_an_unknown_outcome() {
     let answer = ask(&bot, harmless("one")).await;
     let workflow = bot.wait_for(&id(&answer), "outcome_unknown").await;
     assert_eq!(events(&workflow), ["submitted", "execution_started", "report_requested", "outcome_unknown"]);
-    // The truth may still come.
+    // A late report is still accepted.
     assert_eq!(report(&bot, "one", "succeeded").await.expect(200)["status"], "completed");
 }
 

@@ -1,4 +1,4 @@
-//! Actions that call a configured destination: what it is sent, once, and what its answer means.
+//! Actions that call a configured URL: what is sent, once, and what the response means.
 
 use crate::support::client::{events, high, low};
 use crate::support::hook::{Hook, Reply};
@@ -19,7 +19,7 @@ fn task(name: &str, args: Value) -> Value {
            "action": {"type": "webhook", "name": name, "args": args}})
 }
 
-/// A task that waits for somebody.
+/// A task that waits for approval.
 fn parked(args: Value) -> Value {
     let mut task = high();
     task["action"] = json!({"type": "webhook", "name": "ci", "args": args});

@@ -1,4 +1,4 @@
-//! An approver takes the own yes back while the quorum is open.
+//! Approvers withdraw their own approval while the quorum is open.
 
 use crate::support::client::{events, high};
 use crate::support::{Answer, Browser, Client, Config, TestApp};
@@ -15,7 +15,7 @@ async fn of_two() -> TestApp {
     TestApp::with(Config::new().with_policies("policies: { high: { required: 2 } }")).await
 }
 
-/// The two sets of words of the same decisions: of `status` and of the table of requests.
+/// The two representations of the same decisions: in `status` and in the table of requests.
 async fn approved_by(app: &TestApp, id: &str) -> (i32, Vec<String>) {
     let query = "select approvals, approved_by from approval_requests where workflow_id = $1";
     let id: uuid::Uuid = id.parse().unwrap();
@@ -40,7 +40,7 @@ async fn a_yes_that_is_taken_back_no_longer_counts_and_may_be_given_again() {
     assert_eq!(approved_by(&app, &id).await, (0, Vec::new()));
     assert_eq!(tess.get("/workflows/pending").await.expect(200)["workflows"][0]["approvals"], 0);
 
-    // The other's yes alone is not enough, and alice's second one is.
+    // The other's approval alone is not enough, but with alice's second one it is.
     assert_eq!(tess.approve(&id).await.expect(200)["approvals_remaining"], 1);
     assert_eq!(alice.approve(&id).await.expect(200)["status"], "approved");
     let problem = alice.withdraw(&id).await.problem(409, "already-decided");
@@ -93,8 +93,8 @@ async fn a_role_that_was_answered_for_is_wanted_again_once_its_yes_is_taken_back
     assert_eq!(roles, ["tech_lead", "tech_lead", "tech_lead", "team_lead"], "each yes has the role that it counts for");
 }
 
-/// Whatever comes first, the other is told the truth: the yes was taken back and one is missing, or
-/// the quorum was met.
+/// Whichever comes first, the other gets a true answer: the approval was withdrawn and one is
+/// missing, or the quorum was met.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_withdrawal_and_the_last_approval_at_the_same_moment_one_wins() {
     let app = of_two().await;
@@ -104,7 +104,7 @@ async fn of_a_withdrawal_and_the_last_approval_at_the_same_moment_one_wins() {
     join_all(ids.iter().enumerate().map(|(turn, id)| {
         let (bot, alice, tess) = (&bot, &alice, &tess);
         async move {
-            // Who is sent first changes from one to the next.
+            // The order alternates.
             let (back, last) = if turn % 2 == 0 {
                 tokio::join!(alice.withdraw(id), tess.approve(id))
             } else {
@@ -135,12 +135,12 @@ async fn a_person_takes_the_own_yes_back_in_the_inbox() {
     let app = of_two().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let (alice, place) = (Browser::of(app.addr, "alice").await, format!("/inbox/workflows/{id}"));
-    alice.get(&place).await.expect(200).lacks("Take it back");
+    alice.get(&place).await.expect(200).lacks("Withdraw it");
     app.client("alice").approve(&id).await.expect(200);
     let page = alice.get(&place).await.expect(200);
-    page.has("Take it back");
+    page.has("Withdraw it");
     let done = alice.submit(&page, &format!("{place}/withdraw"), &[("reason", "the wrong plan")]).await;
-    alice.get(done.location()).await.expect(200).has("You have taken your approval back").has("Approve exactly this").has("the wrong plan");
-    Browser::of(app.addr, "tess").await.get(&place).await.expect(200).lacks("Take it back").has("0 of 2 approvals");
+    alice.get(done.location()).await.expect(200).has("You have withdrawn your approval").has("Approve exactly this").has("the wrong plan");
+    Browser::of(app.addr, "tess").await.get(&place).await.expect(200).lacks("Withdraw it").has("0 of 2 approvals");
     assert_eq!(app.client("alice").workflow(&id).await["history"][3]["via"], "inbox");
 }

@@ -1,4 +1,4 @@
-//! Canonical bytes are those that another implementation of RFC 8785 writes, and reading them gives
+//! The canonical bytes equal those of another implementation of RFC 8785, and parsing them gives
 //! the same document.
 
 use parkbrake::domain::task::digest::canonical;

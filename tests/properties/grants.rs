@@ -1,5 +1,5 @@
-//! Grants: whatever is changed of a request that one lets pass, people are asked; and what is
-//! exactly the same passes.
+//! Grants: any change to a request that a grant lets pass needs an approval; and exactly the same
+//! request passes.
 
 use parkbrake::domain::grant::pattern::{ArgumentPattern, Like, Pattern};
 use parkbrake::domain::grant::{Asking, GrantTerms, Micros};
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-/// A request in all its parts that a grant looks at.
+/// All parts of a request that a grant checks.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub requester: String,
@@ -28,7 +28,7 @@ impl Request {
         Asking { requester: &self.requester, level: self.level, task: &self.task, target: &self.target, binding: self.binding.as_ref() }
     }
 
-    /// Terms that speak of this very request, and of no other kind.
+    /// Terms that match exactly this kind of request.
     fn exact_terms(&self) -> GrantTerms {
         let pattern = Pattern::exactly(&self.requester, &self.target, &self.task.action).unwrap();
         GrantTerms { pattern, level: self.level, uses: 1, cost: None, binding: self.binding.clone() }
@@ -88,7 +88,7 @@ pub fn request() -> impl Strategy<Value = Request> {
 
 pub type Change = fn(&mut Request);
 
-/// Everything that makes another kind of request of it.
+/// Every change that makes it a different kind of request.
 pub const CHANGES: &[(&str, Change)] = &[
     ("another requester", |request| request.requester.push('x')),
     ("the requester in capitals", |request| request.requester = request.requester.to_uppercase()),

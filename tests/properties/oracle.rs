@@ -1,4 +1,4 @@
-//! Who may decide, worked out a second time from the log alone, without the functions under test.
+//! Who may decide, derived a second time from the log alone, without the functions under test.
 
 use parkbrake::domain::policy::{ApprovalTerms, Principal, PrincipalKind};
 use parkbrake::domain::task::ActionKind;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The people and agents of a case, by name.
 pub type Directory = BTreeMap<String, Principal>;
 
-/// Why a log is one that must never be, if it is.
+/// Why a log is impossible, if it is.
 pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     let mut submission: Option<&Submission> = None;
     let mut round: Option<Asked<'_>> = None;
@@ -22,7 +22,7 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
         if recorded.version as usize != place + 1 {
             return Err(format!("version {} at place {place}", recorded.version));
         }
-        // Whatever is said decides nothing.
+        // Comments decide nothing.
         if matches!(recorded.event, Event::Commented { .. }) {
             continue;
         }
@@ -139,8 +139,8 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this may be the next attempt: the first, one of an idempotent action, or one that
-/// somebody decided on; with all the approvals of the last round.
+/// Whether this may be the next attempt: the first, one of an idempotent action, or one that a
+/// person decided on; with all the approvals of the last round.
 fn may_begin(attempt: u32, attempts: u32, may_repeat: bool, round: Option<&Asked<'_>>) -> Result<(), String> {
     if attempt != attempts + 1 || (attempts > 0 && !may_repeat) {
         return Err(format!("attempt {attempt} comes after {attempts}"));
@@ -151,24 +151,24 @@ fn may_begin(attempt: u32, attempts: u32, may_repeat: bool, round: Option<&Asked
     }
 }
 
-/// Whether everybody together could start what this log asks for, after all its steps.
+/// Whether all people together could start what this log requests, after all its steps.
 pub fn could_start(log: &[Recorded], directory: &Directory) -> bool {
     let (Event::Submitted(submission), Event::ApprovalRequested { terms, .. }) = (&log[0].event, &log[1].event) else { return true };
     let mut asked = Asked::new(terms, &log[1]);
     asked.steps_taken = terms.escalation.len();
     for person in directory.values() {
-        // A refusal is somebody whose approval does not count.
+        // A refusal means that this person's approval does not count.
         let _ = asked.approve(submission, person, Some("yes"), &log[1]);
     }
     asked.is_satisfied()
 }
 
-/// A request, as its log tells it.
+/// A request, according to its log.
 struct Asked<'l> {
     terms: &'l ApprovalTerms,
     requested: &'l Recorded,
     steps_taken: usize,
-    /// Who approved, by which of the roles that were asked then.
+    /// The approvers, and the roles of theirs that were asked at that time.
     approvals: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -217,8 +217,8 @@ impl<'l> Asked<'l> {
         due.then_some(()).ok_or_else(|| "expired early, or never due to".to_owned())
     }
 
-    /// Whether there are as many approvals as are required, of as many roles where they have to
-    /// differ: by trying.
+    /// Whether there are enough approvals, of enough roles if they have to differ: by trying all
+    /// combinations.
     fn is_satisfied(&self) -> bool {
         fn most(people: &[&BTreeSet<String>], taken: &BTreeSet<&String>) -> usize {
             let Some((first, rest)) = people.split_first() else { return 0 };

@@ -1,8 +1,8 @@
-//! Whatever people, agents, roles and suspensions there are: nobody decides what they, or an agent
-//! that acts for them, asked for; no agent decides; nobody who is suspended or on no list counts;
+//! Whatever people, agents, roles and suspensions there are: nobody decides their own requests or
+//! those of an agent that acts for them; no agent decides; no suspended or unlisted person counts;
 //! and roles that have to differ do.
 //!
-//! Who may do what is worked out a second time here, by brute force over small sets and without the
+//! The permissions are derived a second time here, by brute force over small sets and without the
 //! functions under test.
 
 use crate::world::{self, AGENTS, Dice, PEOPLE, STRANGERS, World, after, cases, hold, parked};
@@ -14,7 +14,7 @@ use parkbrake::domain::workflow::{Approval, Command, Event, Round, Status, Submi
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Who has rights, and who stands behind whom.
+/// Who has rights, and who acts for whom.
 pub struct Oracle<'a> {
     world: &'a World,
     /// Pairs of names in lower case: the first acts for the second, directly or through others.
@@ -26,7 +26,7 @@ impl<'a> Oracle<'a> {
         let lower = str::to_ascii_lowercase;
         let mut acts_for: BTreeSet<(String, String)> =
             world.agents.iter().filter_map(|(agent, declared)| Some((lower(agent), lower(declared.on_behalf_of.as_deref()?)))).collect();
-        // All ways of any length: one more step each time, until nothing is new.
+        // Paths of any length: one more step each time, until nothing is new.
         loop {
             let more: Vec<_> = acts_for
                 .iter()
@@ -46,8 +46,8 @@ impl<'a> Oracle<'a> {
         listed && !self.world.suspended.iter().any(|suspended| suspended.eq_ignore_ascii_case(name))
     }
 
-    /// Whether somebody is the requester, stands behind it, or has it, or whoever stands behind it,
-    /// behind them.
+    /// Whether a person is the requester, acts for it or is acted for by it, or shares such a
+    /// relation with it.
     fn is_related(&self, submission: &Submission, name: &str) -> bool {
         let side = |start: &str| -> BTreeSet<String> {
             let start = start.to_ascii_lowercase();
@@ -61,7 +61,7 @@ impl<'a> Oracle<'a> {
         !side(name).is_disjoint(&theirs)
     }
 
-    /// The roles by which somebody may approve a request today; none if they may not.
+    /// The roles by which a person may approve a request now; none if they may not.
     pub fn roles(&self, submission: &Submission, round: &Round, name: &str) -> BTreeSet<String> {
         let today = (!self.world.auto_approve).then_some(&self.world.terms);
         let separate = round.terms.separation_of_duties || today.is_some_and(|today| today.separation_of_duties);
@@ -79,7 +79,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// How many of these people can answer for a role of their own each: by trying every way.
+/// The most people that can each have a role of their own: by trying every combination.
 pub fn most(people: &[BTreeSet<String>], taken: &BTreeSet<&str>) -> usize {
     let Some((first, rest)) = people.split_first() else { return 0 };
     let with = first.iter().filter(|role| !taken.contains(role.as_str())).map(|role| {
@@ -95,10 +95,10 @@ pub fn is_enough(distinct_roles: bool, required: u32, people: &[BTreeSet<String>
     count >= required as usize
 }
 
-/// A yes that leaves nothing to be wished for, by whoever presents themselves under a name.
+/// An approval with everything that could be required, by whoever claims a name.
 pub fn yes(world: &World, name: &str) -> Command {
     let kind = if world.people.contains_key(name) { PrincipalKind::Person } else { PrincipalKind::Agent };
-    // An agent, and whoever is on no list, claims every role.
+    // An agent, or an unlisted person, claims every role.
     let everything = || world::ROLES.map(str::to_owned).into();
     let roles = world.people.get(name).map_or_else(everything, |person| person.roles.clone());
     let on_behalf_of = world.agents.get(name).and_then(|agent| agent.on_behalf_of.clone());
@@ -122,8 +122,8 @@ fn approvals(events: &[Event]) -> Vec<&Approval> {
     events.iter().filter_map(|event| if let Event::Approved(approval) = event { Some(approval) } else { None }).collect()
 }
 
-/// Everybody says yes, one after the other, to a request that is parked under today's terms or
-/// others; each is one case.
+/// Everybody approves, one after the other, a request that is parked under current or other terms;
+/// each is one case.
 fn everybody_approves(dice: &mut Dice) -> usize {
     let world = World::draw(dice);
     let terms = if dice.percent(60) { world.terms.clone() } else { world::terms(dice) };
@@ -172,7 +172,8 @@ fn everybody_approves(dice: &mut Dice) -> usize {
             hold(is_enough(distinct, required, &people), "what is released has as many approvals as it needs", || case(&before));
         }
     }
-    // Nobody is kept out who may: with everybody willing it is released exactly if it can be.
+    // Nobody who may approve is refused: with everybody willing it is released exactly if that is
+    // possible.
     let could = oracle.has_rights(&workflow.submission.requested_by) && {
         let (required, distinct) = strictest(&world, &terms);
         let people: Vec<_> =
@@ -185,7 +186,7 @@ fn everybody_approves(dice: &mut Dice) -> usize {
     names.len()
 }
 
-/// The stricter of the terms that a request was parked under and today's, where today asks anybody.
+/// The stricter of a request's terms and the current ones, if anybody is asked now.
 fn strictest(world: &World, terms: &ApprovalTerms) -> (u32, bool) {
     let today = (!world.auto_approve).then_some(&world.terms);
     let required = today.map_or(terms.required, |today| today.required.max(terms.required));

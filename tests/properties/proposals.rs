@@ -1,5 +1,5 @@
-//! Proposed grants: after so many equal approvals, the narrowest that there is, and never one that
-//! matches what was rejected.
+//! Proposed grants: after this many equal approvals, the narrowest grant is proposed, and never one
+//! that matches a rejected request.
 
 use super::grants::{CHANGES, Request, request};
 use parkbrake::domain::grant::pattern::Pattern;
@@ -27,7 +27,7 @@ fn equal(request: &Request, count: u32) -> Vec<Past> {
     (1..=u128::from(count)).map(|number| request.past(number, Answer::Approved)).collect()
 }
 
-/// A few requests, some of them changed in one way, each with an answer.
+/// A few requests, some of them changed in one way, each with a decision.
 fn past() -> impl Strategy<Value = Vec<Past>> {
     let kinds = prop::collection::vec((request(), prop::option::of(any::<Index>())), 1..4);
     kinds.prop_flat_map(|kinds| {
@@ -99,7 +99,7 @@ proptest! {
     #[test]
     fn what_is_not_equal_does_not_count(request in request(), change in any::<Index>()) {
         let (name, change) = CHANGES[change.index(CHANGES.len())];
-        // What it costs and what program its grant binds to are not in the request's kind.
+        // The cost, and the program that its grant binds to, are not in the request's kind.
         prop_assume!(!["another program", "a cost that is none"].contains(&name));
         let mut changed = request.clone();
         change(&mut changed);

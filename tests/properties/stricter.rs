@@ -1,5 +1,5 @@
-//! Today's rules can make an approval worthless; they never make startable what the stored round
-//! did not allow, and whatever becomes stricter today permits no more than before.
+//! Current rules can invalidate an approval; they never permit a start that the stored round did
+//! not allow, and stricter rules never permit more than before.
 
 use crate::principals::{Oracle, is_enough, yes};
 use crate::world::{self, AGENTS, Dice, PEOPLE, ROLES, STRANGERS, World, after, cases, hold, parked, with_approvals};
@@ -10,7 +10,7 @@ use parkbrake::domain::workflow::{Event, Status, Workflow};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-/// What becomes of a request if somebody says yes now.
+/// The result for a request if somebody approves it now.
 fn released_by(world: &World, workflow: &Workflow, name: &str) -> Option<Workflow> {
     let (policy, suspended) = (world.policy(), world.suspensions());
     let answer = Today { policy: &policy, suspended: &suspended }.decide(workflow, &yes(world, name));
@@ -19,14 +19,14 @@ fn released_by(world: &World, workflow: &Workflow, name: &str) -> Option<Workflo
     (then.status() == Status::Queued).then_some(then)
 }
 
-/// Whether what is released may start.
+/// Whether the released action may start.
 fn may_start(world: &World, workflow: &Workflow) -> bool {
     let (policy, suspended) = (world.policy(), world.suspensions());
     Today { policy: &policy, suspended: &suspended }.standing(workflow, 1, chrono::DateTime::UNIX_EPOCH) == Standing::Holds
 }
 
-/// Whether the approvals of a workflow's round are enough by the terms of that round and by
-/// everything that holds today.
+/// Whether the approvals of a workflow's round are enough by the terms of that round and by all
+/// current rules.
 fn is_allowed(world: &World, workflow: &Workflow, stored: &ApprovalTerms) -> bool {
     let oracle = Oracle::of(world);
     let today = (!world.auto_approve).then_some(&world.terms);
@@ -36,7 +36,7 @@ fn is_allowed(world: &World, workflow: &Workflow, stored: &ApprovalTerms) -> boo
         let now = oracle.roles(&workflow.submission, round, &given.approver);
         let roles: BTreeSet<String> = now.into_iter().filter(|role| given.roles.contains(role)).collect();
         let says = !any(|terms| terms.require_justification) || given.justification.is_some();
-        // Whether an approval named the digest is known only where the round asked for it.
+        // Whether an approval included the digest is known only if the round required it.
         let named = !any(|terms| terms.require_digest) || round.terms.require_digest;
         (says && named && !roles.is_empty()).then_some(roles)
     });
@@ -45,7 +45,7 @@ fn is_allowed(world: &World, workflow: &Workflow, stored: &ApprovalTerms) -> boo
     oracle.has_rights(&workflow.submission.requested_by) && is_enough(any(|terms| terms.distinct_roles), required, &people)
 }
 
-/// A stored round, some of whose approvals may be worth nothing today.
+/// A stored round, some of whose approvals may not count now.
 fn stored(dice: &mut Dice, world: &World) -> (ApprovalTerms, Workflow) {
     let terms = if dice.percent(50) { world.terms.clone() } else { world::terms(dice) };
     let workflow = parked(dice, world, &terms);
@@ -80,7 +80,8 @@ fn nothing_starts_that_the_round_did_not_allow(dice: &mut Dice) -> usize {
         .count()
 }
 
-/// The same configuration, but stricter in one thing; none where that thing is as strict as can be.
+/// The same configuration, but stricter in one respect; none if that respect is already as strict
+/// as possible.
 fn tightened(dice: &mut Dice, world: &World) -> Option<World> {
     let mut stricter = world.clone();
     let terms = &mut stricter.terms;
@@ -90,7 +91,7 @@ fn tightened(dice: &mut Dice, world: &World) -> Option<World> {
         2 => drop(stricter.people.remove(dice.one(&PEOPLE))),
         3 => drop(stricter.people.get_mut(dice.one(&PEOPLE))?.roles.remove(dice.one(&ROLES))),
         4 => {
-            // One more who stands behind an agent; a name that was there stays behind it through
+            // One more person for whom an agent acts; the earlier name is still reached through
             // another.
             let agent = stricter.agents.get_mut(dice.one(&AGENTS))?;
             if agent.on_behalf_of.is_some() {
@@ -104,7 +105,7 @@ fn tightened(dice: &mut Dice, world: &World) -> Option<World> {
         8 => terms.require_digest = true,
         9 => terms.separation_of_duties = true,
         _ if world.auto_approve => stricter.auto_approve = false,
-        // A role that is asked no more.
+        // A role that is no longer asked.
         _ => {
             let role = dice.one(&ROLES);
             terms.approvers.retain(|asked| asked != role);

@@ -1,5 +1,5 @@
-//! Plans of Terraform: whatever comes, it is read or refused, no sensitive value gets out of it,
-//! and a summary that was made is one that is taken.
+//! Terraform plans: any input is read or refused, no sensitive value leaks, and every summary that
+//! is made is accepted.
 
 use parkbrake::domain::request::evidence::{self, EvidenceRequest};
 use parkbrake::domain::task::terraform::{Summary, read};
@@ -8,7 +8,7 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// A text that is planted where nobody may see it, and nowhere else.
+/// A text that is only in places that nobody may see.
 const SECRET: &str = "s3cr3t-MARKER";
 
 /// Any small value of JSON.
@@ -29,7 +29,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A value with secrets in it, and the marks that say where they are.
+/// A value with secrets in it, and the marks for them.
 fn marked() -> impl Strategy<Value = (Value, Value)> {
     let secret = (0..3_u8).prop_map(|kind| match kind {
         0 => json!(SECRET),
@@ -88,7 +88,7 @@ fn plan() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Everything that is kept of a plan, as it is sent and as it is stored.
+/// Everything that is kept of a plan, both sent and stored.
 fn kept(plan: &Value) -> (Summary, String) {
     let mut task = json!({"evidence": {"type": "terraform_plan", "plan": plan, "workspace": "live"}});
     let mut faults = Vec::new();
@@ -136,7 +136,7 @@ proptest! {
     }
 }
 
-/// Places of a plan at which anything may stand.
+/// Fields of a plan that may contain anything.
 const FIELDS: [&str; 14] = [
     "",
     "/format_version",
@@ -163,7 +163,7 @@ fn plans_in(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The fixtures of this repository, and where they are present the published ones of
+/// The fixtures of this repository, and, if they are present, the published ones of
 /// `terraform-json`.
 #[test]
 fn every_published_plan_is_read_or_refused_with_words() {
@@ -175,7 +175,7 @@ fn every_published_plan_is_read_or_refused_with_words() {
     for path in own.into_iter().chain(published.into_iter().flatten()) {
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.display();
-        // One of the published files is two documents; that is no JSON.
+        // One of the published files contains two documents, so it is not JSON.
         let Ok(plan) = serde_json::from_str::<Value>(&text) else {
             assert!(name.to_string().contains("invalid"), "{name}");
             continue;
@@ -199,8 +199,8 @@ fn every_published_plan_is_read_or_refused_with_words() {
     assert!(read_well >= 2, "{read_well}");
 }
 
-/// Terraform 1.11 itself wrote this plan. It marks the password in `input`, and not where the
-/// provider has copied it to, in `output`.
+/// Terraform 1.11 itself wrote this plan. It marks the password in `input`, but not in `output`, to
+/// which the provider has copied it.
 #[test]
 fn a_secret_that_a_provider_copied_is_hidden_too() {
     let text = include_str!("../fixtures/terraform/terraform-1.11-data.json");

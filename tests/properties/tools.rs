@@ -1,7 +1,7 @@
-//! How tool calls of coding agents are read, by the shipped configuration.
+//! How tool calls of coding agents are interpreted with the shipped configuration.
 //!
-//! Two corpora stand in `tests/fixtures/agent-tools`: an ordinary day is quiet, and nothing that
-//! hurts runs unseen.
+//! There are two corpora in `tests/fixtures/agent-tools`: an ordinary day needs no approvals, and
+//! nothing harmful runs without one.
 
 use chrono::DateTime;
 use parkbrake::config::{self, Configuration};
@@ -187,7 +187,7 @@ fn where_it_acts_is_read_from_folders_contexts_and_names() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever is added to a command, it is at least as dangerous as it was.
+    /// Adding something to a command never makes it less dangerous.
     #[test]
     fn another_part_never_lowers_the_level(first in command(), second in command(), join in 0_usize..8) {
         let joined = match join {
@@ -204,14 +204,14 @@ proptest! {
         prop_assert!(level(&joined) >= before, "{joined:?} is {}, and {first:?} alone {before}", level(&joined));
     }
 
-    /// Whatever is sent, it is read as something, and in bounded work.
+    /// Any input is interpreted as something, with bounded work.
     #[test]
     fn any_text_is_read(text in "[ -~\n]{0,200}") {
         let (judged, because) = judged("Bash", json!({ "command": text }));
         prop_assert!(!because.is_empty() && !judged.facts.operation.is_empty());
     }
 
-    /// A program that is on no list never runs unseen, however its name and arguments are made.
+    /// An unlisted program never runs without an approval, whatever its name and arguments are.
     #[test]
     fn an_unknown_program_is_never_low(name in "[a-z]{9,12}", rest in "[ -~]{0,40}") {
         let command = format!("{name} {rest}");

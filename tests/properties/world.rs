@@ -1,9 +1,9 @@
-//! Small random worlds: people, agents that act for others, roles, suspensions, and what each level
-//! asks.
+//! Small random worlds: people, agents that act for others, roles, suspensions, and the policy of
+//! each level.
 //!
-//! They are drawn from a seed by a generator of their own, because a million of them have to be
-//! cheap also in a debug build. A case that fails names its seed; `PARKBRAKE_CASES` and
-//! `PARKBRAKE_SEED` say how many are drawn, and from where on.
+//! They are drawn by a special generator, because a million of them have to be cheap even in a
+//! debug build. A failing case names its seed; `PARKBRAKE_CASES` and `PARKBRAKE_SEED` set how many
+//! are drawn, and the first seed.
 
 use parkbrake::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Person, Policy, Suspended};
 use parkbrake::domain::risk::Assessment;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub const ROLES: [&str; 4] = ["lead", "tech", "cto", "admin"];
 pub const PEOPLE: [&str; 5] = ["ann", "ben", "cora", "dan", "eve"];
 pub const AGENTS: [&str; 3] = ["bot", "helper", "tool"];
-/// Names that are written where names are written, and that no list has.
+/// Names that are valid but that no list has.
 pub const STRANGERS: [&str; 3] = ["Ann", "gone", "BOT"];
 const ID: Uuid = Uuid::from_u128(7);
 
@@ -38,12 +38,12 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below this one.
+    /// A number less than this one.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).expect("a small number")
     }
 
-    /// True so many times in a hundred.
+    /// True in this percentage of cases.
     pub fn percent(&mut self, times: usize) -> bool {
         self.below(100) < times
     }
@@ -52,13 +52,13 @@ impl Dice {
         of[self.below(of.len())]
     }
 
-    /// Each of them so many times in a hundred.
+    /// Each of them in this percentage of cases.
     pub fn some(&mut self, of: &[&str], times: usize) -> Vec<String> {
         of.iter().filter(|_| self.percent(times)).map(|name| (*name).to_owned()).collect()
     }
 }
 
-/// Draws worlds until so many cases were looked at; each world says how many it was.
+/// Draws worlds until this many cases were checked; each world returns how many it had.
 pub fn cases(usual: usize, mut look: impl FnMut(&mut Dice) -> usize) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is a number")));
     let wanted = number("PARKBRAKE_CASES").map_or(usual, |cases| usize::try_from(cases).expect("a number"));
@@ -72,7 +72,7 @@ pub fn cases(usual: usize, mut look: impl FnMut(&mut Dice) -> usize) {
     }
 }
 
-/// A configuration with who is suspended.
+/// A configuration with suspensions.
 #[derive(Debug, Clone)]
 pub struct World {
     pub people: BTreeMap<String, Person>,
@@ -122,7 +122,7 @@ impl World {
         )
     }
 
-    /// Suspensions as the database has them: in any case.
+    /// Suspensions in the database's form: in any case.
     pub fn suspensions(&self) -> Suspended {
         self.suspended.iter().map(|name| name.to_ascii_uppercase()).collect()
     }
@@ -157,12 +157,12 @@ pub fn digest() -> Digest {
     Digest::of(b"the task")
 }
 
-/// A workflow that waits, after some steps of its timetable.
+/// A waiting workflow, after some steps of its timetable.
 pub fn parked(dice: &mut Dice, world: &World, terms: &ApprovalTerms) -> Workflow {
     let anybody: Vec<&str> = PEOPLE.into_iter().chain(AGENTS).chain(STRANGERS).collect();
     let listed = world.listed();
     let requested_by = if listed.is_empty() || dice.percent(15) { dice.one(&anybody) } else { dice.one(&listed) }.to_owned();
-    // Mostly as it is declared today; it may have been declared otherwise then.
+    // Usually as it is declared now; it may have been declared differently then.
     let declared = world.agents.get(&requested_by).and_then(|agent| agent.on_behalf_of.clone());
     let on_behalf_of = if dice.percent(80) { declared } else { dice.percent(60).then(|| dice.one(&anybody).to_owned()) };
     let submission = Submission {
@@ -191,15 +191,14 @@ pub fn parked(dice: &mut Dice, world: &World, terms: &ApprovalTerms) -> Workflow
 /// The state after one more event.
 pub fn after(workflow: Option<Workflow>, event: Event) -> Workflow {
     let version = workflow.as_ref().map_or(0, |workflow| workflow.version) + 1;
-    // The person who approved is who caused it; whoever caused another event is of no interest
-    // here.
+    // The actor of an approval is the approver; the actor of any other event does not matter here.
     let actor = if let Event::Approved(approval) = &event { approval.approver.clone() } else { "somebody".to_owned() };
     let recorded = Recorded { version, at: chrono::DateTime::UNIX_EPOCH, actor, via: Via::Rest, event };
     transition::apply(ID, workflow, &recorded).expect("an event that can follow")
 }
 
-/// The workflow with approvals that somebody gave at some time, entitled then; whether they still
-/// are is another question.
+/// The workflow with approvals of entitled people at some time; whether they are still entitled is
+/// another question.
 pub fn with_approvals(dice: &mut Dice, mut workflow: Workflow) -> Workflow {
     let anybody: Vec<&str> = PEOPLE.into_iter().chain(STRANGERS).collect();
     for name in anybody {
@@ -232,7 +231,7 @@ pub fn with_approvals(dice: &mut Dice, mut workflow: Workflow) -> Workflow {
     workflow
 }
 
-/// Fails with everything that the case was made of.
+/// Fails, and prints everything about the case.
 #[track_caller]
 pub fn hold(holds: bool, rule: &str, case: impl FnOnce() -> Vec<Box<dyn Debug>>) {
     if !holds {

@@ -1,4 +1,4 @@
-//! The examples in `support/docs/HITL_INTEGRATION.md`, run as they stand there.
+//! The examples in `support/docs/HITL_INTEGRATION.md`, run unchanged.
 
 use crate::root;
 use crate::stub::{ID, Ran, Stub, problem, run, workflow};

@@ -6,7 +6,7 @@ use parkbrake::domain::text::{escaped, is_invisible};
 use serde_json::{Value, json};
 use std::process::Command;
 
-/// A script with its arguments, from a folder that is not the repository's.
+/// A script with its arguments, from a folder outside the repository.
 fn script(stub: &Stub, name: &str, args: &[&str]) -> Command {
     let mut command = stub.command("bash");
     command.arg(root().join("support/scripts/workflow").join(name)).args(args).current_dir(stub.home());
@@ -90,7 +90,7 @@ fn the_script_and_the_command_show_the_same() {
     stub.on(&format!("GET /workflows/{ID}/status"), 200, &done);
     let script = ran(&stub, "status.sh", &["--workflow-id", ID]);
     let command = run(stub.command(env!("CARGO_BIN_EXE_parkbrake")).args(["status", ID]));
-    // The history's numbers are set in a column by the one and not by the other.
+    // Only one of the two aligns the history's numbers in a column.
     let lines = |ran: &Ran| ran.out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
     assert_eq!(lines(&script), lines(&command));
 }
@@ -121,7 +121,7 @@ fn list_pending_follows_the_cursor() {
 #[test]
 fn what_cannot_be_seen_is_escaped_as_the_domain_does_it() {
     let stub = Stub::start();
-    // Every character where something begins or ends to be hidden, and the one before it.
+    // Every character at which hiding begins or ends, and the one before it.
     let edges = ('\u{1}'..=char::MAX).zip('\u{2}'..=char::MAX).filter(|(one, next)| is_invisible(*one) != is_invisible(*next));
     let edges = edges.flat_map(|(one, next)| [one, next]);
     let looked_at = (0x01..0x500_u32).chain(0x1F600..0x1F650).filter_map(char::from_u32).chain(edges);

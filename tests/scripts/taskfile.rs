@@ -10,7 +10,7 @@ fn go_task(stub: &Stub, args: &[&str]) -> Command {
     let found = Command::new("task").arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(found, "go-task is missing: install it with `pip install go-task-bin`, `brew install go-task` or as https://taskfile.dev says");
     let mut command = stub.command("task");
-    // The real home, because `task` may be installed by way of a version manager that looks there.
+    // The real home, because a version manager may have installed `task` there.
     command.args(args).current_dir(root()).env("HOME", std::env::var_os("HOME").unwrap_or_default());
     command
 }
@@ -23,7 +23,7 @@ fn hostile_text_passes_through_go_task_unharmed() {
     assert_eq!(stub.last("POST").json()["justification"], HOSTILE);
     run(&mut go_task(&stub, &["workflow:reject", &id, &format!("REASON={HOSTILE}<no value>")])).said(&["rejected by alice"]);
     assert_eq!(stub.last("POST").json()["reason"], format!("{HOSTILE}<no value>"));
-    // What go-task would take for a template goes in front, as environment.
+    // Text that go-task would take for a template is passed in the environment.
     let braces = "{{.TASK}} {{ fail \"x\" }} {{";
     run(go_task(&stub, &["workflow:reject", &id]).env("REASON", braces)).said(&["rejected by alice"]);
     assert_eq!(stub.last("POST").json()["reason"], braces);

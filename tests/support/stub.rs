@@ -1,9 +1,8 @@
-//! A stand-in for the server: it answers with the bodies of the contract, and remembers what it was
-//! asked.
+//! A stand-in for the server: it answers with the bodies of the contract, and records the calls.
 //!
-//! The clients are tested against it rather than against the server, because a test of a client has
-//! to be able to say anything: a problem, a lie, a page that is no JSON, an answer that comes late.
-//! The task that it shows is a real one of the domain, with its real digest.
+//! The clients are tested against it rather than against the server, because a client's test needs
+//! any answer: a problem, a lie, a page that is not JSON, a late answer. Its task is a real one of
+//! the domain, with its real digest.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -19,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The id of the one workflow.
 pub const ID: &str = "0198c0de-0000-7000-8000-000000000001";
 
-/// Text that a shell, a template, a terminal or JSON would do something with.
+/// Text that would have a meaning in a shell, a template, a terminal or JSON.
 pub const HOSTILE: &str =
     "quote \" ' ` $(touch pwned) ${HOME} $HOME \\ \\n ; | & * ~ %PATH% !x # -- ü 🚀 \u{202e}\u{1b}[2J\nsecond line\ttab";
 
@@ -41,12 +40,12 @@ impl Call {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{}: {error}: {}", self.what, self.body))
     }
 
-    /// Who asked.
+    /// The caller's token.
     pub fn token(&self) -> &str {
         self.header("authorization").strip_prefix("Bearer ").expect("a bearer token")
     }
 
-    /// A header's text; empty where there is none.
+    /// A header's text; empty if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
@@ -64,7 +63,7 @@ struct Shared {
     answers: HashMap<String, VecDeque<Answer>>,
 }
 
-/// A running stand-in, with a folder of development tokens for those who ask it.
+/// A running stand-in, with a folder of development tokens for its callers.
 pub struct Stub {
     pub url: String,
     home: tempfile::TempDir,
@@ -72,7 +71,7 @@ pub struct Stub {
 }
 
 impl Stub {
-    /// Starts one that answers as a server with one parked request does.
+    /// Starts one that answers like a server with one parked request.
     pub fn start() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a listener");
@@ -101,13 +100,13 @@ impl Stub {
         stub
     }
 
-    /// Answers a call so from now on; several answers are given one after the other, the last one
+    /// Sets the answers to a call; several answers are given one after the other, and the last one
     /// again and again.
     pub fn on(&self, what: &str, status: u16, body: &Value) {
         self.on_raw(what, &[(status, &body.to_string())]);
     }
 
-    /// The same with several answers, as they are.
+    /// The same with several raw answers.
     pub fn on_raw(&self, what: &str, answers: &[(u16, &str)]) {
         let answers = answers.iter().map(|(status, body)| Answer { status: *status, body: (*body).to_owned() }).collect();
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).answers.insert(what.to_owned(), answers);
@@ -118,7 +117,7 @@ impl Stub {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).calls.clone()
     }
 
-    /// What was called, in order.
+    /// The calls, in order.
     pub fn called(&self) -> Vec<String> {
         self.calls().into_iter().map(|call| call.what).collect()
     }
@@ -134,7 +133,7 @@ impl Stub {
         self.home.path()
     }
 
-    /// A command with nothing of ours in its environment but the way to this server.
+    /// A command whose environment has nothing of ours but the address of this server.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -196,13 +195,13 @@ pub fn task() -> Task {
     .expect("a task")
 }
 
-/// What it is about, and where the requester called it something else.
+/// The target, and what the requester called it if that differs.
 pub fn target() -> Value {
     json!({"operation": "deploy", "environment": "production", "resource": "api-gateway", "resource_type": "code",
         "differs": [{"field": "resource", "claimed": "docs", "known": "api-gateway", "from": "runbook"}]})
 }
 
-/// The body of `GET /workflows/{id}/status` in a status, with so many events.
+/// The body of `GET /workflows/{id}/status` with a status and this many events.
 pub fn workflow(status: &str, events: usize) -> Value {
     let task = task();
     let names = ["submitted", "approval_requested", "approved", "execution_started", "execution_succeeded"];
@@ -259,8 +258,7 @@ pub struct Ran {
     pub err: String,
 }
 
-/// Runs a command to its end. Whatever it is, it may never show a token, nor anything that a
-/// terminal would act on.
+/// Runs a command to its end. It may never show a token, or anything that a terminal would act on.
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -274,7 +272,7 @@ pub fn run(command: &mut Command) -> Ran {
 }
 
 impl Ran {
-    /// It ended with this status, and said on standard error all of this.
+    /// Checks that it ended with this status, and that standard error contains all of this.
     #[track_caller]
     pub fn failed(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -283,7 +281,7 @@ impl Ran {
         }
     }
 
-    /// It ended well, and said on standard output all of this.
+    /// Checks that it succeeded, and that standard output contains all of this.
     #[track_caller]
     pub fn said(&self, words: &[&str]) {
         assert_eq!(self.code, Some(0), "{self:?}");
@@ -293,7 +291,7 @@ impl Ran {
     }
 }
 
-/// The address of a port at which nobody listens.
+/// An address at which nobody listens.
 pub fn nowhere() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     format!("http://{}", listener.local_addr().expect("an address"))

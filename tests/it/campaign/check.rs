@@ -1,5 +1,5 @@
-//! The checker: what must be true of every history, whatever went wrong on the way. It knows
-//! nothing of how the server works, only what it promises.
+//! The checker: what must be true of every history, whatever went wrong. It knows only what the
+//! server promises, not how it works.
 
 use super::history::{Call, History, Line, Mark, Stored, Told};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,36 +12,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// Versions have a gap, an event cannot follow, or the row is not what the log folds to.
+    /// Versions have a gap, an event cannot follow, or the row differs from the fold of the log.
     LogIsBroken,
     /// An acknowledged submit is not stored.
     SubmitIsLost,
-    /// A key has led to two workflows.
+    /// One key has led to two workflows.
     KeyHasTwoWorkflows,
     /// An acknowledged decision, cancel, report or resolution is not in the log.
     DecisionIsLost,
-    /// An answer that nobody may get.
+    /// An impossible answer.
     AnswerIsWrong,
     /// Something ran that nobody approved, or whose start is not in the log.
     StartedUnapproved,
-    /// One attempt ran twice, or something that is not idempotent did.
+    /// One attempt ran twice, or an action that is not idempotent did.
     StartedTwice,
-    /// Something began after it was said to be over.
+    /// Something began after it had ended.
     StartedAfterItsEnd,
     /// Two attempts ran at the same time.
     AttemptsOverlap,
-    /// What was released never ran, or what ran was never ended.
+    /// A released action never ran, or a running one never ended.
     StartIsLost,
-    /// It is said to have succeeded, and has not.
+    /// It is recorded as succeeded, and has not.
     SuccessIsInvented,
-    /// It is said that nobody knows how it went, while its server was well.
+    /// Its outcome is recorded as unknown, although its server was healthy.
     UnknownIsWrong,
     /// Too early, or too late.
     TimeIsWrong,
-    /// A listener missed an event, or heard one out of order, or one that is not there.
+    /// A listener missed an event, or received one out of order, or one that does not exist.
     HeardWrongly,
     /// A server raised an alarm or gave up.
     Alarm,
@@ -54,7 +54,7 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// How long a process that was spawned in time may take to write its first line.
+/// How long a process that was started in time may take to write its first line.
 const SPAWN: TimeDelta = TimeDelta::seconds(1);
 
 struct Checker<'a> {
@@ -62,7 +62,7 @@ struct Checker<'a> {
     found: Vec<Violation>,
 }
 
-/// Everything that is wrong with a history, taken when all is at rest.
+/// Everything that is wrong with a history after everything has settled.
 pub fn check(history: &History) -> Vec<Violation> {
     let mut checker = Checker { history, found: Vec::new() };
     let mut ledger: BTreeMap<Uuid, Vec<&Line>> = BTreeMap::new();
@@ -113,7 +113,7 @@ impl Checker<'_> {
     }
 
     /// What ran was approved, once for each start in the log, one after the other, and never after
-    /// it was over.
+    /// its end.
     fn starts(&mut self, id: Uuid, stored: &Stored, lines: &[&Line]) {
         let Some(submission) = submission(stored) else { return };
         let begun: BTreeSet<u32> = stored.log.iter().filter_map(started).collect();
@@ -148,8 +148,7 @@ impl Checker<'_> {
         }
     }
 
-    /// At rest nothing waits for a turn, nothing runs, and what is said to have succeeded has come
-    /// to its end.
+    /// In the end nothing waits for a turn, nothing runs, and every success has run to its end.
     fn end(&mut self, id: Uuid, stored: &Stored, lines: &[&Line]) {
         let Some(submission) = submission(stored) else { return };
         if submission.action == ActionKind::External {
@@ -175,8 +174,8 @@ impl Checker<'_> {
         }
     }
 
-    /// `outcome_unknown` only where a start is in the log, and whoever made it no longer acts or
-    /// had to end the action.
+    /// `outcome_unknown` is only possible if a start is in the log, and its server no longer acts
+    /// or had to stop the action.
     fn unknown(&mut self, id: Uuid, stored: &Stored) {
         for one in &stored.log {
             let Event::OutcomeUnknown { attempt: of, reason, .. } = &one.event else { continue };
@@ -222,7 +221,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What was acknowledged is stored, and nobody was told what nobody may be told.
+    /// Acknowledged changes are stored, and no answer was impossible.
     fn told(&mut self) {
         let mut keys: BTreeMap<(&str, &str), Uuid> = BTreeMap::new();
         let mut acknowledged = BTreeSet::new();
@@ -248,8 +247,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Each listener heard all events, those of a workflow in their order. What it heard again came
-    /// later.
+    /// Each listener received all events, those of each workflow in order. Repetitions came later.
     fn heard(&mut self) {
         for (number, heard) in self.history.heard.iter().enumerate() {
             let mut next: BTreeMap<Uuid, u32> = BTreeMap::new();
@@ -294,8 +292,9 @@ fn names(stored: &Stored) -> Vec<&'static str> {
     stored.log.iter().map(|one| one.event.name()).collect()
 }
 
-/// Before its first start as many different people as the last round needs had said yes, none of
-/// them the requester or the one whom it acts for; or nobody was asked, and its level asks nobody.
+/// Before its first start, as many different people as the last round needs had approved, none of
+/// them the requester or the person it acts for; or nobody was asked, because its level asks
+/// nobody.
 fn is_approved(stored: &Stored, submission: &Submission) -> bool {
     let mut asked: Option<&ApprovalTerms> = None;
     let mut yes: BTreeSet<&str> = BTreeSet::new();
@@ -321,8 +320,8 @@ fn is_approved(stored: &Stored, submission: &Submission) -> bool {
     true
 }
 
-/// When it was over with an attempt: its outcome, also an unknown one, or the end of the whole
-/// request before it.
+/// When an attempt was over: its outcome, possibly an unknown one, or an earlier end of the whole
+/// request.
 fn over(stored: &Stored, attempt: u32) -> Option<DateTime<Utc>> {
     stored.log.iter().find_map(|one| {
         let is_over = match one.event {
@@ -351,8 +350,8 @@ fn name(call: &Call) -> &'static str {
     }
 }
 
-/// Whether it is an answer that a server in trouble may give. Everything that is asked about
-/// exists, and everybody is who they are.
+/// Whether a server in trouble may give this answer. Everything in the requests exists, and every
+/// caller is authenticated.
 fn is_proper(told: &Told) -> bool {
     match (told.status, told.code.as_str()) {
         (200 | 202 | 429 | 503, _) => true,
@@ -368,7 +367,7 @@ fn is_in_the_log(stored: &Stored, told: &Told) -> bool {
         Call::Submit { .. } => stored.first("submitted").is_some_and(|one| one.actor == told.by),
         Call::Approve => stored.has("approved", told.by),
         Call::Reject => stored.has("rejected", told.by),
-        // Whoever comes second is told that it is cancelled, or that what runs is being ended.
+        // The second caller is told that it is cancelled, or that what runs is being stopped.
         Call::Cancel => stored.first("cancelled").or_else(|| stored.first("cancel_requested")).is_some(),
         Call::Report { succeeded: true } => stored.first("execution_succeeded").is_some(),
         Call::Report { succeeded: false } => stored.first("execution_failed").is_some(),

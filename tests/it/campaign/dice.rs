@@ -1,4 +1,4 @@
-//! Chance that can be repeated: everything that is drawn comes from the campaign's seed.
+//! Repeatable randomness: everything random comes from the campaign's seed.
 
 use proptest::prelude::RngExt as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct Dice(TestRng);
 
 impl Dice {
-    /// The dice of one participant, who draws the same in each campaign of this seed, whatever the
-    /// others draw.
+    /// The dice of one participant, who draws the same numbers in each campaign with this seed,
+    /// whatever the others draw.
     pub fn new(seed: u64, participant: &str) -> Self {
         let mut bytes = [0_u8; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -22,7 +22,7 @@ impl Dice {
         self.0.random_range(0..end)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this percentage of cases.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

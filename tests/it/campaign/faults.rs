@@ -1,5 +1,5 @@
-//! The faults: each is a way in which lines, databases, machines and operators fail, and ends by
-//! itself.
+//! The faults: each is a way in which connections, databases, machines and operators fail, and ends
+//! on its own.
 
 use super::dice::Dice;
 use super::slots::Order;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 /// The statement that renews a lease, and no other.
 const RENEWAL: &str = "update server set lease_until";
-/// The statements that are worth losing: commits, a lease, a log, what is queued, what is due.
+/// The statements that are worth losing: commits, a lease, a log, queued work, due work.
 const STATEMENTS: [&str; 6] =
     ["advance_workflows", "advance_workflows", "open_workflows", RENEWAL, "from workflow_event", "from workflow w"];
 
@@ -63,14 +63,14 @@ impl Fault {
         Self::StandbyLeaves,
     ];
 
-    /// Does it, and undoes it.
+    /// Causes the fault, and ends it.
     pub async fn happen(self, world: &World, mut dice: Dice) {
-        // More often than not it meets the server that acts.
+        // Usually it affects the acting server.
         let there: Vec<usize> = (0..world.slots.len()).filter(|slot| world.slots[*slot].address.borrow().is_some()).collect();
         let place = if there.is_empty() { dice.below(world.slots.len()) } else { dice.one_of(&there) };
         let (slot, proxy) = (&world.slots[place], &world.proxies[place]);
         let short = dice.between(100, 2_500);
-        // Every third one outlasts the lease.
+        // A third of them outlast the lease.
         let long = if dice.percent(33) { dice.between(6_000, 11_000) } else { dice.between(300, 4_000) };
         match self {
             Self::LoseAnswers => {
@@ -117,7 +117,7 @@ impl Fault {
                             where datname = current_database() and application_name = 'parkbrake' and random() < 0.6";
                 world.sql(some).await;
             }
-            // All of PostgreSQL recovers from that as from a crash.
+            // PostgreSQL recovers from that as from a crash.
             Self::KillBackend => {
                 let one = "select pid from pg_stat_activity where datname = current_database() and application_name = 'parkbrake' order by random() limit 1";
                 if let Some(pid) = world.number(one).await.and_then(Pid::from_raw) {
@@ -125,7 +125,7 @@ impl Fault {
                 }
             }
             Self::RestartDatabase => world.restart_database(short / 2).await,
-            // As by a slow disk or a standby: no time limit of a statement ends it.
+            // Like a slow disk or a standby: no statement timeout ends it.
             Self::StallCommits => {
                 let seconds = long.min(Duration::from_secs(8)).as_secs_f64();
                 world.sql(&format!("update stall set seconds = {seconds}")).await;

@@ -1,23 +1,23 @@
-//! What a campaign has seen: what is stored, what clients were told, what the runbooks wrote down,
-//! what listeners heard, and what became of each server.
+//! The history of a campaign: what is stored, what clients were told, what the runbooks recorded,
+//! what listeners received, and the life of each server.
 
 use chrono::{DateTime, Utc};
 use parkbrake::domain::workflow::Recorded;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Everything that the checker judges by.
+/// Everything on which the checker bases its judgment.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub stored: BTreeMap<Uuid, Stored>,
     pub told: Vec<Told>,
     /// In the order in which the lines were written.
     pub ledger: Vec<Line>,
-    /// What each listener heard, in the order in which it came.
+    /// What each listener received, in order.
     pub heard: Vec<Vec<(Uuid, u32)>>,
     pub servers: BTreeMap<Uuid, Server>,
-    /// What should never be seen anywhere: a panic, an alarm, a server that gave up, a stream that
-    /// lost its place.
+    /// What should never appear: a panic, an alarm, a server that gave up, a stream that lost its
+    /// position.
     pub alarms: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ pub struct Stored {
     pub status: String,
 }
 
-/// What somebody asked for.
+/// A call of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Submit { key: String },
@@ -42,18 +42,18 @@ pub enum Call {
     Read,
 }
 
-/// An answer that came.
+/// An answer that arrived.
 #[derive(Debug, Clone)]
 pub struct Told {
     pub by: &'static str,
     pub call: Call,
-    /// Which workflow it is about; of a submit, the one that it was answered with.
+    /// The workflow of the call; for a submit, the one in the answer.
     pub workflow: Option<Uuid>,
     pub status: u16,
     pub code: String,
 }
 
-/// What a runbook wrote down.
+/// A record of a runbook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     Start,
@@ -74,9 +74,9 @@ pub struct Line {
 /// A server that has acted on the database.
 #[derive(Debug, Clone, Default)]
 pub struct Server {
-    /// Since when it no longer acts, as the database says.
+    /// Since when it no longer acts, according to the database.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The actions that it ended itself, because its lease was about to lapse.
+    /// The actions that it stopped itself, because its lease was about to lapse.
     pub cut: BTreeSet<Uuid>,
 }
 

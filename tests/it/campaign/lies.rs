@@ -1,4 +1,4 @@
-//! The checker itself: an honest history passes, and each lie is found.
+//! Tests the checker itself: an honest history passes, and each lie is found.
 
 use super::check::{Rule, check};
 use super::history::{Call, History, Line, Mark, Server, Stored, Told};
@@ -16,11 +16,11 @@ use uuid::Uuid;
 const DEAD: Uuid = Uuid::from_u128(0xd);
 const WELL: Uuid = Uuid::from_u128(0xe);
 
-/// Ran once and was approved by two.
+/// Ran once, and two people approved it.
 const ONCE: Uuid = Uuid::from_u128(1);
 /// Idempotent: its server died, and it ran again.
 const AGAIN: Uuid = Uuid::from_u128(2);
-/// Its server died, and nobody knows.
+/// Its server died, and the outcome is unknown.
 const UNKNOWN: Uuid = Uuid::from_u128(3);
 const REJECTED: Uuid = Uuid::from_u128(4);
 /// Nobody was asked.
@@ -171,7 +171,7 @@ fn honest() -> History {
         line(5, Mark::End, ONCE, 1),
         line(13, Mark::Start, AGAIN, 2),
         line(15, Mark::End, AGAIN, 2),
-        // The runbook outlived its server. That is why nobody knows.
+        // The runbook outlived its server, which is why the outcome is unknown.
         line(20, Mark::End, UNKNOWN, 1),
     ];
     history.servers.insert(DEAD, Server { ended_at: Some(at(11)), ..Server::default() });
@@ -191,7 +191,7 @@ fn honest() -> History {
     ];
     let all = |stored: &Stored, id: &Uuid| stored.log.iter().map(|one| (*id, one.version)).collect::<Vec<_>>();
     let mut heard: Vec<_> = history.stored.iter().flat_map(|(id, stored)| all(stored, id)).collect();
-    // It came back, and heard some of it once more.
+    // It reconnected, and received some of it again.
     heard.extend_from_within(heard.len() - 4..);
     history.heard = vec![heard];
     history
@@ -203,7 +203,7 @@ fn an_honest_history_passes() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// Whoever tells one lie is found, and for that reason.
+/// Each lie is found, and for the right reason.
 #[track_caller]
 fn is_found(rule: Rule, lie: impl FnOnce(&mut History)) {
     let mut history = honest();
@@ -212,7 +212,7 @@ fn is_found(rule: Rule, lie: impl FnOnce(&mut History)) {
     assert!(found.iter().any(|violation| violation.rule == rule), "not found: {rule:?}, but {found:#?}");
 }
 
-/// Changes what is stored of one workflow.
+/// Changes what is stored about one workflow.
 fn log(history: &mut History, id: Uuid) -> &mut Stored {
     history.stored.get_mut(&id).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Listeners that come back to where they were, as a browser does, at whichever server there is.
+//! Listeners that reconnect where they left off, as a browser does, to any running server.
 
 use super::load::{Caller, Load};
 use reqwest::{Method, Response};
@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// A heartbeat comes every 15 s; whoever hears nothing for less than that comes back all the same,
-/// as over a bad line.
+/// A heartbeat comes every 15 s; a listener reconnects after a shorter silence, as over a bad
+/// connection.
 const SILENCE_LIMIT: Duration = Duration::from_secs(7);
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -22,7 +22,7 @@ struct Heard {
     last_id: Option<String>,
 }
 
-/// Somebody who listens to all workflows.
+/// A listener to all workflows.
 pub struct Listener {
     heard: Arc<Mutex<Heard>>,
     task: JoinHandle<()>,
@@ -46,12 +46,12 @@ impl Listener {
         lock(&self.heard).last_id.is_some()
     }
 
-    /// How many different events it has heard of.
+    /// How many different events it has received.
     pub fn count(&self) -> usize {
         lock(&self.heard).known.len()
     }
 
-    /// What it has heard so far, and what it should never have been told.
+    /// What it has received so far, and what it should never have received.
     pub fn heard(&self) -> (Vec<(Uuid, u32)>, Vec<String>) {
         let heard = lock(&self.heard);
         (heard.events.clone(), heard.alarms.clone())
@@ -81,7 +81,7 @@ async fn listen(mut caller: Caller, heard: Arc<Mutex<Heard>>) {
     }
 }
 
-/// Reads until the stream ends or falls silent.
+/// Reads until the stream ends or goes silent.
 async fn follow(mut response: Response, heard: &Mutex<Heard>) {
     let mut text = String::new();
     while let Ok(Ok(Some(chunk))) = tokio::time::timeout(SILENCE_LIMIT, response.chunk()).await {

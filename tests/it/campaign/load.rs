@@ -1,5 +1,5 @@
-//! The workload: agents that submit, cancel and report, people who decide in a race and resolve
-//! what nobody knows.
+//! The workload: agents that submit, cancel and report, and people who race to decide and resolve
+//! unknown outcomes.
 
 use super::dice::Dice;
 use super::history::{Call, Told};
@@ -15,21 +15,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// How long a caller waits for an answer before it asks somebody else.
+/// How long a caller waits for an answer before it asks another server.
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
-/// Before the same is sent again that has not been taken.
+/// The pause before an unanswered request is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// So many tasks of each agent are submitted at the same time.
+/// How many tasks each agent submits at the same time.
 const AT_ONCE: usize = 6;
 
 const AGENTS: [&str; 3] = ["deploy-bot", "other-bot", "lone-bot"];
 const PEOPLE: [&str; 3] = ["alice", "tess", "cora"];
 
-/// What everybody who calls shares.
+/// What all callers share.
 pub struct Load {
     pub seed: u64,
-    /// Where the slots' servers answer.
+    /// The addresses of the slots' servers.
     servers: Vec<watch::Receiver<Option<SocketAddr>>>,
     told: Mutex<Vec<Told>>,
     /// External actions that nobody has reported yet.
@@ -61,7 +61,7 @@ impl Load {
         std::mem::take(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Everybody at work.
+    /// Starts all participants.
     pub fn begin(self: &Arc<Self>) -> Vec<tokio::task::JoinHandle<()>> {
         let mut tasks = Vec::new();
         for (number, name) in AGENTS.into_iter().cycle().take(AT_ONCE * AGENTS.len()).enumerate() {
@@ -82,7 +82,7 @@ impl Load {
     }
 }
 
-/// Somebody who calls whichever server there is.
+/// A caller that uses any running server.
 pub struct Caller {
     load: Arc<Load>,
     name: &'static str,
@@ -106,7 +106,7 @@ impl Caller {
         Some(self.clients.entry(addr).or_insert_with(|| Client::new(addr, self.name)).clone())
     }
 
-    /// Asks once; `None` without an answer.
+    /// Calls once; `None` without an answer.
     async fn ask(&mut self, call: Call, about: Option<Uuid>, method: Method, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
         let Some(client) = self.client() else {
             tokio::time::sleep(PAUSE).await;
@@ -135,7 +135,7 @@ impl Caller {
         Some((status, answer.body))
     }
 
-    /// Asks until there is an answer that is final, or the load is over.
+    /// Repeats a call until there is a final answer, or the load ends.
     async fn insist(&mut self, call: Call, id: Uuid, what: &str, body: Value) -> Option<u16> {
         let path = format!("/workflows/{id}/{what}");
         while !self.load.is_over() {
@@ -147,7 +147,7 @@ impl Caller {
         None
     }
 
-    /// What an agent asks for next.
+    /// The next task of an agent.
     fn task(&mut self) -> Value {
         let (mut task, runbook) = match self.dice.below(100) {
             0..18 => (high(), Some("once")),
@@ -186,7 +186,7 @@ impl Caller {
                 tokio::time::sleep(self.dice.between(0, 400)).await;
                 self.insist(Call::Cancel, id, "cancel", json!({})).await;
             }
-            // An answer to a key that was used before is the first answer.
+            // With a key that was used before, the first answer is returned.
             if self.dice.percent(5) {
                 let call = Call::Submit { key: key.clone() };
                 self.ask(call, None, Method::POST, "/orchestrate", Some(task)).await;
@@ -195,7 +195,7 @@ impl Caller {
         }
     }
 
-    /// Reports how external actions went: its own, once they are released.
+    /// Reports the results of the agent's external actions, once they are released.
     async fn report(mut self) {
         while !self.load.is_over() {
             tokio::time::sleep(self.dice.between(50, 150)).await;
@@ -212,7 +212,7 @@ impl Caller {
         }
     }
 
-    /// Decides whatever waits, beside the others.
+    /// Decides whatever waits, in competition with the others.
     async fn decide(mut self) {
         while !self.load.is_over() {
             let Some((200, waiting)) = self.ask(Call::Read, None, Method::GET, "/workflows/pending?limit=40", None).await else { continue };
@@ -228,7 +228,7 @@ impl Caller {
                     1 => {}
                     _ => {
                         let body = json!({"digest": request["digest"], "justification": "looked at it"});
-                        // Half of them send it once, and do not know whether it was heard.
+                        // Half of them send it once, and do not know whether it arrived.
                         if self.dice.percent(50) {
                             self.ask(Call::Approve, Some(id), Method::POST, &format!("/workflows/{id}/approve"), Some(body)).await;
                         } else {
@@ -240,7 +240,7 @@ impl Caller {
         }
     }
 
-    /// Finds out what an attempt did, about every second one.
+    /// Resolves unknown outcomes, about every second one.
     async fn resolve(mut self) {
         while !self.load.is_over() {
             tokio::time::sleep(self.dice.between(200, 600)).await;
@@ -263,7 +263,7 @@ impl Caller {
     }
 }
 
-/// Reads every workflow once at the end: none that was acknowledged may be missing.
+/// Reads every workflow once at the end: no acknowledged one may be missing.
 pub async fn read_all(load: &Arc<Load>, ids: &[Uuid]) {
     let lanes = ids.chunks(ids.len().div_ceil(8).max(1)).map(|ids| async move {
         let mut caller = Caller::new(load, "nora", "reads");

@@ -1,9 +1,9 @@
 //! The fault campaign: a workload runs while faults happen in combinations that are drawn from a
-//! seed. Then everything heals, comes to rest, and a checker compares what is stored, what clients
-//! were told, what the runbooks wrote down and what listeners heard.
+//! seed. Then all faults end, everything settles, and a checker compares what is stored, what
+//! clients were told, what the runbooks recorded and what listeners received.
 //!
-//! `CAMPAIGN_SEED=N` repeats one campaign, as far as timing allows; `CAMPAIGN_MINUTES=N` runs one
-//! after the other for so long, from that seed on. What is found says which seed it was.
+//! `CAMPAIGN_SEED=N` repeats one campaign, as far as timing allows; `CAMPAIGN_MINUTES=N` runs
+//! campaigns for this long, starting with that seed. Findings name their seed.
 
 mod check;
 mod dice;
@@ -31,16 +31,16 @@ use world::World;
 
 /// The seeds of an ordinary run.
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
-/// So many workflows are submitted at least while faults happen.
+/// The fewest workflows that are submitted while faults happen.
 const WORKFLOWS: usize = 500;
-/// So many kinds of faults meet each campaign; which ones, the seed says.
+/// How many kinds of faults each campaign has; the seed determines which.
 const KINDS: usize = 10;
-/// So many faults are enough for an ordinary campaign.
+/// How many faults are enough for an ordinary campaign.
 const ENOUGH: usize = 2 * KINDS;
-/// How long, after everything has healed, nothing may move before all is at rest.
+/// How long the campaign waits without any progress after all faults have ended.
 const REST_LIMIT: Duration = Duration::from_secs(60);
 
-/// What a campaign was like, in numbers.
+/// The figures of a campaign.
 #[derive(Debug, Default)]
 struct Figures {
     workflows: usize,
@@ -65,14 +65,14 @@ impl fmt::Display for Figures {
     }
 }
 
-/// How a campaign's servers are run: this is drawn, too.
+/// How a campaign's servers are run, which is random, too.
 fn arguments(dice: &mut Dice) -> Vec<&'static str> {
     let (resident, turns) = (dice.one_of(&["1", "1", "20", "1000"]), dice.one_of(&["4", "16", "64"]));
     vec!["--lease", "8s", "--drain", "3s", "--connections", "8", "--max-resident", resident, "--turns", turns]
 }
 
-/// The faults, a few at a time, with a moment of calm between them, until each kind of this seed
-/// has happened and enough was submitted.
+/// Causes the faults, a few at a time with pauses, until each kind of this seed has happened and
+/// enough was submitted.
 async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -> BTreeMap<Fault, usize> {
     let mut kinds = Fault::ALL.to_vec();
     dice.shuffle(&mut kinds);
@@ -81,7 +81,7 @@ async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -
     let began = Instant::now();
     while happened.len() < kinds.len() || load.submitted() < WORKFLOWS || began.elapsed() < least {
         if happened.values().sum::<usize>() >= ENOUGH && began.elapsed() >= least {
-            // A slow machine needs longer for as many workflows, and no more faults.
+            // A slow machine needs longer for as many workflows, but not more faults.
             sleep(Duration::from_millis(100)).await;
             continue;
         }
@@ -100,8 +100,8 @@ async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -
     happened
 }
 
-/// Waits until nothing is under way, and the listeners have heard of everything. What makes no
-/// progress for too long is for the checker to name.
+/// Waits until nothing is in progress, and the listeners have received everything. If there is no
+/// progress for too long, the checker reports it.
 async fn rest(world: &World, listeners: &[Listener]) {
     let (mut moved, mut last) = (Instant::now(), None);
     let mut calm = 0;
@@ -163,7 +163,7 @@ fn figures(history: &History, faults: BTreeMap<Fault, usize>) -> Figures {
     }
 }
 
-/// One campaign; what it has found, told as a reader needs it.
+/// One campaign; its findings, in a readable form.
 async fn campaign(seed: u64, least: Duration) -> (Figures, Vec<String>) {
     let began = Instant::now();
     let (history, figures) = run(seed, least).await;
@@ -187,8 +187,7 @@ async fn campaign(seed: u64, least: Duration) -> (Figures, Vec<String>) {
             )
         })
         .collect();
-    // The harness keeps it, and shows it where something was found or where it is told to show
-    // everything.
+    // The test harness captures it, and prints it if something was found or if output is requested.
     eprintln!("campaign of seed {seed}: {:.0?}, {} violations, {figures}", began.elapsed(), found.len());
     for one in &found {
         eprintln!("{one}");
@@ -215,12 +214,12 @@ async fn whatever_fails_nothing_is_lost_nothing_starts_twice_and_nothing_is_said
             }
         }
         (Some(seed), None) => results.push(campaign(seed, Duration::ZERO).await),
-        // All at once: most of a campaign is waiting.
+        // All at once: a campaign mostly waits.
         (None, None) => results.extend(join_all(SEEDS.map(|seed| campaign(seed, Duration::ZERO))).await),
     }
     let found: Vec<_> = results.iter().flat_map(|(_, found)| found).cloned().collect();
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
-    // And something has happened at all.
+    // Something must have happened.
     for (figures, _) in &results {
         assert!(figures.workflows >= WORKFLOWS && figures.acknowledged > WORKFLOWS && figures.heard >= 2 * figures.events, "{figures}");
         assert!(figures.starts >= WORKFLOWS / 4 && figures.faults.len() == KINDS, "{figures}");

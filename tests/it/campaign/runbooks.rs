@@ -1,4 +1,4 @@
-//! Runbooks that keep a ledger with times: when they start, that they go on, and when they end.
+//! Runbooks that keep a ledger with times: their start, their progress and their end.
 
 use super::history::{Line, Mark};
 use crate::support::Config;
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A line of this size is appended whole. How long a run takes depends on its workflow: most end at
+/// A line of this size is appended atomically. The duration depends on the workflow: most end at
 /// once, some take seconds.
 const SCRIPT: &str = r#"#!/bin/sh
 note() { echo "$(date +%s.%N) $1 $PARKBRAKE_WORKFLOW_ID $PARKBRAKE_ATTEMPT $PARKBRAKE_IDEMPOTENCY_KEY" >> ledger; }
@@ -20,7 +20,7 @@ while [ $steps -gt 0 ]; do sleep 0.25; note step; steps=$((steps - 1)); done
 note end
 "#;
 
-/// Who decides, and when a request of the level `medium` is passed on and expires.
+/// The people who decide, and when a request of the level `medium` escalates and expires.
 const POLICIES: &str = "
 policies:
   medium:   { expire_after: 4s }
@@ -39,8 +39,8 @@ impl Runbooks {
         Self { folder: folder.to_owned() }
     }
 
-    /// A configuration with them: `once`, `again`, `build` and `drop` for people to approve, `look`
-    /// and `peek` for nobody.
+    /// A configuration with these runbooks: `once`, `again`, `build` and `drop` need approval,
+    /// `look` and `peek` do not.
     pub fn config(&self) -> Config {
         let runbook = |(name, operation, idempotent): (&str, &str, bool)| {
             let folder = self.folder.display();
@@ -60,7 +60,7 @@ impl Runbooks {
         Config::new().with_policies(POLICIES).with_runbooks(&format!("runbooks:\n{runbooks}"))
     }
 
-    /// What they wrote down so far.
+    /// The ledger so far.
     pub fn ledger(&self) -> Vec<Line> {
         let text = std::fs::read_to_string(self.folder.join("ledger")).unwrap_or_default();
         text.lines().map(|line| read(line).unwrap_or_else(|| panic!("a torn line in the ledger: {line}"))).collect()

@@ -1,5 +1,5 @@
-//! Servers as an init system runs them: each in a slot of its own, started again whenever it ends,
-//! and disturbed on order.
+//! Servers as an init system runs them: each in its own slot, restarted whenever it ends, and
+//! disturbed on command.
 
 use crate::support::{Config, Database, Process};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,35 +13,34 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Before a server that ended is started again.
+/// The pause before a server that ended is restarted.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What is done to the server of a slot. One that is not there yet, or that waits for another
-/// server, is meant as well.
+/// A disturbance of the server in a slot, even if it is not there yet or waits for another server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// SIGKILL; it is started again at once.
+    /// SIGKILL; it is restarted at once.
     Kill,
     /// SIGSTOP.
     Freeze,
     /// SIGCONT.
     Thaw,
-    /// SIGTERM; it is started again once it has ended.
+    /// SIGTERM; it is restarted once it has ended.
     Deploy,
-    /// SIGTERM; it stays away.
+    /// SIGTERM; it is not restarted.
     Leave,
-    /// It comes, or comes back.
+    /// Starts the server, or restarts it.
     Come,
 }
 
-/// What a server said that has ended.
+/// The record of a server that has ended.
 #[derive(Debug, Default)]
 pub struct Life {
-    /// None where it was never ready.
+    /// None if it was never ready.
     pub server: Option<Uuid>,
-    /// The actions that it ended because its lease was about to lapse.
+    /// The actions that it stopped because its lease was about to lapse.
     pub cut: BTreeSet<Uuid>,
-    /// Lines that no server may ever say.
+    /// Lines that no server may ever log.
     pub alarms: Vec<String>,
 }
 
@@ -69,7 +68,7 @@ impl Slot {
         let _ = self.orders.send(order);
     }
 
-    /// Ends the server, and says what was heard of all that were here.
+    /// Stops the server, and returns the records of all servers of this slot.
     pub async fn end(self) -> Vec<Life> {
         drop(self.orders);
         self.task.await.expect("a slot")
@@ -110,7 +109,7 @@ impl Program {
 }
 
 impl Server {
-    /// Waits until it answers; for ever, if it ends before.
+    /// Waits until it answers; forever, if it ends before.
     async fn ready(address: &mut watch::Receiver<Option<SocketAddr>>) -> Option<SocketAddr> {
         let found = address.wait_for(Option::is_some).await.ok().and_then(|address| *address);
         if found.is_none() {
@@ -120,14 +119,14 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        // One that has just ended hears nothing.
+        // A process that has just ended cannot receive a signal.
         if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)) {
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-/// Runs servers until nobody gives orders any more.
+/// Runs servers until nobody sends orders any more.
 async fn keep(program: Program, mut orders: mpsc::UnboundedReceiver<Order>, announce: watch::Sender<Option<SocketAddr>>) -> Vec<Life> {
     let (mut lives, mut is_wanted) = (Vec::new(), false);
     'slot: loop {
@@ -178,10 +177,10 @@ async fn keep(program: Program, mut orders: mpsc::UnboundedReceiver<Order>, anno
     lives
 }
 
-/// Reasons for which a server may end by itself.
+/// Reasons for which a server may end on its own.
 const GOOD_REASONS: [&str; 3] = ["another server has taken over", "another server works on this database", "the database is not available"];
-/// Errors that a server may report whose lease is about to lapse or is lost. The last one is the
-/// truth on a machine that is overloaded; what would follow from it, the ledger shows.
+/// Errors that a server may log when its lease is about to lapse or is lost. The last one is true
+/// on an overloaded machine; the ledger shows its consequences.
 const GOOD_ERRORS: [&str; 3] = ["the action is ended", "another server has taken over", "processes of actions could not be ended"];
 
 fn life(status: Option<i32>, said: &[String], is_asked: bool) -> Life {

@@ -1,5 +1,5 @@
-//! A world of its own for each campaign: a PostgreSQL that may be restarted, two slots for servers,
-//! and a proxy before each.
+//! A separate world for each campaign: a PostgreSQL that may be restarted, two slots for servers,
+//! and a proxy in front of each.
 
 use super::history::{History, Server, Stored};
 use super::runbooks::Runbooks;
@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-/// Stalls a commit for as long as the table says, once for each transaction.
+/// Stalls a commit for the time in the table, once for each transaction.
 const STALL: &str = "
 create table stall (seconds double precision not null);
 insert into stall values (0);
@@ -51,15 +51,15 @@ async fn start(home: &std::path::Path) -> Cluster {
 }
 
 impl World {
-    /// With two servers, of which one acts.
+    /// With two servers, one of which acts.
     pub async fn begin(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let home = folder.path().join("postgres");
         let cluster = start(&home).await;
         cluster.create_database("campaign").await.expect("a database");
         let database = Database { url: cluster.url("campaign") };
-        // The machine does not fail, but PostgreSQL does: what is committed has to be with the
-        // operating system by then.
+        // PostgreSQL fails, but not the machine: what is committed only has to reach the operating
+        // system.
         database.execute("alter database campaign set synchronous_commit = on").await;
         parkbrake::storage::migrate(&database.url).await.expect("migrations");
         hand_out_tokens(&database).await;
@@ -82,13 +82,13 @@ impl World {
         tokio::time::timeout(Duration::from_secs(5), connecting).await.ok()?.ok()
     }
 
-    /// A statement, if the database is there; says whether it was.
+    /// Runs a statement if the database is available; returns whether it was.
     pub async fn sql(&self, statement: &str) -> bool {
         let Some(mut connection) = self.connect().await else { return false };
         sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.is_ok()
     }
 
-    /// A statement, once the database is there.
+    /// Runs a statement once the database is available.
     pub async fn until_done(&self, statement: &str) {
         while !self.sql(statement).await {
             sleep(Duration::from_millis(100)).await;
@@ -100,7 +100,7 @@ impl World {
         sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_optional(&mut connection).await.ok()?
     }
 
-    /// Holds what a statement locks.
+    /// Holds the locks of a statement.
     pub async fn hold(&self, statement: &str, span: Duration) {
         let Some(mut connection) = self.connect().await else { return };
         let lock = format!("set lock_timeout = '2s'; begin; {statement}");
@@ -119,7 +119,7 @@ impl World {
         *cluster = Some(start(&self.home).await);
     }
 
-    /// Nothing is disturbed any more.
+    /// Ends all disturbances.
     pub async fn heal(&self) {
         for proxy in &self.proxies {
             proxy.relent();
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// How much is under way or overdue; at rest it is nothing.
+    /// How much is in progress or overdue; zero once everything has settled.
     pub async fn under_way(&self) -> Option<i32> {
         let query = "select count(*)::int from workflow where queued or running or (approval_status = 'pending'
                          and least(timeout_at, expires_at) < clock_timestamp() - interval '1 second')";
@@ -151,7 +151,7 @@ impl World {
             .expect("ids")
     }
 
-    /// Ends everything, and gives what is stored and what the servers said.
+    /// Stops everything, and returns what is stored and what the servers logged.
     pub async fn end(self) -> History {
         let mut history = History::default();
         let mut lives: Vec<Life> = Vec::new();

@@ -1,4 +1,4 @@
-//! Mail: what arrives, to whom, and what the server may say of it.
+//! Mail: what arrives, to whom, and the possible answers of the server.
 
 use super::{deliver, escalated, nowhere, refused};
 use crate::support::notices::{HOSTILE, about, alice, crowd, everything, hostile, notice, task, then, to_alice};

@@ -1,4 +1,4 @@
-//! Linear: one issue for each request, whatever is lost on the way, and where it ends up.
+//! Linear: one issue for each request, whatever is lost on the way, and its final state.
 
 use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there, weathers_what_http_does};
 use crate::support::notices::{about, everything, hostile, notice, rejected, short_of_one, then};
@@ -103,7 +103,7 @@ async fn an_answer_that_is_lost_makes_no_second_issue_and_no_second_comment() {
     deliver(&channel, request.clone()).await.unwrap();
     assert_eq!(service.issues().len(), 1);
     let reminder = then(&request, Kind::Reminded);
-    // The question whether the issue is there is answered; the comment's answer is lost.
+    // The query for the issue is answered; the answer for the comment is lost.
     service.service.next(Mishap::Lost(Reply::new(502, "bad gateway")));
     assert!(deliver(&channel, reminder.clone()).await.is_err(), "the question was lost");
     let decided = then(&request, Kind::Decided);
@@ -129,7 +129,7 @@ async fn an_issue_that_is_missing_is_made_before_its_comment() {
     assert_eq!(service.issue().comments.len(), 1);
 }
 
-/// What is in a fence of Markdown, and what is not.
+/// The text inside Markdown fences, and the text outside.
 fn inside_and_outside(markdown: &str) -> (String, String) {
     let (mut inside, mut outside, mut fence) = (String::new(), String::new(), None::<usize>);
     for line in markdown.lines() {

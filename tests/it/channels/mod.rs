@@ -1,5 +1,4 @@
-//! The channels for people, each against a service that takes what the real one takes and nothing
-//! else.
+//! The channels for people, each with a service that accepts only what the real one accepts.
 
 mod email;
 mod linear;
@@ -15,7 +14,7 @@ use parkbrake::domain::notice::Kind;
 use parkbrake::domain::risk::level::Level;
 use std::time::Duration;
 
-/// A sound notice that is worth telling on every channel.
+/// A valid notice of interest to every channel.
 fn escalated() -> Notice {
     notice(Kind::Escalated, Level::High)
 }
@@ -39,7 +38,7 @@ fn refused(answer: Result<(), Undelivered>, word: &str) {
     }
 }
 
-/// What every service that speaks HTTP may do to a channel, whatever the service is.
+/// Faults of any HTTP service, and how a channel handles them.
 async fn weathers_what_http_does(channel: &impl Channel, service: &Service, secrets: &[&str]) {
     let instead = |reply: Reply| service.next(Mishap::Instead(reply));
     for status in [429, 503] {
@@ -72,7 +71,7 @@ async fn weathers_what_http_does(channel: &impl Channel, service: &Service, secr
     deliver(channel, escalated()).await.expect("all is well again");
 }
 
-/// Nobody is there; the reason says so, and no secret.
+/// Nobody listens; the reason says so, and contains no secret.
 async fn weathers_that_nobody_is_there(channel: &impl Channel, secrets: &[&str]) {
     let answer = deliver(channel, escalated()).await;
     assert_eq!(later(&answer), None);
@@ -80,13 +79,13 @@ async fn weathers_that_nobody_is_there(channel: &impl Channel, secrets: &[&str])
     assert!(secrets.iter().all(|secret| !reason.contains(secret)), "{reason}");
 }
 
-/// An address of this machine at which nobody listens.
+/// An address on this machine at which nobody listens.
 fn nowhere() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     format!("127.0.0.1:{}", listener.local_addr().expect("an address").port())
 }
 
-/// All of them at once, because it takes as long as they are patient.
+/// All of them at once, because each takes as long as its timeout.
 #[tokio::test]
 async fn a_service_that_never_answers_is_given_up() {
     let silence = Mishap::Silent(Duration::from_secs(120));

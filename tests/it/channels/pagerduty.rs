@@ -1,4 +1,4 @@
-//! PagerDuty: whom is called, and when the call ends.
+//! PagerDuty: when an alert opens, and when it is resolved.
 
 use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there, weathers_what_http_does};
 use crate::support::notices::{about, everything, notice, rejected, short_of_one, task, then};

@@ -1,4 +1,4 @@
-//! The stand-ins themselves: they take nothing that the real services would not.
+//! The stand-ins themselves: they accept nothing that the real services would refuse.
 
 use crate::support::services::linear::{API_KEY, TEAM};
 use crate::support::services::pagerduty::ROUTING_KEY;
@@ -7,7 +7,7 @@ use crate::support::{Client, client};
 use serde_json::{Value, json};
 
 async fn post(url: &str, key: &str, body: &Value) -> (u16, String) {
-    // Any client does; this one has TLS set up.
+    // Any client will do; this one has TLS set up.
     let client = Client::with_token("127.0.0.1:9".parse().unwrap(), &client::token("nobody"));
     let request = client.request_to(url).header("authorization", key).json(body);
     let answer = client.send(request).await;

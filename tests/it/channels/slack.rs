@@ -1,4 +1,4 @@
-//! Slack: the messages, and what becomes of them.
+//! Slack: the messages, and what happens to them.
 
 use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there, weathers_what_http_does};
 use crate::support::notices::{HOSTILE, INBOX, about, crowd, everything, notice, task, to_alice};
@@ -22,7 +22,7 @@ async fn with_buttons(levels: &[Level]) -> (services::Slack, Slack) {
     (service, channel)
 }
 
-/// Everything in a message with a key of this name.
+/// Everything in a message under a key of this name.
 fn all<'a>(message: &'a Value, key: &str) -> Vec<&'a str> {
     match message {
         Value::Object(fields) => {
@@ -125,12 +125,12 @@ async fn buttons_are_where_they_are_configured_and_words_are_not_needed() {
     assert!(all(&service.messages().pop().unwrap(), "value").is_empty(), "nobody decides many at once");
 }
 
-/// A request of which everything is short, as JSON to be changed.
+/// A request with short texts only, as JSON that the tests change.
 fn short() -> Value {
     serde_json::to_value(task("Deploy api 1.4.2")).unwrap()
 }
 
-/// Each text of a document, however deep it stands, as JSON writes it.
+/// Every text of a document, at any depth, as JSON.
 fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::Object(fields) => fields.values().flat_map(texts).collect(),

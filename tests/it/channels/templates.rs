@@ -1,4 +1,4 @@
-//! Templates: what they can say, and what happens when they fail.
+//! Templates: their variables, and what happens when they fail.
 
 use crate::support::notices::{crowd, everything, notice};
 use parkbrake::domain::notice::Kind;
@@ -14,7 +14,8 @@ fn message() -> Message {
     Message::of(&[notice(Kind::Decided, Level::High)]).unwrap()
 }
 
-/// A template that names every variable of the page, so that both are held to what there is.
+/// A template that names every variable of the page, so that both are checked against the actual
+/// variables.
 #[test]
 fn every_variable_of_the_page_is_there() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/support/docs/NOTIFICATIONS.md")).unwrap();
@@ -42,8 +43,8 @@ fn shipped_templates_never_fail() {
             let message = Message::of(&[notice]).unwrap();
             let text = template.render(&message);
             assert!(!text.trim().is_empty());
-            // What is left of a shipped template that failed is the title; only PagerDuty's says no
-            // more than that.
+            // If a shipped template failed, only the title would be left; only PagerDuty's has
+            // nothing more.
             assert!(text.trim() != message.title || matches!(shipped, Shipped::PagerDuty), "{shipped:?}: {text}");
         }
         assert!(template.render(&largest).len() > 20);

@@ -1,4 +1,4 @@
-//! Decisions that are taken at the same moment, and at the end of their time.
+//! Simultaneous decisions, and decisions at the deadline.
 
 use super::assert_the_table_agrees;
 use crate::support::client::{at, events, high, time};
@@ -41,7 +41,7 @@ async fn a_yes_and_a_no_at_once_are_one_decision() {
     join_all(ids.iter().enumerate().map(|(turn, id)| {
         let (app, alice, tess) = (&app, &alice, &tess);
         async move {
-            // Who is sent first changes from one to the next.
+            // The order alternates.
             let (yes, no) = if turn % 2 == 0 {
                 tokio::join!(alice.approve(id), tess.reject(id))
             } else {
@@ -61,7 +61,7 @@ async fn a_yes_and_a_no_at_once_are_one_decision() {
     .await;
 }
 
-/// What a request came to, with the evidence that it came to it in time.
+/// Checks that a request had one end, in time.
 async fn assert_one_end_in_time(app: &TestApp, id: &str, answer: &Answer) -> bool {
     let workflow = app.client("nora").wait_for_settled(id).await;
     let expires = time(&workflow["approval"]["expires_at"]);
@@ -100,8 +100,7 @@ async fn an_approval_at_the_deadline_is_in_time_or_too_late_and_never_both() {
         let (app, alice) = (&app, &alice);
         async move {
             let id = accepted["workflow_id"].as_str().unwrap();
-            // Not to wait for something, but to aim: from 60 ms before the deadline to 60 ms after
-            // it.
+            // This sleep aims rather than waits: from 60 ms before the deadline to 60 ms after it.
             let left = (time(&accepted["approval"]["expires_at"]) - database_now).num_microseconds().unwrap();
             let aim = left - 60_000 + 3_000 * i64::try_from(turn).unwrap();
             tokio::time::sleep_until(asked + std::time::Duration::from_micros(aim.try_into().unwrap_or(0))).await;

@@ -1,4 +1,4 @@
-//! The doors by which somebody decides, each as a real client uses it.
+//! The ways in for decisions, each as a real client uses it.
 
 use crate::slack::{press, sign};
 use crate::support::client::token;
@@ -12,20 +12,20 @@ use tokio::process::Command;
 
 pub const SIGNING_SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 
-/// What somebody wants to decide.
+/// A decision that somebody wants to make.
 pub struct Act<'a> {
     pub who: &'a str,
     pub id: &'a str,
     pub digest: &'a str,
     pub what: What,
     pub note: Option<&'a str>,
-    /// Who decides, as the decision itself says.
+    /// The name in the decision itself.
     pub named: Option<&'a str>,
     /// The freeze from which an exception is approved.
     pub exception: Option<&'a str>,
 }
 
-/// What the parts of a decision are called on the wire.
+/// The names of a decision's parts on the wire.
 struct Said {
     verb: &'static str,
     note: &'static str,
@@ -49,45 +49,45 @@ impl Said {
 pub enum What {
     Approve,
     Reject,
-    /// Take the own yes back.
+    /// Withdraw an approval.
     Withdraw,
-    /// Take the task back.
+    /// Cancel the task.
     Cancel,
     /// Release it alone.
     BreakGlass,
-    /// Say what was found where somebody did.
+    /// Record a finding after somebody broke the glass.
     Review,
 }
 
-/// What a door answered.
+/// The answer of a way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     Done,
     Refused(String),
 }
 
-/// One way in. A new one is one more implementation, and one more column of the matrix.
+/// A way in. A new one is one more implementation, and one more column of the matrix.
 pub trait Door {
     fn name(&self) -> &'static str;
-    /// The word that the log has for it.
+    /// Its name in the log.
     fn via(&self) -> &'static str;
-    /// Whether a decision by this door can carry a note.
+    /// Whether a decision through it can carry a note.
     fn takes_notes(&self) -> bool {
         true
     }
-    /// Whether a decision by this door can say who decides.
+    /// Whether a decision through it can name the person.
     fn takes_names(&self) -> bool {
         false
     }
-    /// Whether whoever decides by this door proves with each call who they are.
+    /// Whether its callers authenticate with each call.
     fn proves_each_time(&self) -> bool {
         false
     }
-    /// What an agent is told at a door that is for people; none at one that is for everybody.
+    /// The answer to an agent, if this way in is only for people.
     fn tells_agents(&self) -> Option<&'static str> {
         None
     }
-    /// Whether this door is one for it.
+    /// Whether this way in supports this decision.
     fn is_for(&self, _: What) -> bool {
         true
     }
@@ -136,7 +136,7 @@ impl Door for Rest<'_> {
     }
 }
 
-/// The forms of the inbox, in the browsers of people who signed in beforehand.
+/// The forms of the inbox, in the browsers of people who signed in before.
 pub struct Inbox {
     addr: SocketAddr,
     browsers: BTreeMap<String, (Browser, String)>,
@@ -185,7 +185,7 @@ impl Door for Inbox {
             let page = browser.post(&format!("/inbox/workflows/{}/{verb}", act.id), &fields).await;
             match page.headers.get("location").map(|place| place.to_str().unwrap()) {
                 Some(place) if place.contains("done=") => Heard::Done,
-                // Who is sent to sign in learns there why.
+                // The sign-in page tells the reason.
                 Some(_) => Heard::Refused(browser.post("/sign-in", &[("token", &token(act.who))]).await.html),
                 None => Heard::Refused(page.html),
             }
@@ -213,7 +213,7 @@ impl Door for Buttons<'_> {
         false
     }
 
-    /// A message has no button but for yes and no.
+    /// A message has only buttons for approving and rejecting.
     fn is_for(&self, what: What) -> bool {
         matches!(what, What::Approve | What::Reject)
     }
@@ -240,7 +240,7 @@ impl Door for Buttons<'_> {
     }
 }
 
-/// The command line, as a process of its own.
+/// The command line, as a separate process.
 pub struct Cli<'a>(pub &'a TestApp);
 
 impl Door for Cli<'_> {

@@ -1,4 +1,4 @@
-//! Drills: a halt that ends as soon as every server has said that it is halted.
+//! Drills: a halt that ends as soon as every server has confirmed it.
 
 use super::{app, look};
 use crate::support::Ledger;

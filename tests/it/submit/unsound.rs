@@ -1,5 +1,4 @@
-//! Bodies that are not taken: each is answered with what is wrong, stored nowhere, and harms
-//! nobody.
+//! Refused bodies: each answer says what is wrong, nothing is stored, and nobody is harmed.
 
 use super::{RUNBOOKS, high_with, rows};
 use crate::support::client::high;
@@ -8,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// One body that is not taken: its bytes, what is answered, and the place that is named.
+/// A refused body: its bytes, the answer, and the position that it names.
 struct Bad(&'static str, Vec<u8>, u16, &'static str, Option<&'static str>);
 
 fn bad_bodies() -> Vec<Bad> {
@@ -119,7 +118,7 @@ fn bad_bodies() -> Vec<Bad> {
     ]
 }
 
-/// A sound task with a field whose value is this text, whatever it is.
+/// A valid task with a field whose value is this text.
 pub(super) fn high_text(field: &str, value: &str) -> String {
     let text = high().to_string();
     format!("{}, \"{field}\": {value}}}", text.strip_suffix('}').unwrap())

@@ -1,12 +1,12 @@
-//! A browser as far as the inbox needs one: it keeps a cookie, says where a form comes from, and
-//! sends the fields that a page holds.
+//! A browser, as far as the inbox needs one: it keeps a cookie, states the origin of a form, and
+//! sends the fields of a page.
 
 use super::client::token;
 use regex::Regex;
 use reqwest::{Method, StatusCode};
 use std::net::SocketAddr;
 
-/// Somebody at a screen.
+/// A person at a screen.
 pub struct Browser {
     http: reqwest::Client,
     base: String,
@@ -22,8 +22,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page, which has this status and the headers that every page has, and nothing within it
-    /// that the policy would stop.
+    /// The page, checked for this status, for the headers of every page, and for content that the
+    /// policy would block.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.html);
@@ -43,7 +43,7 @@ impl Page {
         self
     }
 
-    /// Where it leads to.
+    /// Where it redirects to.
     #[track_caller]
     pub fn location(&self) -> &str {
         assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.html);
@@ -87,7 +87,7 @@ fn all(pattern: &str, text: &str) -> Vec<String> {
     Regex::new(pattern).unwrap().find_iter(text).map(|found| found.as_str().to_owned()).collect()
 }
 
-/// Text of a page as it is read.
+/// The text of a page, unescaped.
 fn plain(html: &str) -> String {
     [("&#x2f;", "/"), ("&quot;", "\""), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
         .iter()
@@ -95,20 +95,20 @@ fn plain(html: &str) -> String {
 }
 
 impl Browser {
-    /// A browser that nobody has signed in with.
+    /// A browser that is not signed in.
     pub fn new(addr: SocketAddr) -> Self {
-        // Its client is the API's, so that TLS is set up the same way.
+        // The API's client, so that TLS is set up in the same way.
         let _ = super::Client::new(addr, "nobody");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         Self { http, base: format!("http://{addr}"), cookie: None }
     }
 
-    /// Somebody whose browser has this cookie.
+    /// A browser with this cookie.
     pub fn with_cookie(addr: SocketAddr, cookie: Option<&str>) -> Self {
         Self { cookie: cookie.map(str::to_owned), ..Self::new(addr) }
     }
 
-    /// A browser of somebody who is signed in.
+    /// A browser of a person who is signed in.
     pub async fn of(addr: SocketAddr, name: &str) -> Self {
         let mut browser = Self::new(addr);
         let page = browser.sign_in(&token(name), "/").await;
@@ -146,7 +146,7 @@ impl Browser {
         self.send(self.form(path, fields).header("sec-fetch-site", "same-origin")).await
     }
 
-    /// A form that does not say where it comes from.
+    /// A form without an origin.
     pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
         let body: Vec<String> = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();

@@ -1,4 +1,4 @@
-//! A client that speaks for a person or an agent.
+//! A client that acts as a person or an agent.
 
 use super::contract;
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Once;
 use std::time::Duration;
 
-/// Speaks for one principal.
+/// Acts as one principal.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -16,25 +16,25 @@ pub struct Client {
     token: String,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,
-    /// The body, to the byte.
+    /// The raw body.
     pub text: String,
     pub body: Value,
 }
 
 impl Answer {
-    /// The body, of an answer with this status.
+    /// The body, checked for this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self.body
     }
 
-    /// The problem document, which has this code and its status.
+    /// The problem document, checked for this code and its status.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
@@ -48,18 +48,18 @@ impl Answer {
     }
 }
 
-/// The token that the harness gives a name.
+/// The token that the harness has for a name.
 pub fn token(name: &str) -> String {
     format!("pbk_test_{name}")
 }
 
 impl Client {
-    /// Speaks for somebody with the token that the harness gave them.
+    /// Acts as somebody, with the token that the harness gave them.
     pub fn new(addr: SocketAddr, name: &str) -> Self {
         Self::with_token(addr, &token(name))
     }
 
-    /// Speaks for whoever has this token.
+    /// Acts as the holder of this token.
     pub fn with_token(addr: SocketAddr, token: &str) -> Self {
         static TLS: Once = Once::new();
         TLS.call_once(|| {
@@ -73,7 +73,7 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
     }
 
-    /// A call of somebody else, at any address, without a token.
+    /// A call to another server, at any address, without a token.
     pub fn request_to(&self, url: &str) -> reqwest::RequestBuilder {
         self.http.post(url)
     }
@@ -106,12 +106,12 @@ impl Client {
         self.send(self.request(Method::POST, path).json(&body)).await
     }
 
-    /// Submits a task, which is taken.
+    /// Submits a task, which is accepted.
     pub async fn submit(&self, task: Value) -> Value {
         self.post("/orchestrate", task).await.expect(202)
     }
 
-    /// Submits a task, and gives the id of its workflow.
+    /// Submits a task, and returns the id of its workflow.
     pub async fn submit_id(&self, task: Value) -> String {
         self.submit(task).await["workflow_id"].as_str().expect("an id").to_owned()
     }
@@ -124,12 +124,12 @@ impl Client {
         self.post(&format!("/workflows/{id}/reject"), json!({"reason": "not today"})).await
     }
 
-    /// A workflow as it stands.
+    /// The current state of a workflow.
     pub async fn workflow(&self, id: &str) -> Value {
         self.get(&format!("/workflows/{id}/status")).await.expect(200)["workflow"].clone()
     }
 
-    /// Waits until a workflow has a status, by asking the server to tell.
+    /// Waits until a workflow has a status, by long polling.
     pub async fn wait_for(&self, id: &str, status: &str) -> Value {
         let began = std::time::Instant::now();
         let mut since = 0;
@@ -145,12 +145,12 @@ impl Client {
     }
 }
 
-/// The names of what happened to a workflow, in order.
+/// The names of a workflow's events, in order.
 pub fn events(workflow: &Value) -> Vec<&str> {
     workflow["history"].as_array().expect("a history").iter().map(|event| event["event"].as_str().expect("a name")).collect()
 }
 
-/// When a workflow's first event of a name happened, by the database's clock.
+/// When a workflow's first event with a name happened, by the database's clock.
 #[track_caller]
 pub fn at(workflow: &Value, event: &str) -> DateTime<Utc> {
     let history = workflow["history"].as_array().expect("a history");
@@ -158,7 +158,7 @@ pub fn at(workflow: &Value, event: &str) -> DateTime<Utc> {
     time(&found["at"])
 }
 
-/// A moment as the API writes it.
+/// Parses a time of the API.
 #[track_caller]
 pub fn time(written: &Value) -> DateTime<Utc> {
     written.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{written} is no time"))

@@ -1,4 +1,4 @@
-//! Configurations for tests: the shipped rules with people, runbooks and times of the test's own.
+//! Configurations for tests: the shipped rules with the test's own people, runbooks and times.
 
 use std::path::Path;
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ pub struct Config {
     folder: TempDir,
 }
 
-/// People of every role, two agents of the same person, and quotas that hold up no test.
+/// People of every role, two agents of the same person, and quotas that limit no test.
 const PEOPLE: &str = "
 people:
   alice: { roles: [team_lead] }
@@ -23,7 +23,7 @@ agents:
 quotas: { submits_per_minute: 1000000, pending: 1000000 }
 ";
 
-/// The rules that a configuration has unless others are given.
+/// The rules of a configuration by default.
 pub const RULES: &str = "
 risk_levels:
   low:      { auto_approve: true,  notify: false }
@@ -48,22 +48,22 @@ impl Config {
         config.with_rules(RULES).with_policies("")
     }
 
-    /// Other levels.
+    /// Replaces the levels.
     pub fn with_rules(self, rules: &str) -> Self {
         self.write("hitl/risk-assessment-rules.yaml", rules)
     }
 
-    /// Policies beside the people.
+    /// Adds policies to the people.
     pub fn with_policies(self, policies: &str) -> Self {
         self.write("hitl/approval-policies.yaml", &format!("{PEOPLE}{policies}"))
     }
 
-    /// Runbooks.
+    /// Adds runbooks.
     pub fn with_runbooks(self, runbooks: &str) -> Self {
         self.write("runbooks.yaml", runbooks)
     }
 
-    /// Any file.
+    /// Writes any file.
     pub fn write(self, name: &str, text: &str) -> Self {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");

@@ -1,5 +1,5 @@
-//! Holds the answers that tests get to the document of the API: every status is named there, and
-//! every body is of its schema.
+//! Compares the answers that tests get with the OpenAPI document: every status has to be in it, and
+//! every body has to match its schema.
 
 use jsonschema::Validator;
 use reqwest::Method;
@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// The document, with every object closed: what it does not name may not be sent.
+/// The document with every object closed: fields that it does not name may not be sent.
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let mut document = parkbrake::app::description().value().clone();
     close(&mut document["components"]["schemas"]);
     document
 });
 
-/// A schema by where it stands, ready to be used.
+/// Compiled schemas, by their position.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
 fn close(value: &mut Value) {
@@ -31,7 +31,7 @@ fn close(value: &mut Value) {
     }
 }
 
-/// The description of the call that is made at a path, with its address in the document.
+/// The operation for a call to a path, with its position in the document.
 pub fn call(method: &Method, path: &str) -> Option<(String, &'static Value)> {
     let path = path.split('?').next().unwrap_or_default();
     let fits = |template: &str| {
@@ -40,7 +40,7 @@ pub fn call(method: &Method, path: &str) -> Option<(String, &'static Value)> {
             && template.iter().zip(&path).all(|(one, other)| one == other || (one.starts_with('{') && !other.is_empty()))
     };
     let paths = DOCUMENT["paths"].as_object().expect("paths");
-    // A path without a parameter goes before one with.
+    // A path without a parameter takes precedence over one with.
     let template = paths.keys().filter(|template| fits(template)).min_by_key(|template| template.matches('{').count())?;
     let method = method.as_str().to_lowercase();
     let call = paths[template].get(&method)?;
@@ -48,7 +48,7 @@ pub fn call(method: &Method, path: &str) -> Option<(String, &'static Value)> {
 }
 
 /// What is wrong with a body that was sent with this status and media type; nothing, if all is as
-/// the document says.
+/// documented.
 pub fn faults(method: &Method, path: &str, status: u16, media_type: &str, body: &Value) -> Vec<String> {
     let Some((name, call)) = call(method, path) else { return Vec::new() };
     // Browsers get errors as pages.
@@ -99,7 +99,7 @@ fn validator(name: &str, schema: &Value) -> Arc<Validator> {
     Arc::clone(made)
 }
 
-/// What of a value does not fit a schema of the document.
+/// What in a value does not match a schema of the document.
 pub fn misfits(name: &str, schema: &Value, value: &Value) -> Vec<String> {
     validator(name, schema).iter_errors(value).map(|error| format!("{name} at {:?}: {error}", error.instance_path().as_str())).collect()
 }

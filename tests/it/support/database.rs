@@ -1,4 +1,4 @@
-//! One PostgreSQL for the whole test process, and a database in it for each test.
+//! One PostgreSQL for the whole test process, and a separate database in it for each test.
 
 use parkbrake::postgres::{Cluster, Options, Programs};
 use sqlx::{Connection as _, PgConnection};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
 
-/// It ends with the process: nothing has to be stopped.
+/// It ends with the process, so nothing has to stop it.
 static SHARED: OnceCell<Cluster> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
@@ -24,14 +24,14 @@ impl Database {
         Self { url: cluster.url(&name) }
     }
 
-    /// A new database of this version.
+    /// A new database, migrated to this version.
     pub async fn migrated() -> Self {
         let database = Self::create().await;
         parkbrake::storage::migrate(&database.url).await.expect("migrations");
         database
     }
 
-    /// A connection, to look at what is stored.
+    /// A connection for checking what is stored.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("a connection")
     }
@@ -41,12 +41,12 @@ impl Database {
         sqlx::query_scalar(query).fetch_one(&mut self.connect().await).await.expect(query)
     }
 
-    /// Holds what a statement locks, until the guard is let go.
+    /// Holds the locks of a statement, until the guard is dropped.
     pub async fn hold(&self, statement: &'static str) -> Hold {
         self.hold_text(statement.to_owned()).await
     }
 
-    /// The same, for a statement that is put together.
+    /// The same for a statement that was built at run time.
     pub async fn hold_text(&self, statement: String) -> Hold {
         let mut connection = self.connect().await;
         for statement in ["begin".to_owned(), statement] {
@@ -60,7 +60,7 @@ impl Database {
         sqlx::raw_sql(statement).execute(&mut self.connect().await).await.is_err()
     }
 
-    /// Does something to the database that parkbrake itself would not.
+    /// Changes the database in a way that parkbrake itself would not.
     pub async fn execute(&self, statement: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut self.connect().await).await.expect("a statement");
     }
@@ -86,7 +86,7 @@ fn folder(process: u32) -> PathBuf {
     std::env::temp_dir().join(format!("parkbrake-it-{process}"))
 }
 
-/// Removes what earlier test processes left, which have ended since.
+/// Removes what test processes that have ended left behind.
 fn sweep() {
     for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
-//! A receiver of webhooks that takes nothing but what Standard Webhooks 1.0 allows, and answers as
-//! it is told to.
+//! A receiver of webhooks that accepts only what Standard Webhooks 1.0 allows, and answers as
+//! configured.
 
 use super::eventually;
 use super::server::SECRET;
@@ -22,21 +22,21 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What it answers with.
+/// The configured answer.
 #[derive(Debug, Clone)]
 pub enum Reply {
     Status(u16),
     With(u16, &'static str, &'static str),
-    /// Nothing, for longer than anybody waits.
+    /// No answer, for longer than any timeout.
     Silence,
 }
 
-/// One delivery, as it came in.
+/// One received delivery.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub id: String,
     pub body: Value,
-    /// The status that it was answered with; none where nothing was answered.
+    /// The status of the answer; none if there was no answer.
     pub answered: Option<u16>,
     pub at: Instant,
 }
@@ -60,7 +60,7 @@ struct Book {
     replies: VecDeque<Reply>,
     usual: Option<Reply>,
     deliveries: Vec<Delivery>,
-    /// The first body of each id: another attempt has to bring the same.
+    /// The first body of each id: later attempts have to have the same.
     bodies: HashMap<String, Bytes>,
     complaints: Vec<String>,
 }
@@ -73,7 +73,7 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// A receiver that takes everything.
+    /// A receiver that accepts everything.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
@@ -82,7 +82,7 @@ impl Hook {
         hook
     }
 
-    /// A receiver whose address does not answer until it is brought up.
+    /// A receiver whose address does not answer until it is started.
     pub async fn down() -> Self {
         let mut hook = Self::start().await;
         hook.stop().await;
@@ -108,7 +108,7 @@ impl Hook {
         self.serve(listener);
     }
 
-    /// Answers the next deliveries like this, before it takes everything again.
+    /// Answers the next deliveries like this, and then accepts everything again.
     pub fn then(&self, replies: impl IntoIterator<Item = Reply>) {
         self.book().replies.extend(replies);
     }
@@ -122,7 +122,7 @@ impl Hook {
         self.book.lock().expect("a book")
     }
 
-    /// A channel that leads here, as the configuration has it.
+    /// A channel to this receiver, for the configuration.
     pub fn channel(&self, name: &str) -> String {
         format!(
             "  {name}: {{ type: webhook, url: 'http://{}/hook', secret: {{ from_env: HOOK_SECRET }}, allow_private: true }}\n",
@@ -130,7 +130,7 @@ impl Hook {
         )
     }
 
-    /// Every attempt, in the order in which they came; none of them may have been wrong.
+    /// Every attempt, in order; none of them may have been invalid.
     #[track_caller]
     pub fn attempts(&self) -> Vec<Delivery> {
         let book = self.book();
@@ -138,25 +138,25 @@ impl Hook {
         book.deliveries.clone()
     }
 
-    /// What was taken, in order.
+    /// The accepted deliveries, in order.
     #[track_caller]
     pub fn taken(&self) -> Vec<Delivery> {
         self.attempts().into_iter().filter(Delivery::is_taken).collect()
     }
 
-    /// The types of what was taken of one workflow, in order.
+    /// The types of the accepted deliveries about one workflow, in order.
     #[track_caller]
     pub fn told(&self, workflow: &str) -> Vec<String> {
         self.taken().iter().filter(|delivery| delivery.workflow() == workflow).map(|delivery| delivery.kind().to_owned()).collect()
     }
 
-    /// Waits until exactly this was told of a workflow.
+    /// Waits until exactly these notices about a workflow have arrived.
     pub async fn hears(&self, workflow: &str, expected: &[&str]) {
         eventually(&format!("{expected:?}"), || async { (self.told(workflow).len() >= expected.len()).then_some(()) }).await;
         assert_eq!(self.told(workflow), expected);
     }
 
-    /// Waits until there were so many attempts.
+    /// Waits until there were this many attempts.
     pub async fn attempted(&self, count: usize) -> Vec<Delivery> {
         eventually("attempts", || async { Some(self.attempts()).filter(|attempts| attempts.len() >= count) }).await
     }
@@ -193,7 +193,7 @@ async fn receive(State(book): State<Arc<Mutex<Book>>>, method: Method, uri: Uri,
         reply
     };
     let status = |status| StatusCode::from_u16(status).expect("a status");
-    // No connection is kept: a receiver that is stopped is not there any more.
+    // No connection is kept, because a stopped receiver must not answer any more.
     let close = [(CONNECTION, HeaderValue::from_static("close"))];
     match reply {
         Reply::Status(code) => (status(code), close).into_response(),
@@ -205,7 +205,7 @@ async fn receive(State(book): State<Arc<Mutex<Book>>>, method: Method, uri: Uri,
     }
 }
 
-/// Everything that the standard says of a message.
+/// Checks everything that the standard requires of a message.
 fn check(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<(String, Value), String> {
     let header = |name: &str| {
         let mut values = headers.get_all(name).iter();
@@ -234,7 +234,7 @@ fn check(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Resul
     expect(keys == ["type", "timestamp", "data"], "type, timestamp and data")?;
     expect(value["type"].as_str().is_some_and(|kind| matches(r"^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$", kind)), "a type")?;
     expect(value["timestamp"].as_str().is_some_and(|time| chrono::DateTime::parse_from_rfc3339(time).is_ok()), "a time")?;
-    // An action says what to do; a notice says how things stand.
+    // An action says what to do; a notice says what has happened.
     let facts: &[&str] =
         if value["type"] == "parkbrake.action" { &["workflow_id", "digest"] } else { &["workflow_id", "risk_level", "status"] };
     for &name in facts {

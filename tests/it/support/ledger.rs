@@ -1,10 +1,10 @@
-//! A ledger outside of the database: a runbook that writes down when it starts and when it ends.
+//! A ledger outside the database: a runbook that records its start and its end.
 
 use crate::support::Config;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The runbook's own account of what it did.
+/// The runbook's own record of what it did.
 pub struct Ledger {
     folder: TempDir,
 }
@@ -21,8 +21,8 @@ pub struct Entry {
 impl Ledger {
     pub fn new() -> Self {
         let ledger = Self { folder: tempfile::tempdir().expect("a folder") };
-        // A line of this size is appended whole; `sync` makes it last. It waits for the gate where
-        // there is one.
+        // A line of this size is appended atomically; `sync` makes it durable. The runbook waits
+        // for the gate if there is one.
         let script = "#!/bin/sh
 write() { echo \"$1 $PARKBRAKE_WORKFLOW_ID $PARKBRAKE_ATTEMPT $PARKBRAKE_IDEMPOTENCY_KEY\" >> ledger; }
 write start
@@ -50,7 +50,7 @@ write end
         ))
     }
 
-    /// Where its script is, and its entries are.
+    /// The folder of its script and its entries.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -64,7 +64,7 @@ write end
         std::fs::write(self.gate(), "").expect("a gate");
     }
 
-    /// Lets them go on.
+    /// Lets them continue.
     pub fn release(&self) {
         std::fs::remove_file(self.gate()).expect("a gate");
     }

@@ -1,4 +1,4 @@
-//! What the stories are told with.
+//! What the tests have in common.
 
 pub mod browser;
 pub mod client;
@@ -24,10 +24,10 @@ pub use server::{Process, SECRET_KEY, TestApp, keys};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long something may take that happens elsewhere; far more than it ever needs.
+/// How long asynchronous work may take; far more than it ever needs.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Waits until something is there, and gives it.
+/// Waits until a value is available, and returns it.
 #[track_caller]
 pub fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();

@@ -1,4 +1,4 @@
-//! Notices as the notifier hands them to channels, of each kind and level.
+//! Notices in the form in which the notifier passes them to channels, of each kind and level.
 
 use chrono::{DateTime, Utc};
 use parkbrake::actors::ports::{Contact, Notice};
@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Where the links lead.
+/// The base of the links.
 pub const INBOX: &str = "https://parkbrake.example.com";
 
-/// Text that a mail, Slack, Markdown, HTML, a terminal or a template would do something with.
+/// Text that would have a meaning in a mail, Slack, Markdown, HTML, a terminal or a template.
 pub const HOSTILE: &str = "</script><img src=x onerror=alert(1)> <!channel> <@U999> <https://evil.example|click> *b* `c`\n```\n# out of the \
     fence\n````\r\nBcc: everybody@example.com\r\n\r\nbody\n.\n{{ 7 * 7 }} {% raw %} =?utf-8?q?hidden?= &lt; 🚀 \u{202e}drow\u{200b} ü";
 
-/// A moment.
+/// A fixed time.
 pub fn at() -> DateTime<Utc> {
     "2026-11-22T12:00:00Z".parse().expect("a moment")
 }
@@ -39,7 +39,7 @@ pub fn task(description: &str) -> Task {
     .expect("a task")
 }
 
-/// A task of which nothing is harmless.
+/// A task in which every text is hostile.
 pub fn hostile() -> Task {
     let mut task = task(HOSTILE);
     task.operation = HOSTILE.to_owned();
@@ -53,7 +53,7 @@ pub fn alice() -> Contact {
     Contact { name: "alice".to_owned(), email: Some("alice@example.com".to_owned()), slack: Some("U01".to_owned()), linear: None }
 }
 
-/// A notice about a task of its own.
+/// A notice about its own task.
 pub fn notice(kind: Kind, level: Level) -> Notice {
     about(kind, level, task("Deploy api 1.4.2"))
 }
@@ -179,7 +179,7 @@ pub fn then(before: &Notice, kind: Kind) -> Notice {
     after
 }
 
-/// The decision was a no.
+/// The same notice after a rejection.
 pub fn rejected(mut notice: Notice) -> Notice {
     let decision = notice.workflow.decisions.last_mut().expect("a decision");
     decision.verdict = Verdict::Rejected;
@@ -198,13 +198,13 @@ pub fn short_of_one(mut notice: Notice) -> Notice {
     notice
 }
 
-/// For somebody in particular.
+/// The same notice for a certain person.
 pub fn to_alice(mut notice: Notice) -> Notice {
     notice.recipient = Some(alice());
     notice
 }
 
-/// A notice of which everything is left out that can be.
+/// A notice without anything optional.
 pub fn bare(kind: Kind, level: Level) -> Notice {
     let task = json!({"description": "x", "operation": "o", "action": {"type": "external"}});
     let mut notice = about(kind, level, serde_json::from_value(task).expect("a task"));
@@ -217,7 +217,7 @@ pub fn bare(kind: Kind, level: Level) -> Notice {
     notice
 }
 
-/// Everything that can be said, at each level.
+/// Every kind of notice, at each level.
 pub fn everything() -> impl Iterator<Item = Notice> {
     let all = Kind::ALL.into_iter().flat_map(|kind| Level::ALL.map(|level| (kind, level)));
     all.flat_map(|(kind, level)| [notice(kind, level), about(kind, level, hostile()), bare(kind, level)]).map(to_alice)

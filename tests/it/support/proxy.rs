@@ -1,4 +1,4 @@
-//! A proxy before PostgreSQL that can be told to misbehave: it loses or holds the answer of a
+//! A proxy in front of PostgreSQL that can be told to misbehave: it loses or holds the answer of a
 //! chosen statement, delays answers, freezes connections and cuts them.
 //!
 //! It speaks TCP on loopback, reads the client's side of the protocol to know which statement runs,
@@ -18,24 +18,24 @@ use tokio::task::{AbortHandle, JoinHandle};
 /// What happens to a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: a later one with this text meets the next fault.
+    /// No fault: a later statement with this text meets the next fault.
     None,
-    /// PostgreSQL carries it out; then the connection is cut in place of the answer.
+    /// PostgreSQL executes it; then the connection is cut instead of the answer.
     LoseAnswer,
-    /// PostgreSQL carries it out; the answer waits for [`Proxy::thaw`].
+    /// PostgreSQL executes it; the answer waits for [`Proxy::thaw`].
     HoldAnswer,
-    /// PostgreSQL hears of it only after [`Proxy::thaw`].
+    /// PostgreSQL receives it only after [`Proxy::thaw`].
     HoldRequest,
-    /// The connection is cut before PostgreSQL hears of it.
+    /// The connection is cut before PostgreSQL receives it.
     CutBefore,
 }
 
-/// Which connections are meant.
+/// The affected connections.
 #[derive(Debug, Clone, Copy)]
 pub enum Which {
-    /// All of today's and all that come.
+    /// All existing and all future ones.
     All,
-    /// All of today's; new ones work.
+    /// All existing ones; new ones work.
     Existing,
     /// Those that have run a statement with this text.
     Running(&'static str),
@@ -51,11 +51,11 @@ struct Rule {
 struct Shared {
     rules: Mutex<Vec<Rule>>,
     connections: Mutex<Vec<Connection>>,
-    /// How often a client has waited for PostgreSQL to be ready again.
+    /// How often a client has waited until PostgreSQL was ready again.
     round_trips: AtomicUsize,
     /// How often a rule applied.
     applied: AtomicUsize,
-    /// Every so many chunks of answers, one is late.
+    /// One of this many chunks of answers is late.
     late: Mutex<Option<(u32, Duration)>>,
     chunks: AtomicU32,
     refuses: Mutex<bool>,
@@ -82,7 +82,7 @@ impl Gates {
     }
 }
 
-/// A proxy before one database. Dropping it cuts its connections.
+/// A proxy in front of one database. Dropping it cuts its connections.
 pub struct Proxy {
     database: String,
     port: u16,
@@ -100,7 +100,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// A proxy before this database, which lets everything through.
+    /// A proxy in front of this database, which lets everything through.
     pub async fn before(database: &Database) -> Self {
         let (socket, name) = socket_and_name(&database.url);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -111,7 +111,7 @@ impl Proxy {
         Self { database: name, port, shared, open, accepting }
     }
 
-    /// The address by which a server reaches its database through this proxy.
+    /// The address at which a server reaches its database through this proxy.
     pub fn url(&self) -> String {
         format!("postgres://parkbrake@127.0.0.1:{}/{}?sslmode=disable", self.port, self.database)
     }
@@ -121,7 +121,7 @@ impl Proxy {
         Database { url: self.url() }
     }
 
-    /// The next so many statements with this text meet a fault.
+    /// The next statements with this text, this many of them, meet a fault.
     pub fn next(&self, needle: &'static str, fault: Fault, times: usize) {
         lock(&self.shared.rules).push(Rule { needle, fault, times });
     }
@@ -131,7 +131,7 @@ impl Proxy {
         self.shared.applied.load(Ordering::SeqCst)
     }
 
-    /// How often a client has asked for something and waited until PostgreSQL was ready again.
+    /// How often a client has sent something and waited until PostgreSQL was ready again.
     pub fn round_trips(&self) -> usize {
         self.shared.round_trips.load(Ordering::SeqCst)
     }
@@ -142,7 +142,7 @@ impl Proxy {
         *lock(&self.shared.late) = None;
     }
 
-    /// One of so many answers comes so much later.
+    /// One of this many answers is late by this time.
     pub fn delay_one_of(&self, every: u32, by: Duration) {
         *lock(&self.shared.late) = Some((every, by));
     }
@@ -155,7 +155,7 @@ impl Proxy {
         self.each(which, |connection| connection.gates.set(false));
     }
 
-    /// Bytes pass again, also those that a fault holds.
+    /// Bytes pass again, including those that a fault holds.
     pub fn thaw(&self) {
         self.open.send_replace(true);
         self.each(Which::Existing, |connection| connection.gates.set(true));
@@ -185,7 +185,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The socket and the database that the address of a test's database names.
+/// The socket and the database in the address of a test's database.
 fn socket_and_name(url: &str) -> (PathBuf, String) {
     let (path, query) = url.split_once('?').expect("an address with a socket");
     let name = path.rsplit('/').next().expect("a database").to_owned();
@@ -295,7 +295,7 @@ async fn requests(
     }
 }
 
-/// The fault that a statement meets, which is then used up once.
+/// The fault of a statement, which is used up.
 fn fault(shared: &Shared, text: &str) -> Option<Fault> {
     let mut rules = lock(&shared.rules);
     let place = rules.iter().position(|rule| text.contains(rule.needle))?;
@@ -322,8 +322,8 @@ async fn answers(
         let mut body = vec![0; length as usize - 4];
         from.read_exact(&mut body).await?;
         if *losing.borrow() {
-            // PostgreSQL is ready for the next statement: this one is carried out, and nobody will
-            // hear of it.
+            // PostgreSQL is ready for the next statement: it has executed this one, and nobody
+            // learns of it.
             if kind == b'Z' {
                 return Ok(());
             }

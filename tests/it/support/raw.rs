@@ -1,4 +1,4 @@
-//! Bytes on a connection, for what no client library sends.
+//! Raw bytes on a connection, for requests that no client library sends.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,8 +12,7 @@ pub async fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
     socket.connect(to).await.expect("a connection")
 }
 
-/// Sends bytes, and reads what comes until the server closes the connection or says nothing for a
-/// while.
+/// Sends bytes, and reads until the server closes the connection or is silent for a while.
 pub async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> String {
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();

@@ -1,5 +1,4 @@
-//! Servers: in this process, where nothing has to be killed, and as the real program, where
-//! something has.
+//! Servers: in this process, if nothing has to be killed, and otherwise as the real program.
 
 use super::{Client, Config, Database, client};
 use chrono::DateTime;
@@ -23,13 +22,13 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Everybody that the test configurations know.
+/// Everybody in the test configurations.
 const EVERYBODY: [&str; 8] = ["alice", "tom", "tess", "cora", "nora", "deploy-bot", "other-bot", "lone-bot"];
 
-/// What every channel's secret is: a key that webhooks are signed with.
+/// The secret of every channel: a key that signs webhooks.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// The secret key of every server of the tests.
+/// The secret key of every test server.
 pub const SECRET_KEY: &str = "8f1d0c6a4be27935f0a1c2d3e4b5968778695a4b3c2d1e0ff1e2d3c4b5a69788";
 
 /// That key, ready to use.
@@ -37,7 +36,8 @@ pub fn keys() -> SecretKeys {
     SecretKeys::parse(SECRET_KEY, "the tests").expect("a key")
 }
 
-/// What a server knows of the services that its notices go to, beside its configuration.
+/// What a server needs to know about the services that receive its notices, in addition to its
+/// configuration.
 #[derive(Clone, Default)]
 pub struct Services {
     /// The variables of the environment that hold secrets.
@@ -55,7 +55,7 @@ pub struct TestApp {
     services: Services,
 }
 
-/// The fence of an engine that is at work without a lease: it stands for as long as any test runs.
+/// The fence of an engine without a lease: it holds for as long as any test runs.
 pub fn fence() -> Arc<Fence> {
     let fence = Fence::new(Uuid::new_v4(), Duration::from_secs(3_600));
     fence.renewed(FenceTime::now());
@@ -90,12 +90,12 @@ pub fn local(redactions: Redactions) -> Local {
     Local::new(redactions, caller, launcher())
 }
 
-/// The program itself: what tests run in is none.
+/// The real program, because the test binary is not a launcher.
 pub fn launcher() -> Launcher {
     Launcher::at(env!("CARGO_BIN_EXE_parkbrake")).expect("the program was built")
 }
 
-/// What a name of the test configurations stands for.
+/// The kind of a name in the test configurations.
 pub fn kind_of(name: &str) -> PrincipalKind {
     if name.ends_with("-bot") { PrincipalKind::Agent } else { PrincipalKind::Person }
 }
@@ -122,8 +122,8 @@ impl TestApp {
         Self::launch(config, &settings, Database::migrated().await).await
     }
 
-    /// A server whose channels have these secrets, and whose Slack takes answers at an address of
-    /// the test's.
+    /// A server whose channels have these secrets, and whose Slack accepts answers at an address of
+    /// the test.
     pub async fn with_services(config: Config, services: Services) -> Self {
         let settings = settings(&config);
         Self::launch_with(config, &settings, Database::migrated().await, services).await
@@ -150,8 +150,7 @@ impl TestApp {
             keys: keys(),
             migrate: true,
             base: Some(PathBuf::from("/")),
-            // Where nothing else is said every secret is the same, so that no test has to touch the
-            // environment.
+            // By default every secret is the same, so that no test has to change the environment.
             environment: Box::new(move |name| {
                 let said = secrets.iter().find(|(known, _)| *known == name).map(|(_, secret)| secret.clone());
                 said.or_else(|| (name != "MISSING").then(|| SECRET.to_owned()))
@@ -171,7 +170,7 @@ impl TestApp {
         self.app = Some(app);
     }
 
-    /// Starts another server on the same database, or says why it does not start.
+    /// Starts another server on the same database, or returns why it does not start.
     pub async fn try_restart(&mut self) -> Result<(), StartError> {
         self.stop().await;
         let app = Self::try_app(&settings(&self.config), &self.database, self.services.clone()).await?;
@@ -186,7 +185,7 @@ impl TestApp {
         }
     }
 
-    /// Somebody who calls this server.
+    /// A client of this server.
     pub fn client(&self, name: &str) -> Client {
         Client::new(self.addr, name)
     }
@@ -200,7 +199,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `parkbrake serve` and waits until it says that it is ready.
+    /// Starts `parkbrake serve` and waits until it reports that it is ready.
     pub async fn serve(config: &Config, database: &Database) -> Self {
         Self::serve_with(config, database, &[]).await
     }
@@ -233,7 +232,7 @@ impl Process {
                 break addr;
             }
         };
-        // Read on, so that the log never fills its pipe.
+        // Keeps reading, so that the log never fills its pipe.
         let log = tokio::spawn(async move {
             while let Ok(Some(line)) = log.next_line().await {
                 said.push(line);
@@ -243,19 +242,19 @@ impl Process {
         Self { child, addr, log }
     }
 
-    /// Starts it with further variables in its environment.
+    /// Starts it with additional environment variables.
     pub async fn serve_with_variables(config: &Config, database: &Database, variables: &[(&str, &str)]) -> Self {
         let mut command = Self::command(config.path(), &database.url, &[], None);
         command.envs(variables.iter().copied());
         Self::ready(command).await
     }
 
-    /// Starts it from a shell that has this umask.
+    /// Starts it from a shell with this umask.
     pub async fn serve_with_umask(config: &Config, database: &Database, umask: &str) -> Self {
         Self::serve_from_shell(config, database, &format!("umask {umask}"), &[]).await
     }
 
-    /// Starts it from a shell that has done this before.
+    /// Starts it from a shell after this command.
     pub async fn serve_from_shell(config: &Config, database: &Database, before: &str, arguments: &[&str]) -> Self {
         let direct = Self::command(config.path(), &database.url, arguments, None);
         let direct = direct.as_std();
@@ -271,7 +270,7 @@ impl Process {
         Self::ready(command).await
     }
 
-    /// Starts it as the user that owns nothing, where this process may do that.
+    /// Starts it as the user `nobody`, if this process may do that.
     pub async fn serve_as_nobody(config: &Config, database: &Database) -> Self {
         let mut command = Self::command(config.path(), &database.url, &[], None);
         if rustix::process::geteuid().is_root() {
@@ -280,7 +279,7 @@ impl Process {
         Self::ready(command).await
     }
 
-    /// Starts it and waits for nothing: a server that is to wait for another one. It ends with the
+    /// Starts it without waiting, for a server that has to wait for another one. It ends with the
     /// test.
     pub fn started(config: &Config, database: &Database, arguments: &[&str]) -> JoinHandle<Self> {
         let (url, arguments) = (database.url.clone(), arguments.iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -291,7 +290,7 @@ impl Process {
         })
     }
 
-    /// Starts it where it cannot, and gives its exit status and what it said.
+    /// Starts it in a way that fails, and returns its exit status and its errors.
     pub async fn refused(config: &Config, database: &Database, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
         let (mut child, mut log) = Self::spawn(&mut Self::command(config.path(), &database.url, arguments, None));
         let mut said = Vec::new();
@@ -301,7 +300,7 @@ impl Process {
         (child.wait().await.expect("its end").code(), said)
     }
 
-    /// How it is started.
+    /// The command that starts it.
     pub fn command(config: &Path, url: &str, arguments: &[&str], filter: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
         command
@@ -320,7 +319,7 @@ impl Process {
         command
     }
 
-    /// Starts it; with the lines of its log.
+    /// Starts it, and returns the lines of its log.
     pub fn spawn(command: &mut Command) -> (Child, Lines<BufReader<ChildStderr>>) {
         let mut child = command.spawn().expect("the program");
         let log = BufReader::new(child.stderr.take().expect("a log")).lines();
@@ -336,25 +335,25 @@ impl Process {
         self.child.kill().await.expect("a process to kill");
     }
 
-    /// Stops it, and gives its whole log.
+    /// Stops it, and returns its whole log.
     pub async fn log(mut self) -> Vec<String> {
         self.signal_end();
         self.child.wait().await.expect("its end");
         self.log.await.expect("its log")
     }
 
-    /// Waits until it ends by itself, and gives its exit status.
+    /// Waits until it ends on its own, and returns its exit status.
     pub async fn ended(mut self) -> Option<i32> {
         self.child.wait().await.expect("its end").code()
     }
 
-    /// SIGTERM, as a deploy does it; gives whether it ended well.
+    /// SIGTERM, as in a deployment; returns whether it ended successfully.
     pub async fn terminate(mut self) -> bool {
         self.signal_end();
         self.child.wait().await.expect("its end").success()
     }
 
-    /// Waits until it ends by itself, and gives its exit status and its whole log.
+    /// Waits until it ends on its own, and returns its exit status and its whole log.
     pub async fn ended_with_log(mut self) -> (Option<i32>, Vec<String>) {
         let status = self.child.wait().await.expect("its end").code();
         (status, self.log.await.expect("its log"))
@@ -364,7 +363,7 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Its number.
+    /// Its process id.
     pub fn pid(&self) -> Pid {
         self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)).expect("a process")
     }

@@ -1,4 +1,4 @@
-//! A client of event streams, which takes them apart as a browser does.
+//! A client of event streams, which parses them like a browser.
 
 use super::{Client, WAIT_LIMIT};
 use chrono::{DateTime, Utc};
@@ -6,14 +6,14 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 use std::collections::VecDeque;
 
-/// An open stream. It is cut off when it is dropped.
+/// An open stream. Dropping it closes the connection.
 pub struct Stream {
     response: Response,
     text: String,
     ready: VecDeque<Message>,
-    /// What a browser would send when it comes back.
+    /// What a browser would send when it reconnects.
     pub last_id: String,
-    /// Whether it ended in the middle, and not as the server ends a stream.
+    /// Whether it ended in the middle, unlike a stream that the server ends.
     pub was_cut_off: bool,
 }
 
@@ -26,7 +26,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The workflow and its version, by which repetitions are told.
+    /// The workflow and its version, which identify repetitions.
     pub fn key(&self) -> (String, u64) {
         (self.data["workflow_id"].as_str().expect("an id").to_owned(), self.data["version"].as_u64().expect("a version"))
     }
@@ -38,7 +38,7 @@ impl Client {
         self.follow_from(path, None).await
     }
 
-    /// Opens a stream as somebody who has heard of it before.
+    /// Opens a stream as a client that reconnects.
     pub async fn follow_from(&self, path: &str, last_id: Option<&str>) -> Stream {
         let mut request = self.request(Method::GET, path);
         if let Some(id) = last_id {
@@ -57,7 +57,7 @@ impl Client {
 }
 
 impl Stream {
-    /// Takes what has come; false is the end.
+    /// Reads more; false at the end.
     async fn more(&mut self) -> bool {
         let chunk = tokio::time::timeout(WAIT_LIMIT, self.response.chunk()).await.expect("not even a heartbeat came");
         self.was_cut_off = chunk.is_err();
@@ -80,7 +80,7 @@ impl Stream {
         true
     }
 
-    /// The next message; `None` is the end of the stream.
+    /// The next message; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Message> {
         while self.ready.is_empty() {
             if !self.more().await {
@@ -90,8 +90,7 @@ impl Stream {
         self.ready.pop_front()
     }
 
-    /// Reads until it has heard of an event of a workflow, and gives everything that came until
-    /// then.
+    /// Reads until an event of a workflow arrives, and returns everything that arrived until then.
     pub async fn until(&mut self, workflow: &str, event: &str) -> Vec<Message> {
         let began = std::time::Instant::now();
         let mut heard = Vec::new();
@@ -107,7 +106,7 @@ impl Stream {
     }
 }
 
-/// The position of a moment, as earlier versions handed it out.
+/// The position of a time, as earlier versions returned it.
 pub fn position(at: DateTime<Utc>) -> String {
     format!("{:x}", at.timestamp_micros())
 }

@@ -25,11 +25,10 @@ pub struct Github {
 
 #[derive(Default)]
 struct State {
-    /// Tokens that were made and not used; each is good for one call, so that a token that is kept
-    /// is noticed.
+    /// Created and unused tokens; each is valid for one call, so that a cached token is noticed.
     tokens: Mutex<Vec<String>>,
     made: Mutex<u32>,
-    /// Runs that wait, with the environment that they wait for.
+    /// Waiting runs, with the environment that they wait for.
     waiting: Mutex<Vec<(u64, String)>>,
     /// Runs, with the environment and the answer.
     answers: Mutex<Vec<(u64, Value)>>,
@@ -48,7 +47,7 @@ impl Github {
         lock(&self.state.waiting).push((run, environment.to_owned()));
     }
 
-    /// What it was told of a run, in that order.
+    /// The answers about a run, in order.
     pub fn answers(&self, run: u64) -> Vec<Value> {
         lock(&self.state.answers).iter().filter(|(of, _)| *of == run).map(|(_, answer)| answer.clone()).collect()
     }
@@ -140,7 +139,7 @@ fn bearer(call: &Call) -> &str {
     written.strip_prefix("Bearer ").unwrap_or_default()
 }
 
-/// Whether a token is the App's own, signed with its key, and good now for no more than ten
+/// Whether a token is the App's own, signed with its key, and valid now for no more than ten
 /// minutes.
 fn signed(token: &str) -> Result<(), String> {
     let unreadable = || "A JSON web token could not be decoded".to_owned();

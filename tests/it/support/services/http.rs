@@ -1,4 +1,4 @@
-//! What the stand-ins that speak HTTP share.
+//! What the HTTP stand-ins share.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -19,7 +19,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The body as JSON; what says that it is JSON has to be.
+    /// The body as JSON, if it is declared as JSON.
     pub fn json(&self) -> Result<Value, String> {
         let kind = self.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         if kind != "application/json" {
@@ -29,7 +29,7 @@ impl Call {
     }
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
@@ -48,14 +48,14 @@ impl Reply {
     }
 }
 
-/// What goes wrong with one call.
+/// A fault in one call.
 #[derive(Debug, Clone)]
 pub enum Mishap {
-    /// This is answered, and nothing is done.
+    /// Answers this, and does nothing.
     Instead(Reply),
-    /// It is done, but the caller is answered this.
+    /// Does its work, but the caller gets this answer.
     Lost(Reply),
-    /// Nothing is done, and there is no answer for so long.
+    /// Does nothing, and gives no answer for this long.
     Silent(Duration),
 }
 
@@ -65,7 +65,7 @@ struct Shared {
     handler: Box<Handler>,
     calls: Mutex<Vec<Call>>,
     mishaps: Mutex<VecDeque<Mishap>>,
-    /// While it is set, everything is answered so.
+    /// While it is set, everything gets this answer.
     down: Mutex<Option<Reply>>,
 }
 
@@ -87,12 +87,12 @@ impl Service {
         Self { url, shared }
     }
 
-    /// The next call goes wrong so; several are taken one after the other.
+    /// The next call has this fault; several are used one after the other.
     pub fn next(&self, mishap: Mishap) {
         lock(&self.shared.mishaps).push_back(mishap);
     }
 
-    /// From now on every call is answered so, or, with `None`, properly again.
+    /// From now on every call gets this answer, or, with `None`, a proper one again.
     pub fn down(&self, reply: Option<Reply>) {
         *lock(&self.shared.down) = reply;
     }

@@ -16,7 +16,7 @@ pub struct Linear {
     workspace: Arc<Workspace>,
 }
 
-/// An issue as it stands.
+/// The current state of an issue.
 #[derive(Debug, Clone)]
 pub struct Issue {
     pub title: String,
@@ -71,7 +71,7 @@ impl Linear {
         issues.remove(0)
     }
 
-    /// Somebody removes an issue, or a state, by hand.
+    /// Simulates a person who removes an issue, or a state.
     pub fn clear_issues(&self) {
         lock(&self.workspace.issues).clear();
     }
@@ -82,13 +82,13 @@ impl Linear {
         }
     }
 
-    /// What the API did not understand, and why.
+    /// The refused calls, and the reasons.
     pub fn complaints(&self) -> Vec<String> {
         lock(&self.workspace.complaints).clone()
     }
 }
 
-/// An error as Linear words them.
+/// An error in Linear's format.
 pub fn error(message: &str, kind: &str, code: &str) -> Value {
     json!({"errors": [{"message": message, "locations": [], "path": [],
         "extensions": {"type": kind, "code": code, "userError": true, "userPresentableMessage": message}}], "data": null})

@@ -1,11 +1,10 @@
-//! As much of GraphQL, and of Linear's schema, as it takes to be strict: one operation, whose
-//! variables have exactly the types of what they are given to, and which selects only what there
-//! is.
+//! As much of GraphQL, and of Linear's schema, as strict checking needs: one operation, whose
+//! variables have exactly the types of their uses, and which selects only existing fields.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// A field that is asked for, with its arguments (name to variable) and what is selected of it.
+/// A requested field, with its arguments (name to variable) and its selection.
 #[derive(Debug)]
 pub struct Field {
     pub name: String,
@@ -54,7 +53,7 @@ const INPUTS: &[(&str, Typed)] = &[
     ("CommentCreateInput!", &[("id", "String"), ("issueId", "String"), ("body", "String")]),
 ];
 
-/// Reads a request whole: its one root field, and the values of its variables.
+/// Parses a whole request: its one root field, and the values of its variables.
 pub fn read(request: &Value) -> Result<(Field, Map<String, Value>), String> {
     let query = request["query"].as_str().ok_or("no query")?;
     let variables = request["variables"].as_object().ok_or("no variables")?;
@@ -127,7 +126,7 @@ fn value(value: &Value, kind: &str) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("{value} is no {kind}")) }
 }
 
-/// What was asked for of what there is.
+/// The selected parts of a value.
 pub fn selected(fields: &[Field], whole: &Value) -> Value {
     match whole {
         Value::Array(list) => list.iter().map(|one| selected(fields, one)).collect(),
@@ -174,7 +173,7 @@ impl Tokens {
                 while !self.skip(")") {
                     let argument = self.name()?;
                     self.expect(":")?;
-                    // A number as it stands may be the size of a page; everything else has to be a
+                    // A literal number may only be a page size; everything else has to be a
                     // variable.
                     if self.skip("$") {
                         arguments.insert(argument, self.name()?);

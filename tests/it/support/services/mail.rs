@@ -1,4 +1,4 @@
-//! A mail, read strictly (RFC 5322, 2045, 2047): lines, headers, and the two parts of
+//! A strict parser of mail (RFC 5322, 2045, 2047): lines, headers, and the two parts of
 //! `multipart/alternative`.
 
 use base64::Engine as _;
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 /// Names and values.
 type Headers = Vec<(String, String)>;
 
-/// A mail that was taken.
+/// An accepted mail.
 #[derive(Debug, Clone)]
 pub struct Mail {
     pub from: String,
@@ -18,7 +18,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// A header, decoded; it has to stand exactly once.
+    /// A header, decoded; it has to appear exactly once.
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
         self.get(name).unwrap_or_else(|| panic!("no single {name} in {:#?}", self.headers))
@@ -35,7 +35,7 @@ fn single<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     found.next().is_none().then_some(first.1.as_str())
 }
 
-/// Reads a mail as it came over the wire.
+/// Parses a mail as it was transmitted.
 pub fn read(from: String, to: Vec<String>, raw: &[u8]) -> Result<Mail, String> {
     let raw = std::str::from_utf8(raw).map_err(|error| error.to_string())?;
     if !raw.is_ascii() {
@@ -101,8 +101,8 @@ fn part(text: &str) -> Result<(Headers, &str), String> {
     Ok((headers, body))
 }
 
-/// A header's value with its encoded words decoded (RFC 2047); the white space between two of them
-/// goes away.
+/// A header's value with its encoded words decoded (RFC 2047); white space between two of them is
+/// removed.
 fn words(value: &str) -> Result<String, String> {
     let word = regex::Regex::new(r"=\?([^?]*)\?([bBqQ])\?([^?]*)\?=(\s+(=\?))?").expect("a pattern");
     let mut decoded = Vec::new();
@@ -119,7 +119,7 @@ fn words(value: &str) -> Result<String, String> {
         } else {
             quoted_printable(&text.replace('_', " "))?
         };
-        // A word may not be cut within a character.
+        // A word may not be split within a character.
         String::from_utf8(bytes.clone()).map_err(|_| format!("a word that is cut within a character: {text}"))?;
         decoded.extend(bytes);
         at = found.get(5).map_or(whole.end(), |next| next.start());

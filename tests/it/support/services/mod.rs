@@ -1,5 +1,5 @@
-//! Stand-ins for the services that notices go to. Each takes what the real one takes and nothing
-//! else, answers as it does, and can be told to be down, slow or strange.
+//! Stand-ins for the services that receive notices. Each accepts only what the real one accepts,
+//! answers as it does, and can be told to be down, slow or odd.
 
 pub mod github;
 pub mod http;

@@ -1,5 +1,5 @@
-//! An OpenID Connect provider: discovery, keys, and the token endpoint, which checks what RFC 6749
-//! and RFC 7636 have it check. What its ID tokens say, and how they are signed, can be made wrong.
+//! An OpenID Connect provider: discovery, keys, and the token endpoint, with the checks that RFC
+//! 6749 and RFC 7636 require. The contents and signatures of its ID tokens can be falsified.
 
 use super::http::{Call, Reply, Service, lock};
 use base64::Engine as _;
@@ -21,21 +21,21 @@ pub const CLIENT_SECRET: &str = "s3cret of the client";
 pub enum Signing {
     Es256,
     Rs256,
-    /// With a key that the provider does not show.
+    /// With a key that the provider does not publish.
     Foreign,
     /// With the client's secret.
     Hs256,
     None,
 }
 
-/// Somebody whom the provider knows.
+/// A person whom the provider knows.
 #[derive(Debug, Clone)]
 pub struct Subject {
     pub subject: &'static str,
     pub email: Option<(&'static str, bool)>,
 }
 
-/// Changes what the next ID tokens say.
+/// Changes the contents of the next ID tokens.
 type Twist = Box<dyn Fn(&mut Value) + Send>;
 
 /// A running provider.
@@ -57,7 +57,7 @@ struct Keys {
     elliptic: EcdsaKeyPair,
 }
 
-/// What a code stands for.
+/// The data behind a code.
 struct Grant {
     subject: Subject,
     nonce: String,
@@ -87,18 +87,18 @@ impl OpenId {
         *lock(&self.shared.signing) = signing;
     }
 
-    /// From now on ID tokens say this in place of what is right.
+    /// From now on ID tokens have these contents instead of the right ones.
     pub fn twist(&self, twist: impl Fn(&mut Value) + Send + 'static) {
         *lock(&self.shared.twist) = Box::new(twist);
     }
 
-    /// Takes up another key, and shows the one before no longer.
+    /// Switches to another key, and no longer publishes the old one.
     pub fn rotate(&self) {
         let mut keys = lock(&self.shared.keys);
         *keys = Keys { number: keys.number + 1, elliptic: elliptic() };
     }
 
-    /// What somebody does at the address that a browser was sent to: signs in there. Gives where
+    /// Simulates a person who signs in at the address to which a browser was sent. Returns where
     /// the browser is sent back to.
     #[track_caller]
     pub fn sign_in(&self, address: &str, subject: Subject) -> String {
@@ -144,7 +144,7 @@ impl Shared {
             "/.well-known/openid-configuration" => Ok(json!({
                 "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
                 "jwks_uri": format!("{issuer}/keys"), "response_types_supported": ["code"], "subject_types_supported": ["public"],
-                // That it offers bad ones as well makes nobody take them.
+                // It offers weak algorithms as well, which must not be used.
                 "id_token_signing_alg_values_supported": ["RS256", "ES256", "HS256", "none"],
                 "token_endpoint_auth_methods_supported": ["client_secret_basic"],
             })),
@@ -182,7 +182,7 @@ impl Shared {
             return Err("the client is not known".to_owned());
         }
         let get = |name: &str| sent.get(name).map(String::as_str).unwrap_or_default();
-        // A code is used up by whoever shows it, right or wrong.
+        // Showing a code uses it up, whether or not it is right.
         let grant = lock(&self.codes).remove(get("code")).ok_or("this code is not known, or was used")?;
         if get("grant_type") != "authorization_code" || get("redirect_uri") != grant.redirect {
             return Err("another grant, or another address".to_owned());

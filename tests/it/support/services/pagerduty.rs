@@ -34,7 +34,7 @@ impl PagerDuty {
         format!("{}/v2/enqueue", self.service.url)
     }
 
-    /// The event that last triggered an alert; `None` where there is none or it is resolved.
+    /// The event that last triggered an alert; `None` if there is none or it is resolved.
     pub fn open(&self, key: &str) -> Option<Value> {
         lock(&self.account.alerts).get(key).filter(|(_, open)| *open).map(|(event, _)| event.clone())
     }

@@ -1,5 +1,5 @@
 //! Slack: incoming webhooks, with the rules of Block Kit (docs.slack.dev/reference/block-kit), and
-//! the address at which it takes answers to buttons.
+//! the address that accepts answers to buttons.
 
 use super::http::{Call, Reply, Service, lock};
 use serde_json::{Map, Value};
@@ -38,17 +38,17 @@ impl Slack {
         format!("{}{ANSWERS}", self.service.url)
     }
 
-    /// What stands in the room.
+    /// The messages in the room.
     pub fn messages(&self) -> Vec<Value> {
         lock(&self.room.messages).clone()
     }
 
-    /// What was said in answer to buttons.
+    /// The answers to buttons.
     pub fn answers(&self) -> Vec<Value> {
         lock(&self.room.answers).clone()
     }
 
-    /// What Slack did not take, and why.
+    /// The refused messages, and the reasons.
     pub fn complaints(&self) -> Vec<String> {
         lock(&self.room.complaints).clone()
     }
@@ -101,7 +101,7 @@ fn answer(body: &Value) -> Checked {
     }
 }
 
-/// Text in which Slack reads mentions and links, and in which none may stand.
+/// Text in which Slack would interpret mentions and links, so it may contain none.
 fn fallback(text: &Value) -> Checked {
     let text = text.as_str().filter(|text| !text.is_empty() && text.len() <= 40_000).ok_or("no text")?;
     if text.contains(['<', '>']) { Err(format!("Slack would read something in: {text}")) } else { Ok(()) }
@@ -137,7 +137,7 @@ fn block(block: &Value) -> Checked {
     }
 }
 
-/// A text object. What stands in `mrkdwn` may only be mentions of members and words without markup.
+/// A text object. `mrkdwn` may contain only mentions of members and words without markup.
 fn text(object: &Value, most: usize, may_be_mrkdwn: bool) -> Checked {
     let own = if object["type"] == "mrkdwn" && may_be_mrkdwn { "verbatim" } else { "emoji" };
     let fields = keys(object, &["type", "text"], &[own])?;
@@ -199,7 +199,7 @@ fn buttons(elements: &[Value]) -> Checked {
     Ok(())
 }
 
-/// The fields of an object that has all of these, perhaps those, and no others.
+/// The fields of an object that has all required ones, perhaps optional ones, and no others.
 pub fn keys<'a>(value: &'a Value, required: &[&str], optional: &[&str]) -> Result<&'a Map<String, Value>, String> {
     let fields = value.as_object().ok_or_else(|| format!("{value} is not an object"))?;
     if let Some(missing) = required.iter().find(|name| !fields.contains_key(**name)) {

@@ -1,5 +1,4 @@
-//! A mail server: the dialogue of RFC 5321, to the letter, and whatever it is told to answer
-//! instead.
+//! A mail server: strictly the dialogue of RFC 5321, or whatever it is told to answer instead.
 
 use super::http::lock;
 use super::mail::{self, Mail};
@@ -21,8 +20,8 @@ pub struct Smtp {
 #[derive(Default)]
 struct Shared {
     mails: Mutex<Vec<Mail>>,
-    /// By the command, in capitals: what is answered in place of what is right. `CONNECT` and `.`
-    /// are the beginning and the end.
+    /// For a command, in capitals: the answer instead of the right one. `CONNECT` and `.` are the
+    /// beginning and the end.
     instead: Mutex<HashMap<&'static str, &'static str>>,
     complaints: Mutex<Vec<String>>,
 }
@@ -51,7 +50,7 @@ impl Smtp {
         format!("smtp://{USER}:s3cret%2Fp%40ss@{}", self.addr)
     }
 
-    /// From now on a command is answered so, or, with `None`, properly again.
+    /// From now on a command gets this answer, or, with `None`, the right one again.
     pub fn answer(&self, command: &'static str, line: Option<&'static str>) {
         let mut instead = lock(&self.shared.instead);
         match line {
@@ -60,7 +59,7 @@ impl Smtp {
         };
     }
 
-    /// Every mail that was taken, in order.
+    /// Every accepted mail, in order.
     pub fn mails(&self) -> Vec<Mail> {
         lock(&self.shared.mails).clone()
     }
@@ -81,7 +80,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Result<(), String> {
     loop {
         let line = match line(&mut stream).await {
             Ok(line) => line,
-            // Hanging up without a word is rude, and usual.
+            // Closing the connection without QUIT is rude, and common.
             Err(_) => return Ok(()),
         };
         let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
@@ -126,7 +125,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Result<(), String> {
     }
 }
 
-/// Answers; whether it is what is right.
+/// Answers; returns whether it was the right answer.
 async fn say(stream: &mut Lines, shared: &Shared, command: &str, right: &str) -> Result<bool, String> {
     let instead = lock(&shared.instead).get(command).copied();
     let line = instead.unwrap_or(right);
@@ -147,7 +146,7 @@ async fn line(stream: &mut Lines) -> Result<String, String> {
     }
 }
 
-/// The mail up to its lone dot, without the dots that were added.
+/// The mail up to its final dot, without the dots of transparency.
 async fn data(stream: &mut Lines) -> Result<Vec<u8>, String> {
     let mut mail = Vec::new();
     while !mail.ends_with(b"\r\n.\r\n") {
