@@ -322,7 +322,7 @@ mod tests {
         let five = [ONE; 5].join(" ");
         for text in ["", "  ", short, &gap, &zeros, &five, "ключ", &format!("{ONE} x")] {
             let error = SecretKeys::parse(text, "the file").unwrap_err().to_string();
-            assert!(error.starts_with("the file holds ") && !error.contains("112233"), "{error}");
+            assert!(error.starts_with("the file contains ") && !error.contains("112233"), "{error}");
         }
         assert!(!format!("{:?}", keys(ONE)).contains("112233"));
     }

@@ -18,7 +18,10 @@ async fn what_is_approved_is_what_was_shown() {
     let id = app.client("deploy-bot").submit_id(task).await;
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get(&place(&id)).await.expect(200);
-    page.has("<code>&#x2f;bin&#x2f;sh</code>").has("<code>run.sh</code>").has("What exactly would run").has("it does not run a second time");
+    page.has("<code>&#x2f;bin&#x2f;sh</code>")
+        .has("<code>run.sh</code>")
+        .has("What exactly would run")
+        .has("it does not run a second time");
     let digest = app.client("alice").workflow(&id).await["digest"].as_str().unwrap().to_owned();
     page.has(&digest).has("The requester says").lacks("Do not approve");
 

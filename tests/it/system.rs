@@ -37,11 +37,7 @@ async fn a_system_in_order_says_so_and_names_its_server() {
     }
     app.client("deploy-bot").get("/system").await.problem(403, "not-permitted");
     let page = Browser::of(app.addr, "nora").await.get("/inbox/system").await.expect(200);
-    page.has("Parkbrake knows of no problem")
-        .has("audit")
-        .has("this one")
-        .lacks("Send again")
-        .lacks("<button class=\"danger\">Halt");
+    page.has("Parkbrake knows of no problem").has("audit").has("this one").lacks("Send again").lacks("<button class=\"danger\">Halt");
 }
 
 #[tokio::test]

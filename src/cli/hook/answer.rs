@@ -1,18 +1,18 @@
-//! What the clients are answered: exactly the fields that each of them knows. Codex lets a tool run
-//! on an answer with one that it does not know.
+//! The answers to the clients: exactly the fields that each of them knows. If an answer has an
+//! unknown field, Codex lets the tool run.
 
 use crate::cli::hook::Client;
 use crate::domain::text::escaped;
 use serde_json::{Value, json};
 
-/// Characters of a reason. Clients show it to their model.
+/// The longest reason, in characters. Clients show it to their model.
 const LONGEST_REASON: usize = 4_000;
-/// What is said where there is nothing else to say: Codex lets a tool run on a no without a reason.
+/// The reason if there is no other: Codex lets a tool run on a refusal without a reason.
 const NO_REASON: &str = "parkbrake does not allow it";
 
-/// The answer by which a tool may run. To Codex it is that there is no objection, in the one form
-/// that it takes; its own rules go on to hold. To Claude Code it is a yes, which its own rules to
-/// deny still overrule.
+/// The answer that permits a tool to run. For Codex it is an empty answer, the only form that it
+/// accepts; its own rules still apply. For Claude Code it is a permission, which its own deny rules
+/// still overrule.
 pub fn allow(client: Client, reason: &str) -> Value {
     match client {
         Client::ClaudeCode => decision("allow", reason),
@@ -20,7 +20,7 @@ pub fn allow(client: Client, reason: &str) -> Value {
     }
 }
 
-/// The answer by which a tool does not run.
+/// The answer that denies a tool call.
 pub fn deny(reason: &str) -> Value {
     decision("deny", reason)
 }

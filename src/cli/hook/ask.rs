@@ -1,5 +1,5 @@
-//! Asks the server: one blocking call, with a deadline, whose answer is believed only if all of it
-//! is as it has to be.
+//! Asks the server: one blocking call with a deadline; its answer counts only if it is completely
+//! valid.
 
 use crate::cli::client::{DEFAULT_URL, base_url, env, is_loopback};
 use crate::cli::dev_home::{self, Kind};
@@ -14,18 +14,18 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-/// Bytes of an answer.
+/// The longest answer, in bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// A server, and who asks it.
+/// A server, and the caller's token.
 pub struct Server {
     agent: Agent,
-    /// Without a slash at its end.
+    /// Without a slash at the end.
     base: String,
     authorization: String,
 }
 
-/// What the server says of a call.
+/// The server's decision about a call.
 #[derive(Debug, Deserialize)]
 pub struct Decision {
     pub decision: Word,
@@ -43,17 +43,17 @@ pub enum Word {
 }
 
 impl Server {
-    /// The server that flags and environment name.
+    /// The server according to the flags and the environment.
     ///
     /// # Errors
-    /// There is no address, or no token, that may be used.
+    /// There is no address or no token that may be used.
     pub fn of(args: &ShimArgs, deadline: Duration) -> Result<Self, String> {
         let given = args.url.clone().or_else(|| env("PARKBRAKE_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let url = base_url(&given).map_err(|error| error.to_string())?;
         let is_local = is_loopback(&url);
         let is_https = url.scheme() == "https";
         if !is_https && !is_local {
-            return Err(format!("{given} is on another machine, and a token goes there by https alone"));
+            return Err(format!("{given} is on another machine, and a token may go there only over https"));
         }
         let token = token(args, is_local)?;
         let mut config = Agent::config_builder()
@@ -62,7 +62,7 @@ impl Server {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("parkbrake-hook/", env!("CARGO_PKG_VERSION")));
-        // What is on this machine is reached by no proxy, whatever the environment says.
+        // A server on this machine is never reached through a proxy, whatever the environment says.
         if is_local {
             config = config.proxy(None);
         }
@@ -87,18 +87,18 @@ impl Server {
         Ok(decision)
     }
 
-    /// Tells how a call went.
+    /// Reports the result of a call.
     ///
     /// # Errors
-    /// The server did not take it.
+    /// The server did not accept the report.
     pub fn report(&self, result: &Value) -> Result<(), String> {
         self.post("/agents/tool-results", result).map(drop)
     }
 
-    /// Looks whether the server knows the token.
+    /// Checks whether the server knows the token.
     ///
     /// # Errors
-    /// The server does not, or it does not answer.
+    /// The server does not know it, or does not answer.
     pub fn check(&self) -> Result<(), String> {
         let request = self.agent.get(format!("{}/workflows/pending?limit=1", self.base)).header("authorization", &self.authorization);
         self.answer(request.call()).map(drop)
@@ -117,13 +117,13 @@ impl Server {
         let is_json = media_type.split(';').next().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"));
         let mut bytes = Vec::new();
         let mut reader = response.into_body().into_reader().take(LARGEST + 1);
-        reader.read_to_end(&mut bytes).map_err(|error| format!("the answer of {} broke off: {error}", self.base))?;
+        reader.read_to_end(&mut bytes).map_err(|error| format!("the answer of {} ended too early: {error}", self.base))?;
         if bytes.len() as u64 > LARGEST {
             return Err(format!("the answer of {} is longer than {LARGEST} bytes", self.base));
         }
         match status {
             200 if is_json => Ok(bytes),
-            200 => Err(format!("{} answered something else than JSON", self.base)),
+            200 => Err(format!("the answer of {} is not JSON", self.base)),
             _ => Err(match detail(&bytes) {
                 Some(detail) if is_json => format!("{} refused ({status}): {detail}", self.base),
                 _ => format!("{} answered {status}", self.base),
@@ -132,13 +132,13 @@ impl Server {
     }
 }
 
-/// What a problem document says.
+/// The detail of a problem document.
 fn detail(body: &[u8]) -> Option<String> {
     let problem: Value = serde_json::from_slice(body).ok()?;
     problem.get("detail")?.as_str().map(str::to_owned)
 }
 
-/// The certificates that this machine trusts, and the cryptography of the rest of the program.
+/// The certificates that this machine trusts, with the cryptography of the rest of the program.
 fn tls() -> TlsConfig {
     let trusted = rustls_native_certs::load_native_certs().certs;
     let roots: Vec<Certificate<'static>> = trusted.iter().map(|one| Certificate::from_der(one).to_owned()).collect();
@@ -146,8 +146,8 @@ fn tls() -> TlsConfig {
     TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).unversioned_rustls_crypto_provider(provider).build()
 }
 
-/// The agent's token: of the file that is named, of the environment, or on this machine the
-/// development server's.
+/// The agent's token: from the given file, from the environment, or, on this machine, that of the
+/// development server.
 fn token(args: &ShimArgs, is_local: bool) -> Result<String, String> {
     let token = match (&args.token_file, env("PARKBRAKE_TOKEN"), env("PARKBRAKE_TOKEN_FILE")) {
         (Some(file), ..) => of_file(file)?,
@@ -163,10 +163,10 @@ fn token(args: &ShimArgs, is_local: bool) -> Result<String, String> {
     };
     let token = token.trim();
     let is_one = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_one { Ok(token.to_owned()) } else { Err("the token holds a character that no token has; copy it again".to_owned()) }
+    if is_one { Ok(token.to_owned()) } else { Err("the token contains a character that no token has; copy it again".to_owned()) }
 }
 
-/// The token in a file that nobody but its owner may read.
+/// The token in a file that only its owner may read.
 fn of_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let file = std::fs::File::open(path).map_err(|error| format!("cannot open the token file {shown}: {error}"))?;

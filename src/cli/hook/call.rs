@@ -1,22 +1,22 @@
-//! What a client tells its hook, and what of it the server is told.
+//! What a client passes to its hook, and which part of it goes to the server.
 
 use crate::cli::hook::{Client, repository};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// An event that the hook is run for.
+/// An event for which the hook runs.
 #[derive(Debug, PartialEq)]
 pub enum Event {
-    /// A tool is about to run: what the server is asked.
+    /// A tool is about to run: the question to the server.
     Before(Value),
-    /// A tool has run: what the server is told.
+    /// A tool has run: the report to the server.
     After(Value),
 }
 
 /// Reads an event.
 ///
 /// # Errors
-/// What cannot be read of it.
+/// Why it cannot be parsed.
 pub fn read(client: Client, input: &[u8]) -> Result<Event, String> {
     let sent: Map<String, Value> =
         serde_json::from_slice(input).map_err(|error| format!("the hook's input is not a JSON object: {error}"))?;
@@ -46,7 +46,8 @@ pub fn read(client: Client, input: &[u8]) -> Result<Event, String> {
                 "client": client.as_str(), "session_id": session?, "tool_use_id": tool_use?,
                 "outcome": if failed { "failed" } else { "succeeded" },
             });
-            // What a tool gave may hold anything, secrets too, and stays on the agent's machine.
+            // The output of a tool may contain anything, even secrets, and stays on the agent's
+            // machine.
             if failed {
                 told["error"] = json!("the client says that the tool failed");
             }
@@ -56,7 +57,7 @@ pub fn read(client: Client, input: &[u8]) -> Result<Event, String> {
     }
 }
 
-/// Whether what a tool gave says that it failed.
+/// Whether the output of a tool says that it failed.
 fn has_failed(response: Option<&Value>) -> bool {
     let Some(Value::Object(response)) = response else { return false };
     let is = |name: &str| response.get(name) == Some(&Value::Bool(true));

@@ -1,11 +1,11 @@
 //! `parkbrake hook doctor`: proves that a client's hook fires and blocks, by having the real client
 //! make one call.
 //!
-//! That settings look right proves nothing: a client skips hooks that nobody trusted, that another
-//! file turns off, or that it does not read at all, and says nothing. So the client is started as
-//! its user starts it, with a model of its own on this machine (`model.rs`) that asks for one
-//! harmless call, the canary. The hook denies that call by itself. If the canary was touched, or
-//! the denial never came, the hook does not protect anybody.
+//! Correct settings prove nothing: a client silently skips hooks that nobody has trusted, that
+//! another file turns off, or that it does not read at all. So the doctor starts the client as its
+//! user does, with a stand-in model on this machine (`model.rs`) that asks for one harmless call,
+//! the canary. The hook itself denies that call. If the canary was touched, or the denial never
+//! came, the hook does not protect anybody.
 
 mod model;
 
@@ -20,22 +20,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the canary's command holds, by which the hook knows it.
+/// The text in the canary's command by which the hook recognizes it.
 const CANARY: &str = "PARKBRAKE_CANARY=";
-/// What the hook says of it, by which the doctor knows that it was this hook.
+/// The hook's denial, by which the doctor recognizes that it was this hook.
 pub const CANARY_DENIED: &str = "the canary is not allowed: this hook fires and blocks";
 /// How long the client may take.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How often it is looked whether the client has ended.
+/// How often to check whether the client has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Prove that a client's hook fires and blocks: the client itself makes one harmless call; exit
-/// status 1 where it was not blocked
+/// Prove that a client's hook fires and blocks: the client itself makes one harmless call; the exit
+/// status is 1 if it was not blocked
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which client
     client: Client,
-    /// The client's program [default: claude or codex, where PATH finds it]
+    /// The client's program [default: claude or codex on the PATH]
     #[arg(long, value_name = "PROGRAM")]
     program: Option<PathBuf>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let found = canary(args)?;
     page.line(match &found {
         Canary::Blocked => "the hook fires and blocks".to_owned(),
-        Canary::Ran => "THE HOOK DOES NOT BLOCK: the client ran a call that it denies, or never asked it".to_owned(),
+        Canary::Ran => "THE HOOK DOES NOT BLOCK: the client ran a call that the hook denies, or never called the hook".to_owned(),
         Canary::Unproved(why) => format!("nothing is proved: {}", escaped(why)),
     });
     let server = Server::of(&args.shim, args.shim.deadline).and_then(|server| server.check());
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What became of the canary.
+/// What happened to the canary.
 enum Canary {
     Blocked,
     Ran,
@@ -101,14 +101,14 @@ fn with_client(args: &Args, model: &Model, folder: &Path, ran: &Path) -> Result<
         _ if ran.exists() => Canary::Ran,
         Some(told) if told.contains(CANARY_DENIED) => Canary::Blocked,
         Some(told) => {
-            Canary::Unproved(format!("something else than this hook kept the call from running; the client told its model: {told}"))
+            Canary::Unproved(format!("something other than this hook kept the call from running; the client told its model: {told}"))
         }
         None if !ended => Canary::Unproved(format!("the client was still busy after {} s", PATIENCE.as_secs())),
         None => Canary::Unproved("the client did not make the call; perhaps its settings name a model of their own".to_owned()),
     })
 }
 
-/// Waits until the client has ended, or has told what became of the call; then it is ended. Says
+/// Waits until the client has ended, or has reported the result of the call; then stops it. Returns
 /// whether it was in time.
 fn wait(client: &mut Child, model: &Model) -> bool {
     let began = Instant::now();
@@ -117,7 +117,7 @@ fn wait(client: &mut Child, model: &Model) -> bool {
             return true;
         }
         if model.hears_within(LOOK) {
-            // It has a moment to end by itself, and keep its own files in order.
+            // It gets a moment to end on its own, and to tidy up its files.
             let told = Instant::now();
             while told.elapsed() < Duration::from_secs(5) && matches!(client.try_wait(), Ok(None)) {
                 model.hears_within(LOOK);
@@ -140,7 +140,8 @@ impl Client {
     }
 }
 
-/// The client as its user starts it, without anybody to ask, and with the model on this machine.
+/// The client as its user starts it, but without anybody to ask, and with the model on this
+/// machine.
 #[expect(clippy::disallowed_methods, reason = "the client of the person who runs this command, and no action of a workflow")]
 fn command(client: Client, program: &Path, port: u16, folder: &Path) -> Command {
     let mut command = Command::new(program);

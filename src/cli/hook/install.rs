@@ -1,5 +1,5 @@
-//! `parkbrake hook install`: writes the hook into a client's settings, and keeps everything else
-//! that is there.
+//! `parkbrake hook install`: writes the hook into a client's settings, and keeps everything else in
+//! them.
 
 mod requirements;
 
@@ -15,22 +15,22 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// How a hook is known that an earlier install wrote.
+/// Identifies a hook that an earlier install wrote.
 const MARK: &str = " hook ";
 
-/// Write the hook into a client's settings: it shows them first, and keeps what is there
+/// Write the hook into a client's settings: shows the change first, and keeps everything else
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Whose settings
+    /// The client
     client: Client,
-    /// The settings of the whole machine, which its users cannot turn off; Codex trusts these alone
-    /// without asking
+    /// The machine-wide settings, which its users cannot turn off; Codex trusts only these without
+    /// asking
     #[arg(long, conflicts_with = "file")]
     managed: bool,
-    /// Another file than the one that the client reads
+    /// A different file than the one that the client reads
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Write without asking; needed where there is no terminal to ask on
+    /// Write without asking; needed if there is no terminal
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -47,14 +47,14 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         None if args.managed => args.client.managed_settings(),
         None => args.client.settings()?,
     };
-    // Where a link leads to is what is written, so that it stays a link.
+    // The target of a link is written, so that the link stays a link.
     let path = std::fs::canonicalize(&path).unwrap_or(path);
     let before = read(&path)?;
     let after = with_hook(args.client, before.clone(), &command(args)?, args.shim.deadline.as_secs())?;
     let mut page = Page::stdout();
     page.line(format_args!("{}:", escaped(&path.display().to_string())));
     page.line(escaped(&pretty(&after)));
-    // A user of Codex can turn all hooks off, unless the machine says otherwise.
+    // A user of Codex can turn all hooks off, unless the machine's requirements prevent it.
     let requirements = if args.client == Client::Codex && args.managed { Some(kept_on()?) } else { None };
     if let Some((_, after)) = &requirements {
         page.line(format_args!("{}:", requirements::PATH));
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     }
     page.print()?;
     if before == after && requirements.as_ref().is_none_or(|(before, after)| before == after) {
-        terminal::complain("parkbrake: it is all there; nothing was written");
+        terminal::complain("parkbrake: the hook is already installed; nothing was written");
         return Ok(ExitCode::SUCCESS);
     }
     agree(args)?;
@@ -106,7 +106,7 @@ fn agree(args: &Args) -> Result<(), Error> {
 }
 
 impl Client {
-    /// Where the client looks for its user's settings.
+    /// The client's settings of its user.
     fn settings(self) -> Result<PathBuf, Error> {
         let (variable, folder, file) = match self {
             Self::ClaudeCode => ("CLAUDE_CONFIG_DIR", ".claude", "settings.json"),
@@ -118,7 +118,7 @@ impl Client {
         Ok(folder.join(file))
     }
 
-    /// Where it looks for those of the machine.
+    /// The client's settings of the machine.
     fn managed_settings(self) -> PathBuf {
         PathBuf::from(match self {
             Self::ClaudeCode if cfg!(target_os = "macos") => "/Library/Application Support/ClaudeCode/managed-settings.json",
@@ -127,7 +127,7 @@ impl Client {
         })
     }
 
-    /// The events that the hook is run for.
+    /// The events for which the hook runs.
     fn events(self) -> &'static [&'static str] {
         match self {
             Self::ClaudeCode => &["PreToolUse", "PostToolUse", "PostToolUseFailure"],
@@ -136,8 +136,8 @@ impl Client {
     }
 }
 
-/// The command line that the client runs. The address stands in it, so that no variable of a
-/// project leads elsewhere.
+/// The command line that the client runs. It contains the address, so that no variable of a project
+/// can redirect it.
 fn command(args: &Args) -> Result<String, Error> {
     let program = std::env::current_exe().map_err(|error| Error::Other(format!("cannot say where this program is: {error}")))?;
     let url = args.shim.url.clone().or_else(|| env("PARKBRAKE_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
@@ -150,9 +150,9 @@ fn command(args: &Args) -> Result<String, Error> {
     Ok(words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "))
 }
 
-/// The settings with the hook, in the place of one that an earlier install wrote.
+/// The settings with the hook, which replaces one of an earlier install.
 fn with_hook(client: Client, settings: Value, command: &str, deadline: u64) -> Result<Value, Error> {
-    let wrong = |what: &str| Error::Other(format!("{what} in these settings is not what the client takes: mend it by hand first"));
+    let wrong = |what: &str| Error::Other(format!("{what} in these settings is not what the client accepts: correct it by hand first"));
     let Value::Object(mut settings) = settings else { return Err(wrong("the whole")) };
     let hooks = settings.entry("hooks").or_insert_with(|| Value::Object(Map::new()));
     let hooks = hooks.as_object_mut().ok_or_else(|| wrong("`hooks`"))?;
@@ -175,7 +175,7 @@ fn with_hook(client: Client, settings: Value, command: &str, deadline: u64) -> R
     Ok(Value::Object(settings))
 }
 
-/// Whether a group of hooks is one that an earlier install wrote, and nothing else.
+/// Whether a group of hooks is one that an earlier install wrote, unchanged.
 fn is_ours(client: Client, group: &Value) -> bool {
     let command = |hook: &Value| hook["command"].as_str().is_some_and(|command| is_shim(client, command));
     group["hooks"].as_array().is_some_and(|hooks| !hooks.is_empty() && hooks.iter().all(command))
@@ -200,8 +200,8 @@ fn pretty(settings: &Value) -> String {
     format!("{settings:#}\n")
 }
 
-/// Writes all of it or nothing: beside the file, and then in its place, with the permissions that
-/// it had.
+/// Writes all of it or nothing: into a new file, which then replaces the old one, with the same
+/// permissions.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder)?;

@@ -1,7 +1,8 @@
-//! `parkbrake hook`: what a coding agent's client runs before and after every tool call.
+//! `parkbrake hook`: the program that a coding agent's client runs before and after every tool
+//! call.
 //!
-//! It is a program of a few milliseconds, without a runtime and without start-up work, because it
-//! runs before every call. Whatever goes wrong in it, the tool does not run: see `shim.rs`.
+//! It takes a few milliseconds, and has no runtime and no start-up work, because it runs before
+//! every call. If anything goes wrong in it, the tool does not run: see `shim.rs`.
 
 mod answer;
 mod ask;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Answers the hooks of a coding agent's client: asks the server whether a tool call may run, and
-/// tells it how the call went
+/// reports its result
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -26,15 +27,15 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Answer a hook of Claude Code, which comes on standard input
+    /// Answer a hook of Claude Code on standard input
     ClaudeCode(ShimArgs),
-    /// Answer a hook of Codex, which comes on standard input
+    /// Answer a hook of Codex on standard input
     Codex(ShimArgs),
     Install(install::Args),
     Doctor(doctor::Args),
 }
 
-/// The clients whose hooks are known.
+/// The supported clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Client {
     ClaudeCode,
@@ -50,7 +51,7 @@ impl Client {
         }
     }
 
-    /// The word for it on the wire.
+    /// Its name on the wire.
     fn as_str(self) -> &'static str {
         match self {
             Self::ClaudeCode => "claude_code",
@@ -59,7 +60,7 @@ impl Client {
     }
 }
 
-/// Where the server is, and who asks.
+/// The server's address, and the caller.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ShimArgs {
     /// Where the server is: https, or http on this machine [env: PARKBRAKE_URL] [default:

@@ -1,25 +1,24 @@
-//! Which repository a folder belongs to, read from git's own files: no program is started before a
-//! tool call.
+//! Which repository a folder belongs to, read from git's own files, because no program may be
+//! started before a tool call.
 
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// How far up it is looked.
+/// How many parent folders are searched.
 const HIGHEST: usize = 64;
-/// Bytes of a file of git that are read.
+/// The most bytes that are read of a file of git.
 const LARGEST: u64 = 64 * 1024;
 
-/// Where the repository of a folder comes from: the address of `origin`, without a name or secret
-/// in it, or else the folder at its top.
+/// The repository of a folder: the address of `origin`, without a name or secret in it, or else the
+/// top folder.
 pub fn of(folder: &Path) -> Option<String> {
     let (top, git) = folder.ancestors().take(HIGHEST).find_map(|folder| Some((folder, git_folder(&folder.join(".git"))?)))?;
     let origin = text(&git.join("config")).and_then(|config| origin(&config));
     Some(origin.unwrap_or_else(|| top.display().to_string()))
 }
 
-/// The folder that holds the settings: `.git` itself, or, of a worktree, the one that it is a
-/// worktree of.
+/// The folder of the settings: `.git` itself, or for a worktree, that of its main repository.
 fn git_folder(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path.to_owned());
@@ -36,14 +35,14 @@ fn text(path: &Path) -> Option<String> {
     Some(text)
 }
 
-/// The address of `origin` in a file of settings.
+/// The address of `origin` in a settings file.
 fn origin(config: &str) -> Option<String> {
     let mut lines = config.lines().map(str::trim).skip_while(|line| *line != r#"[remote "origin"]"#).skip(1);
     let address = lines.by_ref().take_while(|line| !line.starts_with('[')).find_map(|line| {
         let (name, value) = line.split_once('=')?;
         (name.trim() == "url").then(|| value.trim().trim_matches('"').to_owned())
     })?;
-    // Whoever stands before the host of an address may be a secret.
+    // The text before the host of an address may be a secret.
     let sound = match address.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -1,9 +1,9 @@
-//! The shim: one event in, one answer out, and in every doubt no.
+//! The shim: one event in, one answer out; if in doubt, it denies.
 //!
-//! A client that is not answered, or answered in a way that it does not know, runs the tool. So the
-//! answer comes from the first thread, whatever becomes of the second one, which does the work: it
-//! may fail, panic, or take too long. Where the answer itself cannot be written, the exit status
-//! and standard error say no, which both clients know as well.
+//! A client that gets no answer, or one that it does not understand, runs the tool. So the first
+//! thread answers, whatever happens to the second one, which does the work: it may fail, panic, or
+//! take too long. If the answer itself cannot be written, the exit status and standard error deny
+//! the call, which both clients understand as well.
 
 use crate::cli::hook::answer;
 use crate::cli::hook::ask::{Server, Word};
@@ -17,22 +17,22 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Bytes of an event. The server takes less; what is longer is denied, and read to its end, so that
-/// the client can write all of it.
+/// The largest event, in bytes. The server accepts less; a longer event is denied, but read to its
+/// end, so that the client can write all of it.
 const LARGEST: u64 = 1024 * 1024;
-/// The exit status by which both clients let a tool not run, with a text on standard error.
+/// The exit status with which both clients do not run a tool; standard error has the reason.
 const BLOCKED: u8 = 2;
 
-/// What the client is to be told.
+/// The answer for the client.
 enum Outcome {
     Answer(Value),
-    /// After a tool has run there is nothing to answer. What went wrong is told to whoever looks.
+    /// After a tool has run there is nothing to answer. Errors go to standard error.
     Nothing(Option<String>),
 }
 
 /// Answers the event on standard input.
 pub fn run(client: Client, args: &ShimArgs) -> ExitCode {
-    // What a panic says is for nobody here; that there was one is seen below.
+    // The message of a panic is of no use here; the panic itself is handled below.
     std::panic::set_hook(Box::new(|_| {}));
     let answered = std::panic::catch_unwind(|| match within(client, args) {
         Outcome::Answer(answer) => say(&answer),
@@ -45,7 +45,7 @@ pub fn run(client: Client, args: &ShimArgs) -> ExitCode {
     answered.unwrap_or_else(|_| blocked("parkbrake: something went wrong in the hook, so the call is not allowed"))
 }
 
-/// Does the work on a thread of its own, and waits for it no longer than the deadline.
+/// Does the work on a separate thread, and waits for it no longer than the deadline.
 fn within(client: Client, args: &ShimArgs) -> Outcome {
     let (send, receive) = mpsc::sync_channel(1);
     let (deadline, args) = (args.deadline, args.clone());
@@ -69,7 +69,7 @@ fn work(client: Client, args: &ShimArgs) -> Outcome {
         Ok(event) => event,
         Err(why) => return no(&why),
     };
-    // The whole has a deadline, and this part of it a little less, so that its own words are heard.
+    // This part has a slightly shorter deadline than the whole, so that its own error is reported.
     let deadline = args.deadline.saturating_sub(Duration::from_millis(50)).max(Duration::from_millis(50));
     let server = Server::of(args, deadline);
     match event {
@@ -85,10 +85,10 @@ fn work(client: Client, args: &ShimArgs) -> Outcome {
     }
 }
 
-/// All of the event.
+/// Reads the whole event.
 fn input(mut source: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let broke = |error: io::Error| format!("the hook's input broke off: {error}");
+    let broke = |error: io::Error| format!("the hook's input ended too early: {error}");
     source.by_ref().take(LARGEST + 1).read_to_end(&mut bytes).map_err(broke)?;
     if bytes.len() as u64 > LARGEST {
         io::copy(&mut source, &mut io::sink()).map_err(broke)?;
@@ -97,7 +97,8 @@ fn input(mut source: impl Read) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Writes the answer, or says no by the exit status: also to a yes, which nobody has heard.
+/// Writes the answer, or denies by the exit status: even an allowed call, if the answer could not
+/// be written.
 fn say(answer: &Value) -> ExitCode {
     let mut out = io::stdout().lock();
     let written = if is_heard() { writeln!(out, "{answer}").and_then(|()| out.flush()) } else { Err(io::ErrorKind::BrokenPipe.into()) };
@@ -112,8 +113,8 @@ fn blocked(why: &str) -> ExitCode {
     ExitCode::from(BLOCKED)
 }
 
-/// Whether somebody reads what is written. A program whose standard output was closed is given the
-/// null device in its place, and would not notice.
+/// Whether standard output is read. A program that is started with a closed standard output gets
+/// the null device instead, and would not notice.
 #[cfg(unix)]
 fn is_heard() -> bool {
     use std::os::fd::AsFd as _;

@@ -1,5 +1,5 @@
-//! A model for one call: it speaks as much of the interface of each client's model as the client
-//! needs to make a call and to tell what became of it.
+//! A model for one call: it implements as much of the API of each client's model as the client
+//! needs to make a call and to report its result.
 
 use crate::cli::hook::Client;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Bytes of a request. Clients send all of their tools each time.
+/// The largest request, in bytes. Clients send all of their tools each time.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// A model on this machine.
@@ -19,7 +19,7 @@ pub struct Model {
     heard: Receiver<()>,
 }
 
-/// What a connection needs to be answered.
+/// What a connection needs to answer.
 #[derive(Clone)]
 struct Script {
     client: Client,
@@ -29,7 +29,7 @@ struct Script {
 }
 
 impl Model {
-    /// Starts one that asks for this command, once.
+    /// Starts a model that requests this command, once.
     ///
     /// # Errors
     /// No port is free.
@@ -39,7 +39,7 @@ impl Model {
         let told = Arc::<Mutex<Option<String>>>::default();
         let (hears, heard) = sync_channel(1);
         let script = Script { client, command, told: Arc::clone(&told), hears };
-        // It ends with the program.
+        // The thread ends with the program.
         std::thread::Builder::new().spawn(move || {
             for stream in listener.incoming().flatten() {
                 let script = script.clone();
@@ -53,12 +53,12 @@ impl Model {
         self.port
     }
 
-    /// What the client told of the call.
+    /// What the client reported about the call.
     pub fn told(&self) -> Option<String> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for that, but no longer than this.
+    /// Waits for that report, but no longer than this.
     pub fn hears_within(&self, pause: Duration) -> bool {
         self.heard.recv_timeout(pause).is_ok()
     }
@@ -167,7 +167,7 @@ impl Script {
         stream(&events)
     }
 
-    /// Keeps what the client tells of the call.
+    /// Stores what the client reports about the call.
     fn note(&self, told: &Value) {
         let text = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
@@ -180,7 +180,7 @@ fn stream(events: &[Value]) -> (&'static str, String) {
     ("text/event-stream", written.collect())
 }
 
-/// The first line of the next request, and its body; nothing where the connection has ended.
+/// The first line of the next request, and its body; nothing if the connection has ended.
 fn request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<(String, Value)>> {
     let mut first = String::new();
     if reader.read_line(&mut first)? == 0 {

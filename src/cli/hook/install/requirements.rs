@@ -1,13 +1,13 @@
-//! `/etc/codex/requirements.toml`: what keeps a user of Codex from turning all hooks off.
+//! `/etc/codex/requirements.toml`: the file that keeps a user of Codex from turning all hooks off.
 
 use crate::cli::Error;
 
-/// Where the requirements of a machine stand.
+/// The path of a machine's requirements.
 pub const PATH: &str = "/etc/codex/requirements.toml";
 const SECTION: &str = "[features]";
 const NEEDED: &str = "hooks = true";
 
-/// The requirements with hooks kept on, and everything else as it is.
+/// The requirements with hooks kept on, and everything else unchanged.
 ///
 /// # Errors
 /// The settings say the opposite.

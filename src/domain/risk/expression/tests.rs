@@ -256,7 +256,7 @@ mod words_compared {
             (r#"operation == "DEPLOY" || true"#, "write `deploy`"),
             (r#"operation in ["fly"]"#, "known are: read, deploy"),
             (r#"resource_type == "db" ? true : false"#, "write `database`"),
-            ("operation == 5", "no text"),
+            ("operation == 5", "not text"),
             (r#"security_findings.exists(f, f.severity == "HIGH")"#, "write `high`"),
             (r#"security_findings.exists(f, f["severity"] == "moderate")"#, "write `medium`"),
             (r#"security_findings[0].severity == "info""#, "write `low`"),
