@@ -1,9 +1,9 @@
-//! How much may be under way at once: of one principal, so that none crowds out the others, and in
-//! all, so that memory stays bounded.
+//! Limits on the work in progress: per principal, so that none crowds out the others, and in total,
+//! so that memory stays bounded.
 //!
 //! A permit counts one request and the bytes of its body. It belongs to the work and not to the
-//! connection: whoever hangs up gives nothing back. It is dropped when the work has been answered
-//! or given up.
+//! connection, so a client that hangs up frees nothing: the permit is dropped when the work has
+//! been answered or abandoned.
 
 use crate::service::ServiceError;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// Both together, if that is within a limit.
+    /// The sum of both, if it is within the limit.
     fn with(self, more: Self, limit: Self) -> Option<Self> {
         let sum = Self { requests: self.requests.saturating_add(more.requests), bytes: self.bytes.saturating_add(more.bytes) };
         (sum.requests <= limit.requests && sum.bytes <= limit.bytes).then_some(sum)
@@ -28,12 +28,12 @@ impl Share {
     }
 }
 
-/// Counts what is under way, by the name of who asked for it.
+/// Counts the work in progress, by the name of the caller.
 #[derive(Debug)]
 pub struct Admission {
     each: Share,
     all: Share,
-    /// What somebody is told who has too much under way.
+    /// The advice in the error of a caller that has too much in progress.
     advice: &'static str,
     under_way: Mutex<UnderWay>,
 }
@@ -50,11 +50,11 @@ impl Admission {
         Arc::new(Self { each, all, advice, under_way: Mutex::default() })
     }
 
-    /// Lets one more in, with a body of this size. It counts until the last copy of its permit is
-    /// dropped.
+    /// Admits one more request, with a body of this size. It counts until the last copy of its
+    /// permit is dropped.
     ///
     /// # Errors
-    /// `rate-limited` if this caller has too many requests under way, `busy` if all callers
+    /// `rate-limited` if this caller has too many requests in progress, `busy` if all callers
     /// together have.
     pub fn admit(self: &Arc<Self>, name: &str, bytes: usize) -> Result<Arc<Permit>, ServiceError> {
         let asked = Share { requests: 1, bytes };
@@ -62,12 +62,13 @@ impl Admission {
         let own = under_way.each.get(name).copied().unwrap_or_default();
         let own = own.with(asked, self.each).ok_or_else(|| ServiceError::too_much(self.advice))?;
         let all = under_way.all.with(asked, self.all);
-        under_way.all = all.ok_or_else(|| ServiceError::Busy("the server has too much under way; try again in a moment".to_owned()))?;
+        under_way.all =
+            all.ok_or_else(|| ServiceError::Busy("the server has too many requests in progress; try again in a moment".to_owned()))?;
         under_way.each.insert(name.to_owned(), own);
         Ok(Arc::new(Permit { admission: Arc::clone(self), name: name.to_owned(), share: asked }))
     }
 
-    /// What is under way of all names together.
+    /// The work in progress of all callers together.
     pub fn under_way(&self) -> Share {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).all
     }
@@ -84,7 +85,7 @@ impl Admission {
     }
 }
 
-/// One that was let in.
+/// An admitted request.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
@@ -93,7 +94,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The body turned out to be smaller than it could have been.
+    /// Gives back the bytes that were reserved and that the body does not need.
     pub fn shrink(permit: &mut Arc<Self>, bytes: usize) {
         if let Some(permit) = Arc::get_mut(permit)
             && bytes < permit.share.bytes

@@ -1,4 +1,4 @@
-//! Saying something about a workflow, and asking its requester something.
+//! Commenting on a workflow, and asking its requester a question.
 
 use crate::domain::policy::PrincipalKind;
 use crate::domain::text::says;
@@ -9,19 +9,19 @@ use crate::service::{Service, ServiceError};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Bytes of a comment.
+/// The most bytes in a comment.
 pub const LONGEST_COMMENT: usize = 4 * 1024;
 
 impl Service {
-    /// One comment, or one question to the requester. Gives the version of its event: that of the
-    /// first time, where it is the very same again.
+    /// Adds a comment, or a question to the requester, and returns the version of its event. The
+    /// same comment sent again returns the version of the first one.
     ///
     /// # Errors
-    /// The text is empty or too long; the refusal; or an error if the outcome is not known.
+    /// The text is empty or too long, the core refuses the comment, or the outcome is not known.
     pub async fn comment(&self, by: &Caller, id: Uuid, text: &str, ask: bool, permit: Arc<Permit>) -> Result<u32, ServiceError> {
         let text = text.trim();
         if !says(text) {
-            return Err(ServiceError::invalid("/text", "says nothing: write something that can be seen"));
+            return Err(ServiceError::invalid("/text", "has no visible text; write a comment"));
         }
         if text.len() > LONGEST_COMMENT {
             return Err(ServiceError::invalid("/text", format!("is longer than {LONGEST_COMMENT} bytes")));

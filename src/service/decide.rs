@@ -1,6 +1,6 @@
-//! Approving, rejecting, taking an approval back, cancelling, reporting a result, and resolving an
-//! outcome that nobody knows. Whether the caller may is for the core to say. The permit is held
-//! until the work has been answered.
+//! Approving, rejecting, withdrawing an approval, cancelling, reporting a result, and resolving an
+//! unknown outcome. The core decides whether the caller may. Each use case holds its permit until
+//! the work has been answered.
 
 use crate::actors::protocol::{CommandOutcome, Failure};
 use crate::domain::hold::{Freeze, Held};
@@ -12,37 +12,39 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Bytes of a justification or a reason.
+/// The most bytes in a justification or a reason.
 pub const LONGEST_NOTE: usize = 4 * 1024;
 
-/// What somebody decides, and what they read before they did.
+/// A decision, and the document that the person read before it.
 #[derive(Debug, Default)]
 pub struct Saying {
     /// The justification or the reason.
     pub note: Option<String>,
-    /// The digest of what was read.
+    /// The digest of the document that the person read.
     pub digest: Option<String>,
-    /// Who decides, as the request itself says; it has to be the caller.
+    /// The person who decides, if the request names one; it has to be the caller.
     pub named: Option<String>,
-    /// The freeze from which an exception is approved; none where the request itself is decided.
+    /// The freeze from which an exception is approved; `None` if the decision is about the request
+    /// itself.
     pub exception: Option<String>,
-    /// Whether the glass is broken: the action is released without those who are asked.
+    /// Whether the caller breaks the glass: the action is released without the people whose
+    /// approval it needs.
     pub break_glass: bool,
 }
 
-/// What somebody says who takes a task back.
+/// What a caller sends to cancel a task.
 #[derive(Debug, Default)]
 pub struct TakingBack {
     pub reason: Option<String>,
-    /// How long the caller prefers to wait for the end of what runs.
+    /// How long the caller wants to wait for a running attempt to end.
     pub wait: Option<Duration>,
 }
 
 impl Service {
-    /// One person's yes; every approval goes this way.
+    /// Approves a request, or an exception from a freeze. Every approval goes through here.
     ///
     /// # Errors
-    /// The refusal, or an error if the outcome is not known.
+    /// The core refuses the command, or the outcome is not known.
     pub async fn approve(
         &self,
         by: &Caller,
@@ -76,21 +78,21 @@ impl Service {
         Ok((outcome.workflow, decision))
     }
 
-    /// A freeze of the configuration.
+    /// The freeze with this name.
     fn freeze(&self, name: &str) -> Result<Arc<Freeze>, ServiceError> {
         let freezes = &self.engine.configuration.freezes;
         let found = freezes.iter().find(|freeze| freeze.name == name).cloned().map(Arc::new);
         found.ok_or_else(|| {
             let known: Vec<&str> = freezes.iter().map(|freeze| freeze.name.as_str()).collect();
             let known = if known.is_empty() { "there are none".to_owned() } else { format!("which are: {}", known.join(", ")) };
-            ServiceError::invalid("/exception", format!("is none of the freezes of the configuration, {known}"))
+            ServiceError::invalid("/exception", format!("is not a freeze of the configuration, {known}"))
         })
     }
 
-    /// One person's no.
+    /// Rejects a request.
     ///
     /// # Errors
-    /// The refusal, or an error if the outcome is not known.
+    /// The core refuses the command, or the outcome is not known.
     pub async fn reject(&self, by: &Caller, id: Uuid, saying: Saying, permit: Arc<Permit>) -> Result<Decision, ServiceError> {
         same_caller(by, saying.named.as_deref(), "rejected_by")?;
         let reason = short("/reason", saying.note)?;
@@ -98,21 +100,21 @@ impl Service {
         self.command(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
     }
 
-    /// One person takes the own yes back.
+    /// Withdraws the caller's own approval.
     ///
     /// # Errors
-    /// The refusal, or an error if the outcome is not known.
+    /// The core refuses the command, or the outcome is not known.
     pub async fn withdraw(&self, by: &Caller, id: Uuid, reason: Option<String>, permit: Arc<Permit>) -> Result<Decision, ServiceError> {
         let reason = short("/reason", reason)?;
         let command = Command::Withdraw { by: by.principal(), reason };
         self.engine.command_for(id, command, permit).await?.decision.ok_or_else(ServiceError::internal)
     }
 
-    /// Takes a task back, and gives where it stands and the wait that was granted. What runs is
-    /// being ended when this returns, and has ended if it did so within the wait.
+    /// Cancels a task. Returns the workflow and the wait that was granted. A running attempt has
+    /// been told to end when this returns, and has ended if it did so within the wait.
     ///
     /// # Errors
-    /// The refusal, or an error if the outcome is not known.
+    /// The core refuses the command, or the outcome is not known.
     pub async fn cancel(
         &self,
         by: &Caller,
@@ -125,10 +127,11 @@ impl Service {
         Box::pin(self.after_wait(by, workflow, wait, |workflow| !workflow.is_being_cancelled())).await
     }
 
-    /// How an external action went, as its requester says; of a plan, which step it was.
+    /// Records the outcome of an external action as its requester reports it; for a plan, of one
+    /// step.
     ///
     /// # Errors
-    /// The refusal, or an error if the outcome is not known.
+    /// The core refuses the command, or the outcome is not known.
     pub async fn report(
         &self,
         by: &Caller,
@@ -139,7 +142,7 @@ impl Service {
     ) -> Result<Arc<Workflow>, ServiceError> {
         match self.engine.command_for(id, Command::Report { by: by.principal(), step, outcome }, permit).await {
             Err(Failure::Refused(Refusal::WrongState { current: Status::Queued, detail })) => {
-                // A requester that acts although it may not learns why it may not.
+                // A requester that acted while a hold was in force learns of the hold.
                 match self.held(&self.history(by, id).await?.workflow) {
                     Some(Held::Halted(halt)) => Err(ServiceError::Halted(format!("the action has not begun: {halt}"))),
                     _ => Err(Refusal::WrongState { current: Status::Queued, detail }.into()),
@@ -149,10 +152,10 @@ impl Service {
         }
     }
 
-    /// What somebody found out about an unknown outcome.
+    /// Records what a person found out about an unknown outcome.
     ///
     /// # Errors
-    /// The refusal, or an error if the outcome is not known.
+    /// The core refuses the command, or the outcome is not known.
     pub async fn resolve(
         &self,
         by: &Caller,
@@ -165,8 +168,8 @@ impl Service {
         Ok(self.command(id, self.resolution(by, outcome, justification), permit).await?.workflow)
     }
 
-    /// Takes a command to its workflow. The permit is held until the work is done, whether or not
-    /// the caller stays.
+    /// Sends a command to its workflow. The permit is held until the work is done, whether or not
+    /// the caller stays connected.
     async fn command(&self, id: Uuid, command: Command, permit: Arc<Permit>) -> Result<CommandOutcome, ServiceError> {
         self.engine.command_for(id, command, permit).await.map_err(about(id))
     }
@@ -177,7 +180,7 @@ impl Service {
     }
 }
 
-/// A name in the request may stand, and must then be the caller's.
+/// The request may name who decides, and that has to be the caller.
 fn same_caller(by: &Caller, written: Option<&str>, field: &str) -> Result<(), ServiceError> {
     match written {
         Some(written) if written != by.name => {
@@ -188,10 +191,10 @@ fn same_caller(by: &Caller, written: Option<&str>, field: &str) -> Result<(), Se
     }
 }
 
-/// A note that is not too long to be kept.
+/// The note, if it is short enough to store.
 ///
 /// # Errors
-/// The note is too long; the pointer says which.
+/// The note is too long; the error has the pointer.
 pub(super) fn short(pointer: &str, text: Option<String>) -> Result<Option<String>, ServiceError> {
     match text {
         Some(text) if text.len() > LONGEST_NOTE => Err(ServiceError::invalid(pointer, format!("is longer than {LONGEST_NOTE} bytes"))),

@@ -1,5 +1,5 @@
-//! Why a use case was refused: one variant for each problem that a caller can be told. Each way in
-//! renders it as its protocol has it.
+//! Errors of the use cases: one variant for each problem that a caller can be told. Each way in
+//! renders it in its own protocol.
 
 use crate::actors::protocol::Failure;
 use crate::domain::request::Fault;
@@ -8,11 +8,11 @@ use crate::{identity, storage};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The pause that is advised where nothing else is known.
+/// The default for `Retry-After`.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A refusal. Its text says what happened and what to do; what went wrong inside is in the log and
-/// never in the text.
+/// An error that the caller sees. Its text says what happened and what to do. Internal causes are
+/// in the log and never in the text.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error("{0}")]
@@ -23,30 +23,30 @@ pub enum ServiceError {
     NotAnApprover(String),
     #[error("{0}")]
     SelfApproval(String),
-    /// The caller has signed in too long ago.
+    /// The caller's sign-in is too old for this decision.
     #[error("{0}")]
     SignInAgain(String),
-    /// The caller names somebody else as the one who acts.
+    /// The request names somebody other than the caller as the one who acts.
     #[error("{0}")]
     IdentityMismatch(String),
-    /// Also for a workflow that the caller may not see.
+    /// There is no such workflow, or the caller may not see it.
     #[error("there is no workflow with this id that you may see")]
     WorkflowNotFound,
     #[error("there is no notice with this id")]
     NoticeNotFound,
-    /// The caller broke the glass before, and nobody has reviewed that.
+    /// The caller broke the glass before, and that has not been reviewed.
     #[error("{}", Refusal::ReviewOpen)]
     ReviewOpen,
     #[error("there is no grant with this id")]
     GrantNotFound,
     #[error("{}", Refusal::AlreadyDecided(.0.clone()))]
     AlreadyDecided(Box<Decision>),
-    /// The same task was rejected a short time ago.
+    /// The same task was rejected recently.
     #[error("{}", Failure::AlreadyRejected { workflow_id: *workflow_id, decision: decision.clone() })]
     AlreadyRejected { workflow_id: Uuid, decision: Box<Decision> },
     #[error("{detail}")]
     WrongState { current_status: String, detail: String },
-    /// Nothing may wait here, and something is halted.
+    /// A hold is in force, and this request cannot be queued until it ends.
     #[error("{0}")]
     Halted(String),
     #[error("the first request with this key is still being stored")]
@@ -59,7 +59,7 @@ pub enum ServiceError {
     InvalidTask(Vec<Fault>),
     #[error("{}", Refusal::JustificationRequired)]
     JustificationRequired,
-    #[error("this key came with another body before; use a new key for a new task")]
+    #[error("this key was used with a different body before; use a new key for a new task")]
     IdempotencyKeyReused,
     #[error("{detail}")]
     RateLimited { detail: String, retry_after: Duration },
@@ -72,17 +72,17 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// A request with one fault.
+    /// An invalid request with a single fault.
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::InvalidTask(vec![Fault::new(pointer, detail)])
     }
 
-    /// Too much at once, for which a moment is enough.
+    /// Too many requests at once; the caller can try again in a moment.
     pub fn too_much(detail: impl Into<String>) -> Self {
         Self::RateLimited { detail: detail.into(), retry_after: SOON }
     }
 
-    /// A failure whose reason is in the log alone.
+    /// An internal failure; its reason is only in the log.
     pub fn internal() -> Self {
         Self::Internal("the request failed on the server's side; an operator finds the reason in its log".to_owned())
     }
@@ -92,7 +92,7 @@ impl ServiceError {
     }
 }
 
-/// The faults as one text.
+/// The faults in one line.
 fn told(faults: &[Fault]) -> String {
     match faults {
         [only] if only.pointer.is_empty() => only.detail.clone(),

@@ -13,13 +13,13 @@ use crate::service::{Service, ServiceError, about};
 use crate::storage::Storage;
 use uuid::Uuid;
 
-/// A plan that is about to be applied, and what for.
+/// A Terraform plan that somebody is about to apply, and what they know of its approval.
 #[derive(Debug)]
 pub struct Presented {
     pub plan: Plan,
-    /// The digest that was approved, as whoever applies the plan knows it.
+    /// The approved digest, as the person or program that applies the plan knows it.
     pub digest: Option<String>,
-    /// The step of a plan of several that the Terraform plan stands in.
+    /// The step that the Terraform plan belongs to, if the workflow is a plan of several steps.
     pub step: Option<u32>,
 }
 
@@ -28,14 +28,14 @@ pub struct Presented {
 pub struct Verified {
     pub status: Status,
     pub digest: Digest,
-    /// Why it may not; none if it may.
+    /// Why it may not; empty if it may.
     pub reasons: Vec<String>,
 }
 
-/// Seals the evidence of what is asked for. Until then it has no fingerprint that could be stored.
+/// Seals the fingerprints of the evidence. An unsealed fingerprint cannot be stored.
 ///
 /// # Errors
-/// There is no key.
+/// The server has no key to seal with.
 pub(super) fn seal(storage: &Storage, work: &mut Admitted) -> Result<(), ServiceError> {
     let tasks: Vec<&mut Task> = match &mut work.document {
         Document::Task(task) => vec![task],
@@ -51,8 +51,8 @@ pub(super) fn seal(storage: &Storage, work: &mut Admitted) -> Result<(), Service
 }
 
 impl Service {
-    /// Whether this Terraform plan is the one that was approved, and may be applied now. Nothing is
-    /// stored, and it can be asked again.
+    /// Whether this Terraform plan is the approved one, and may be applied now. This stores nothing
+    /// and can be repeated.
     ///
     /// # Errors
     /// There is no workflow with this id that the caller may see, or the database is unavailable.
@@ -69,7 +69,7 @@ impl Service {
         Ok(Verified { status: workflow.status(), digest: workflow.document().clone(), reasons })
     }
 
-    /// Why a plan may not be applied for a workflow.
+    /// The reasons why the plan may not be applied.
     fn objections(&self, workflow: &Workflow, document: &Document, presented: &Presented) -> Result<Vec<String>, ServiceError> {
         let mut reasons = Vec::new();
         let approved = match shown_in(document, presented.step) {
@@ -103,7 +103,7 @@ impl Service {
     }
 }
 
-/// Why a step may not be done now.
+/// Why the step may not run now, if it may not.
 fn not_released(workflow: &Workflow, step: u32) -> Option<String> {
     let status = workflow.status();
     if !matches!(status, Status::Queued | Status::Executing) {

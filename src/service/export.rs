@@ -1,5 +1,5 @@
-//! Everything that was submitted in a stretch of time, for whoever has to account for it: the
-//! oldest first, page by page, as long as somebody reads.
+//! The export of every workflow that was submitted in a period, for audits: oldest first, read page
+//! by page as the client reads the response.
 
 use crate::domain::risk::target::Target;
 use crate::domain::task::digest::Digest;
@@ -15,12 +15,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Workflows of a page, each of which is in memory whole.
+/// Workflows per page. A page is held in memory whole.
 const PAGE: i64 = 20;
-/// How often the caller is asked for proof again.
+/// How often the export checks that the caller still has the right to it.
 const PROOF: Duration = Duration::from_secs(15);
-/// How often a page is asked for again where the database does not answer, and the pause before
-/// that.
+/// How often a page is read again after a database error, and the pause before each retry.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -33,50 +32,50 @@ pub struct Exported {
     pub requested_by: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// What is stored of it, or why that cannot be told.
+    /// The stored workflow, or why it cannot be read.
     pub story: Result<Story, String>,
 }
 
-/// What is stored of a workflow, read and proved.
+/// A stored workflow whose log and documents have been read and verified.
 #[derive(Debug)]
 pub struct Story {
     pub workflow: Workflow,
     pub log: Vec<Recorded>,
     pub target: Target,
-    /// The document that holds.
+    /// The document in force.
     pub document: Document,
     pub digest: Digest,
 }
 
-/// An export that is being written. What is dropped before its end ends the work.
+/// An export in progress. Dropping it before its end stops the work.
 pub struct Export {
     service: Service,
     reauthentication: Reauthentication,
     proved: Instant,
-    /// What is left; `None` at the end.
+    /// Where the next page begins; `None` at the end.
     place: Option<ExportPlace>,
-    /// The page that is given next.
+    /// The page to return next.
     next: Option<Vec<Exported>>,
     _permit: Arc<Permit>,
 }
 
-/// Why an export ends before it is whole. Whoever reads it has to be able to tell.
+/// Why an export ends before it is complete. The reader has to be able to tell.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    #[error("the server stops")]
+    #[error("the server is stopping")]
     Stopping,
-    #[error("whoever asked for it has no right to it any more")]
+    #[error("the caller has no right to this export any longer")]
     Unproved,
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }
 
 impl Service {
-    /// Begins to export what was submitted at `from` or later, and before `until`, or else before
-    /// now. The first page is read before this returns.
+    /// Begins to export the workflows that were submitted from `from` until before `until`, or
+    /// until now. The first page is read before this returns.
     ///
     /// # Errors
-    /// The caller is an agent, too many exports are being written, or the database is unavailable.
+    /// The caller is an agent, too many exports are in progress, or the database is unavailable.
     pub async fn export(
         &self,
         by: &Caller,
@@ -86,7 +85,7 @@ impl Service {
     ) -> Result<Export, ServiceError> {
         only_people(by, "exports are for people: they tell of everybody's workflows")?;
         let permit = self.admissions.exports.admit(&by.name, 0)?;
-        // What is submitted meanwhile is no part of it, so that it has an end.
+        // Workflows submitted from now on are left out, so that the export has an end.
         let now = self.engine.storage.now().await?;
         let place = ExportPlace::beginning(from, until.map_or(now, |until| until.min(now)));
         let (rows, place) = self.engine.storage.export_page(place, PAGE).await?;
@@ -96,10 +95,10 @@ impl Service {
 }
 
 impl Export {
-    /// The next workflows; `None` once all have been given. A page may be empty.
+    /// The next workflows; `None` at the end. A page may be empty.
     ///
     /// # Errors
-    /// It cannot be written to its end.
+    /// The export cannot be completed.
     pub async fn next(&mut self) -> Result<Option<Vec<Exported>>, Broken> {
         if let Some(page) = self.next.take() {
             return Ok(Some(page));
@@ -117,8 +116,7 @@ impl Export {
     }
 }
 
-/// Reads a page. A database that is away for a moment does not end an export that has run for
-/// minutes.
+/// Reads a page. A short outage of the database does not end an export that has run for minutes.
 async fn page(service: &Service, place: ExportPlace) -> Result<(Vec<ExportRow>, Option<ExportPlace>), storage::Error> {
     let mut tries = 1;
     loop {

@@ -1,8 +1,8 @@
-//! Following what happens: one workflow, or all that the caller may see.
+//! Following events: of one workflow, or of all workflows that the caller may see.
 //!
-//! A stream of one workflow is numbered by its versions and read from its log (`follow/one.rs`).
+//! The stream of one workflow is numbered by its versions and read from its log (`follow/one.rs`).
 //! The stream of all workflows is read in the order in which events become known (`follow/all.rs`).
-//! A way in gives a [`Sink`], which writes messages as its protocol has them.
+//! A way in supplies a [`Sink`], which writes messages in its own protocol.
 
 mod all;
 mod one;
@@ -17,25 +17,26 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Between two heartbeats; with each of them the caller is asked for proof again.
+/// The time between two heartbeats. With each heartbeat the stream checks that the caller still has
+/// the right to it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The pause before the database is asked again that did not answer.
+/// The pause before the database is read again after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Takes the messages of a stream. Each carries the id to which a client comes back.
+/// Takes the messages of a stream. Each carries the id from which a client resumes.
 pub trait Sink: Default + Send {
-    /// How the stream begins.
+    /// Writes the beginning of the stream.
     fn opening(&mut self, id: &dyn Display);
-    /// Nothing has happened up to here.
+    /// Writes that nothing more has happened up to here.
     fn heartbeat(&mut self, id: &dyn Display);
-    /// There is too much that was missed: whoever follows has to look anew.
+    /// Writes that the client has missed too much to catch up and has to read the lists again.
     fn reset(&mut self, id: &dyn Display, reason: &str);
     fn event(&mut self, id: &dyn Display, entry: &FeedEntry);
     /// Whether there is nothing to send.
     fn is_empty(&self) -> bool;
 }
 
-/// Where a client comes back to, and by which name it said so.
+/// The id from which a client resumes, and the name of the field that it came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Since<T> {
     pub name: &'static str,
@@ -43,15 +44,15 @@ pub struct Since<T> {
 }
 
 impl<T> Since<T> {
-    /// What a client cannot have heard, because it has not happened: it may have come from another
-    /// stream, or another database.
+    /// The error for an id that has not been sent yet: it may come from another stream or another
+    /// database.
     fn ahead(&self) -> ServiceError {
         let advice = "is ahead of what this stream has told; leave it out, read the lists anew, and go on from there";
         ServiceError::invalid("", format!("`{}`: {advice}", self.name))
     }
 }
 
-/// An open stream is counted as long as this lives.
+/// Counts an open stream as long as it lives.
 struct Place {
     service: Service,
     _permit: Arc<Permit>,

@@ -1,6 +1,5 @@
-//! Standing grants: giving, revoking and looking at them. Who may give one is for the core to say;
-//! that nothing passes by one that is used up, has expired or was revoked is for the database to
-//! see to.
+//! Standing grants: giving, revoking and listing them. The core decides who may give one. The
+//! database ensures that nothing passes by a grant that is used up, expired or revoked.
 
 use crate::domain::duration;
 use crate::domain::grant::binding;
@@ -28,18 +27,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Grants that are listed.
+/// The most grants in a list.
 const LISTED: i64 = 200;
-/// Who looks at grants.
+/// The refusal for agents.
 pub(super) const FOR_PEOPLE: &str = "grants are for people to look at; a workflow of yours says by itself which grant let it pass";
 
-/// What somebody wants to grant. What is left out is as in the request that it is to be like;
-/// without one, nothing may be left out that the pattern needs.
+/// A grant as a person asks for it. Omitted fields come from the request in `like`; without one,
+/// every field that the pattern needs is required.
 #[derive(Debug, Default)]
 pub struct WantedGrant {
-    /// The caller's choice; giving the same again is safe.
+    /// Chosen by the caller, so that giving the same grant twice is safe.
     pub id: Option<Uuid>,
-    /// A request of the kind that is to pass.
+    /// A request of the kind that the grant should let pass.
     pub like: Option<Uuid>,
     pub requester: Option<String>,
     pub operation: Option<String>,
@@ -48,7 +47,7 @@ pub struct WantedGrant {
     pub resource_type: Option<String>,
     pub action: Option<WantedAction>,
     pub level: Option<String>,
-    /// For how long, such as `2h`.
+    /// How long the grant holds, such as `2h`.
     pub expires_in: Option<String>,
     pub uses: Option<u32>,
     /// In US dollars.
@@ -56,7 +55,7 @@ pub struct WantedGrant {
     pub justification: Option<String>,
 }
 
-/// What is to be done.
+/// The action of a grant.
 #[derive(Debug, Default)]
 pub struct WantedAction {
     pub kind: Option<ActionKind>,
@@ -68,8 +67,8 @@ impl Service {
     /// Gives a grant.
     ///
     /// # Errors
-    /// Everything that is wrong with it, or why the caller may not give it; or an error if it is
-    /// not known whether it was given.
+    /// Every fault of the grant, or why the caller may not give it; or an error if it is not known
+    /// whether the grant was stored.
     pub async fn give_grant(&self, by: &Caller, wanted: WantedGrant, permit: Arc<Permit>) -> Result<Grant, ServiceError> {
         if by.kind != PrincipalKind::Person {
             return Err(ServiceError::NotAnApprover("a grant is given by people; an agent never decides".to_owned()));
@@ -96,7 +95,7 @@ impl Service {
             _ => {
                 faults.push(Fault::new(
                     "/expires_in",
-                    format!("has to say for how long, such as 2h, and at most {}", duration::show(limits.longest)),
+                    format!("has to be a duration such as 2h, and at most {}", duration::show(limits.longest)),
                 ));
                 None
             }
@@ -138,8 +137,8 @@ impl Service {
         Ok(given)
     }
 
-    /// Revokes a grant: nothing passes by it any more, and what it let pass and has not started is
-    /// asked about again. What was revoked or has expired stays as it was.
+    /// Revokes a grant: nothing passes by it any more, and people are asked about what it let pass
+    /// that has not started. A grant that was revoked or has expired stays as it is.
     ///
     /// # Errors
     /// There is no such grant, the caller may not decide, or it is not known whether the grant was
@@ -158,18 +157,18 @@ impl Service {
         revoked.ok_or_else(|| ServiceError::NotPermitted(format!("{} is suspended", by.name)))
     }
 
-    /// An id for a grant that is about to be asked for.
+    /// An id for a new grant.
     pub fn new_grant_id(&self) -> Uuid {
         Uuid::new_v4()
     }
 
-    /// Whether somebody may revoke what others have given.
+    /// Whether the caller may revoke grants of others.
     pub fn may_revoke(&self, by: &Caller) -> bool {
         let decides = || self.engine.configuration.policy.deciders().iter().any(|role| by.has_role(role));
         by.kind == PrincipalKind::Person && (by.has_role(roles::ADMIN) || decides())
     }
 
-    /// The latest grants, however they stand, the newest first.
+    /// The latest grants, whatever their status, newest first.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -181,13 +180,13 @@ impl Service {
     /// One grant.
     ///
     /// # Errors
-    /// There is none with this id, the caller is an agent, or the database is unavailable.
+    /// There is no grant with this id, the caller is an agent, or the database is unavailable.
     pub async fn grant(&self, by: &Caller, id: Uuid) -> Result<Grant, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         self.engine.storage.grant(id).await?.ok_or(ServiceError::GrantNotFound)
     }
 
-    /// The pattern that is wanted, and the level of the request that it is to be like.
+    /// The pattern of the grant, and the level of the request in `like`.
     pub(super) async fn pattern(&self, by: &Caller, wanted: &WantedGrant) -> Result<(Pattern, Option<Level>), ServiceError> {
         let (base, level) = match wanted.like {
             None => (None, None),
@@ -217,7 +216,7 @@ impl Service {
             return Err(ServiceError::InvalidTask(faults));
         };
         if self.engine.configuration.policy.principal(&requester).is_none() {
-            faults.push(Fault::new("/requester", "is none of the people and agents of the configuration"));
+            faults.push(Fault::new("/requester", "is not a person or an agent in the configuration"));
         }
         let operation = word(&mut faults, "/operation", &rules.operations, &operation);
         let environment = word(&mut faults, "/environment", &rules.environments, &environment);
@@ -256,14 +255,15 @@ impl Service {
         let submission = &workflow.submission;
         let target = submission.target.as_ref().ok_or_else(|| unfit("is a workflow from before it was recorded what a task is about"))?;
         if let Some(called) = target.called() {
-            return Err(unfit(&format!("is a request whose claim is not true, which no grant lets pass. {called}")));
+            return Err(unfit(&format!("is a request with a false claim, which no grant lets pass. {called}")));
         }
         let pattern = Pattern::exactly(&submission.requested_by, target, &task.action)
-            .map_err(|detail| unfit(&format!("is not to be granted: {detail}")))?;
+            .map_err(|detail| unfit(&format!("cannot be granted: {detail}")))?;
         Ok((pattern, submission.assessment.level))
     }
 
-    /// The action, each argument as it is wanted or else as the request has it.
+    /// The action of the pattern. Each argument is the one asked for, or else that of the request
+    /// in `like`.
     fn action(&self, faults: &mut Vec<Fault>, wanted: Option<&WantedAction>, base: Option<ActionPattern>) -> Option<ActionPattern> {
         let Some(wanted) = wanted else { return base };
         let kind = wanted.kind.or_else(|| base.as_ref().map(|base| base.kind)).unwrap_or(ActionKind::External);
@@ -292,7 +292,7 @@ impl Service {
         };
         if let Some(declared) = declared {
             for argument in declared.keys().filter(|argument| !args.contains_key(*argument)) {
-                let detail = r#"is missing: every argument is named; write {"any": true} where it does not matter"#;
+                let detail = r#"is missing: name every argument; write {"any": true} if its value does not matter"#;
                 faults.push(Fault::new(format!("/action/args/{argument}"), detail));
             }
             for argument in args.keys().filter(|argument| !declared.contains_key(*argument)) {
@@ -302,7 +302,7 @@ impl Service {
         Some(ActionPattern { kind, name, args })
     }
 
-    /// What parkbrake itself would run or call, as it is now.
+    /// The digest of what parkbrake itself would run or call now.
     pub(super) async fn bind(&self, action: &ActionPattern) -> Result<Option<Digest>, Fault> {
         let unfit = |detail: String| Fault::new("/action/name", detail);
         let actions = self.engine.configuration.actions();
@@ -321,12 +321,12 @@ impl Service {
     }
 }
 
-/// The canonical word; a word that is on no list is never granted.
+/// The canonical word. A word that is on no list cannot be granted.
 fn word(faults: &mut Vec<Fault>, pointer: &str, known: &Vocabulary, written: &str) -> String {
     known.resolve(written).map_or_else(
         || {
             let known = known.names().collect::<Vec<_>>().join(", ");
-            faults.push(Fault::new(pointer, format!("is `{}`, which is none of the words of the configuration: {known}", shown(written))));
+            faults.push(Fault::new(pointer, format!("is `{}`, which is not a word of the configuration: {known}", shown(written))));
             written.to_owned()
         },
         str::to_owned,

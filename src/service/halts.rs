@@ -1,6 +1,6 @@
-//! Halting everything or one environment, lifting a halt, and drills. Who may, what has to be said,
-//! and what is answered is looked after here for every door; that nothing starts in spite of a halt
-//! is for the database to see to.
+//! Halting everything or one environment, lifting a halt, and drills. This file decides who may,
+//! what they have to send and what they get back, for every way in. The database ensures that
+//! nothing starts during a halt.
 
 use crate::domain::hold::{Halt, Held};
 use crate::domain::policy::{PrincipalKind, roles};
@@ -17,18 +17,18 @@ use uuid::Uuid;
 
 pub use crate::actors::halting::{Drill, DrilledServer};
 
-/// Entries of the log that are listed.
+/// The most log entries in a list.
 const LISTED: i64 = 50;
 
-/// What somebody wants halted, or resumed.
+/// What to halt or resume.
 #[derive(Debug, Default)]
 pub struct Scope {
-    /// In any spelling of the configuration; left out, everything.
+    /// In any spelling that the configuration knows; `None` is everything.
     pub environment: Option<String>,
     pub reason: Option<String>,
 }
 
-/// How an environment, or everything, stands after a call.
+/// The state of an environment, or of everything, after a call.
 #[derive(Debug)]
 pub struct Standing {
     /// The canonical word; `None` is everything.
@@ -36,20 +36,20 @@ pub struct Standing {
     pub is_halted: bool,
     /// Whether this call changed it.
     pub is_changed: bool,
-    /// Who halted it, or who resumed it; nobody where it was not halted before.
+    /// Who halted or resumed it; `None` if it was not halted.
     pub by: Option<String>,
     pub since: Option<DateTime<Utc>>,
-    /// Every halt in force, the oldest first.
+    /// Every halt in force, oldest first.
     pub halts: Vec<Halt>,
-    /// What a drill measured.
+    /// The measurements of a drill.
     pub drill: Option<Drill>,
 }
 
-/// The halts in force, and what people did before.
+/// The halts in force, and the log of halts.
 #[derive(Debug)]
 pub struct HaltPage {
     pub halts: Vec<Halt>,
-    /// The newest first.
+    /// Newest first.
     pub log: Vec<Operation>,
 }
 
@@ -65,7 +65,7 @@ pub struct Operation {
     pub actor: String,
     pub via: String,
     pub reason: Option<String>,
-    /// What a drill measured, as JSON.
+    /// The measurements of a drill, as JSON.
     pub figures: Option<String>,
 }
 
@@ -77,8 +77,8 @@ impl From<OperationRow> for Operation {
 }
 
 impl Service {
-    /// Halts an environment, or everything: from the answer on nothing that it covers starts.
-    /// Halting what is halted changes nothing, and says who halted it.
+    /// Halts an environment, or everything. Once this returns, nothing that the halt covers starts.
+    /// Halting again changes nothing and returns who halted it.
     ///
     /// # Errors
     /// The caller is not an admin, gives no reason, or names no environment; or it is not known
@@ -96,8 +96,8 @@ impl Service {
         Ok(Standing { environment, is_halted: true, is_changed, by, since, halts, drill: None })
     }
 
-    /// Lifts the halt of an environment, or that of everything; halts of other scopes stay. Lifting
-    /// what is not halted changes nothing.
+    /// Lifts the halt of an environment, or the halt of everything; other halts stay. Lifting a
+    /// halt that is not in force changes nothing.
     ///
     /// # Errors
     /// The caller is not an admin, or names no environment; or it is not known whether the halt was
@@ -122,11 +122,11 @@ impl Service {
         Ok(Standing { environment, is_halted, is_changed: lifted_at.is_some(), by: who, since, halts, drill: None })
     }
 
-    /// Halts for as long as it takes every server to say that it is halted, and lifts that again;
-    /// it is on record.
+    /// Runs a drill: halts, waits until every server has confirmed it, and lifts the halt again.
+    /// The log keeps it.
     ///
     /// # Errors
-    /// As [`Self::halt`]; or something is halted already, so a drill would show nothing.
+    /// As [`Self::halt`]; or a halt is in force already, so that a drill would show nothing.
     pub async fn drill(&self, by: &Caller, scope: Scope, permit: Arc<Permit>) -> Result<Standing, ServiceError> {
         let new = self.new_halt(by, scope, Some(()))?;
         let environment = new.environment.clone();
@@ -153,12 +153,12 @@ impl Service {
         Ok(HaltPage { halts, log: self.engine.storage.operations(LISTED).await?.into_iter().map(Operation::from).collect() })
     }
 
-    /// The halts in force as this server last heard of them, a moment ago.
+    /// The halts in force as this server last heard of them, at most moments ago.
     pub fn halts(&self) -> Vec<Halt> {
         self.engine.holds.known().halts.clone()
     }
 
-    /// Whether somebody may halt, and lift halts.
+    /// Whether the caller may halt and lift halts.
     pub fn may_halt(&self, by: &Caller) -> bool {
         only_admins(by).is_ok()
     }
@@ -168,7 +168,7 @@ impl Service {
         self.engine.configuration.rules.environments.names()
     }
 
-    /// What holds a workflow that waits to start.
+    /// The hold that keeps a queued workflow from starting.
     pub fn held(&self, workflow: &Workflow) -> Option<Held> {
         self.engine.holds.held(workflow)
     }
@@ -182,7 +182,8 @@ impl Service {
     fn new_halt(&self, by: &Caller, scope: Scope, drill: Option<()>) -> Result<NewHalt, ServiceError> {
         only_admins(by)?;
         let environment = self.environment(scope.environment)?;
-        let reason = sound(scope.reason)?.ok_or_else(|| ServiceError::invalid("/reason", "says nothing; say in a sentence why"))?;
+        let reason =
+            sound(scope.reason)?.ok_or_else(|| ServiceError::invalid("/reason", "has no visible text; give the reason in a sentence"))?;
         let drill_for = drill.map(|()| crate::actors::halting::LONGEST_DRILL.as_secs_f64());
         Ok(NewHalt { id: Uuid::new_v4(), environment, by: by.name.clone(), via: by.via, reason, drill_for })
     }
@@ -193,21 +194,21 @@ impl Service {
         let known = &self.engine.configuration.rules.environments;
         let word = known.resolve(&written).ok_or_else(|| {
             let known = known.names().collect::<Vec<_>>().join(", ");
-            ServiceError::invalid("/environment", format!("is none of the environments of the configuration, which are: {known}"))
+            ServiceError::invalid("/environment", format!("is not an environment of the configuration; they are: {known}"))
         })?;
         Ok(Some(word.to_owned()))
     }
 }
 
-/// Only people who have the role halt.
+/// Only people with the role `admin` may halt.
 fn only_admins(by: &Caller) -> Result<(), ServiceError> {
     if by.kind == PrincipalKind::Person && by.has_role(roles::ADMIN) {
         return Ok(());
     }
-    Err(ServiceError::NotPermitted("only a person with the role admin halts parkbrake, or lifts a halt".to_owned()))
+    Err(ServiceError::NotPermitted("only a person with the role admin may halt parkbrake or lift a halt".to_owned()))
 }
 
-/// A reason that says something.
+/// The reason, if it has visible text.
 fn sound(reason: Option<String>) -> Result<Option<String>, ServiceError> {
     Ok(approval::justification(short("/reason", reason)?.as_deref()).map(str::to_owned))
 }

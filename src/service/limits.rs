@@ -1,28 +1,28 @@
-//! How much the server takes on at once. The defaults suit a machine of 1 GiB; `Settings` says what
-//! else is wanted.
+//! How much work the server takes on at once. The defaults suit a machine with 1 GiB of memory;
+//! `Settings` can change some of them.
 
 use crate::service::admission::{Admission, Share};
 use std::sync::Arc;
 
-/// Waits of all principals that are held at once.
+/// The most waits at once, of all principals.
 const WAITS: usize = 2_048;
-/// Event streams of one principal that are open at once, and of all.
+/// The most open event streams, of one principal and of all.
 const STREAMS: (usize, usize) = (64, 1_024);
-/// Exports of one person that are written at once, and of all: each holds a page of whole workflows
-/// in memory.
+/// The most exports at once, of one person and of all. Each holds a page of whole workflows in
+/// memory.
 const EXPORTS: (usize, usize) = (2, 4);
-/// What may be sent at once by callers who prove who they are by what they send: those of one
-/// address, and all.
+/// The most requests at once from callers who authenticate by the body that they send: from one
+/// address, and from all.
 const STRANGERS: (Share, Share) = (Share { requests: 256, bytes: 4 << 20 }, Share { requests: 1_024, bytes: 16 << 20 });
 
 /// The limits that can be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Changes of one principal that are under way, and the bytes of their bodies.
+    /// The most changes of one principal in progress, and the bytes of their bodies.
     pub each: Share,
-    /// Those of all principals.
+    /// The same for all principals together.
     pub all: Share,
-    /// Waits of one principal that are held at once.
+    /// The most waits of one principal at once.
     pub waits_each: usize,
 }
 
@@ -32,19 +32,19 @@ impl Default for Limits {
     }
 }
 
-/// What is under way, each kind by itself: who waits or follows is never kept from making a change
-/// by it.
+/// The work in progress, counted separately for each kind: waiting and following never keep a
+/// caller from making a change.
 pub struct Admissions {
     pub changes: Arc<Admission>,
     pub waits: Arc<Admission>,
     pub streams: Arc<Admission>,
     pub exports: Arc<Admission>,
-    /// By the address that they come from.
+    /// Counted by their address.
     pub strangers: Arc<Admission>,
 }
 
 impl Admissions {
-    /// Nothing is under way yet.
+    /// Counters at zero.
     pub fn new(limits: Limits) -> Self {
         let bodiless = |requests| Share { requests, bytes: 0 };
         Self {

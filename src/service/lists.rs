@@ -1,5 +1,4 @@
-//! Lists of workflows and of decisions. An agent sees its own; the decisions of people are for
-//! people.
+//! Lists of workflows and of decisions. An agent sees its own workflows; only people see decisions.
 
 use crate::domain::page::{Cursor, Page};
 use crate::domain::policy::{Principal, PrincipalKind, Role};
@@ -13,7 +12,7 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Which of the requests that wait are asked for.
+/// A query for requests that wait for people.
 #[derive(Debug, Default)]
 pub struct PendingQuery {
     pub risk_level: Option<Level>,
@@ -21,69 +20,68 @@ pub struct PendingQuery {
     pub role: Option<Role>,
     /// Only those that the caller may decide.
     pub mine: bool,
-    /// For people; an agent's list has the newest first.
+    /// For people only; an agent's list is newest first.
     pub order: Order,
     pub after: Option<Place>,
     pub limit: i64,
 }
 
-/// How many requests wait, by their level.
+/// The number of waiting requests at each level.
 #[derive(Debug, Default)]
 pub struct PendingCounts(BTreeMap<String, i64>);
 
-/// Beyond this many, what waits is said to be more.
+/// The highest count that is exact.
 pub const MOST_COUNTED: i64 = MOST_COUNTED_OF_PLACE - 1;
 
 impl PendingCounts {
-    /// How many wait in all.
+    /// The number of waiting requests at all levels.
     pub fn total(&self) -> i64 {
         self.0.values().sum()
     }
 
-    /// How many wait at this level.
+    /// The number of waiting requests at this level.
     pub fn of(&self, level: Level) -> i64 {
         self.0.get(level.as_str()).copied().unwrap_or_default()
     }
 }
 
-/// Which workflows are asked for.
+/// A search for workflows.
 #[derive(Debug, Default)]
 pub struct Search {
     pub status: Option<Status>,
     pub risk_level: Option<Level>,
     pub requested_by: Option<String>,
-    /// This person has approved or rejected it, broken the glass, or taken a yes back.
+    /// A person who approved, rejected, broke the glass, or withdrew an approval.
     pub approver: Option<String>,
-    /// The name of the runbook, of a plan that of any step.
+    /// The name of the runbook, or of the runbook of any step of a plan.
     pub runbook: Option<String>,
-    /// Submitted at this moment or later.
+    /// Submitted at this time or later.
     pub from: Option<DateTime<Utc>>,
-    /// Submitted before this moment.
+    /// Submitted before this time.
     pub until: Option<DateTime<Utc>>,
-    /// Words that stand, as they are but for capitals, in the description, the requester's own id,
-    /// the resource or the action's name; or the workflow's id, or at least the last six characters
-    /// of it.
+    /// Text to find, ignoring case, in the description, the requester's own id, the resource or the
+    /// action's name; or the workflow's id, or at least its last six characters.
     pub text: Option<String>,
-    /// The oldest first, and not the newest.
+    /// Oldest first instead of newest first.
     pub oldest_first: bool,
-    /// Whether to count what there is.
+    /// Whether to count the matches.
     pub counts: bool,
     pub after: Option<Cursor>,
     pub limit: i64,
 }
 
 impl Service {
-    /// What waits for people.
+    /// The requests that wait for people.
     ///
     /// # Errors
-    /// The database is unavailable, so it is not known who is suspended.
+    /// The database, which knows who is suspended, is unavailable.
     pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<Page<Waiting, Place>, ServiceError> {
         let page = self.engine.storage.pending(&pending_filter(by, query)).await?;
         let undecidable = self.engine.undecidable_among(&page.items).await?;
         Ok(page.map(|row| Waiting::of(row, &undecidable)))
     }
 
-    /// The ids of what waits for people, in the order that is asked for.
+    /// The ids of the requests that wait for people, in the requested order.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -92,7 +90,7 @@ impl Service {
         Ok(self.engine.storage.pending_ids(&pending_filter(by, query)).await?)
     }
 
-    /// How much waits for people, whatever page is asked for.
+    /// The number of requests that wait for people, on all pages.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -101,7 +99,7 @@ impl Service {
         Ok(PendingCounts(self.engine.storage.pending_counts(&pending_filter(by, query)).await?))
     }
 
-    /// Workflows: all that the caller may see, or those of them that are looked for.
+    /// The workflows that the caller may see and that match the search.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -116,7 +114,7 @@ impl Service {
         Ok(Finds { page, is_cut: finds.is_cut, count: count.map(|(found, is_cut)| Count { found, is_cut }) })
     }
 
-    /// What one person decided, the latest first.
+    /// The decisions of one person, latest first.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -125,7 +123,7 @@ impl Service {
         Ok(self.engine.storage.decisions_of(name, after, limit).await?.map(Decided::from))
     }
 
-    /// What workflows are about, by their ids.
+    /// The targets of workflows, by id.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -135,12 +133,12 @@ impl Service {
         Ok(targets.into_iter().map(|row| (row.workflow_id, row.into())).collect())
     }
 
-    /// What a name stands for in the configuration, whether or not it is suspended.
+    /// The principal with this name in the configuration, whether or not it is suspended.
     pub fn principal(&self, name: &str) -> Option<Principal> {
         self.engine.configuration.policy.principal(name)
     }
 
-    /// Every role that the configuration asks for a decision at some level.
+    /// Every role that may decide at some level.
     pub fn roles(&self) -> BTreeSet<&Role> {
         let policy = &self.engine.configuration.policy;
         let terms = Level::ALL.map(|level| &policy.level(level).terms);
@@ -148,17 +146,17 @@ impl Service {
     }
 }
 
-/// What an agent is limited to; people see everything.
+/// The limit of what an agent sees; `None` for people, who see everything.
 fn visible(by: &Caller) -> Option<Visible> {
     (by.kind == PrincipalKind::Agent).then(|| Visible { agent: by.name.clone(), on_behalf_of: by.on_behalf_of.clone() })
 }
 
-/// Agents learn of their own workflows only.
+/// The filter of a query. Agents see only their own workflows.
 ///
 /// # Errors
 fn pending_filter(by: &Caller, query: PendingQuery) -> PendingFilter {
     let PendingQuery { risk_level, role, mine, order, after, limit } = query;
-    // An agent has no roles, and so decides nothing.
+    // An agent has no roles and so decides nothing.
     let decidable_by = mine.then(|| Decider { name: by.name.clone(), roles: by.deciding().roles.into_iter().collect() });
     PendingFilter { risk_level, role, decidable_by, visible_to: visible(by), order, after, limit }
 }

@@ -1,8 +1,7 @@
-//! What parkbrake does for those who come in by any of its doors: the use cases.
+//! The use cases of parkbrake, shared by every way in.
 //!
-//! Who may see and who may do, how much may be under way, quotas and idempotency are looked after
-//! here, once for every door. A door parses what it is sent, calls a use case, and renders what it
-//! gives.
+//! Permissions, admission limits, quotas and idempotency are enforced here, once for every way in.
+//! A way in parses its input, calls a use case, and renders the result.
 
 pub mod admission;
 mod comment;
@@ -52,7 +51,7 @@ use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore, watch};
 use uuid::Uuid;
 
-/// The use cases of one server; a handle that is copied for each request.
+/// The use cases of one server: a handle that is cloned for each request.
 #[derive(Clone)]
 pub struct Service(Arc<Shared>);
 
@@ -64,30 +63,30 @@ impl Deref for Service {
     }
 }
 
-/// What the use cases work with.
+/// The dependencies of the use cases.
 pub struct Shared {
     engine: Arc<Engine>,
     pub identity: Identity,
     pub admissions: Admissions,
     quotas: Quotas,
-    /// What sends links for signing in, where it is set up.
+    /// Sends sign-in links by mail, if that is configured.
     mailer: Option<Arc<dyn Mailer>>,
-    /// The provider through which people sign in, where there is one.
+    /// The OpenID Connect provider, if one is configured.
     openid: Option<Provider>,
-    /// The places of the mails that are on their way.
+    /// Limits the mails that are being sent.
     mails: Arc<Semaphore>,
-    /// Held while a link for a mail is made: links of one person are counted first, and two at once
-    /// would not count each other.
+    /// Held while a link for a mail is made: the links of a person are counted first, and two at
+    /// once would not count each other.
     mail_turn: tokio::sync::Mutex<()>,
-    /// The places of the tool calls that are being read.
+    /// Limits the tool calls that are being read.
     readers: Arc<Semaphore>,
-    /// The matrix of the rules, once somebody has asked for it.
+    /// The matrix of the rules, computed on first use.
     matrix: OnceCell<Arc<Matrix>>,
     /// True once the server is stopping.
     closing: watch::Receiver<bool>,
 }
 
-/// How people sign in, besides with their tokens.
+/// The ways to sign in other than a token.
 #[derive(Default)]
 pub struct WaysIn {
     pub mailer: Option<Arc<dyn Mailer>>,
@@ -95,8 +94,8 @@ pub struct WaysIn {
 }
 
 impl Service {
-    /// The use cases over an engine. Who is waiting when `closing` becomes true is answered at
-    /// once.
+    /// The use cases over an engine. When `closing` becomes true, every waiting caller is answered
+    /// at once.
     pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, ways_in: WaysIn) -> Self {
         let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions));
         let WaysIn { mailer, openid } = ways_in;
@@ -107,7 +106,7 @@ impl Service {
         Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, openid, mails, mail_turn, readers, matrix, closing }))
     }
 
-    /// The time, as the database has it.
+    /// The current time, by the database's clock.
     pub fn now(&self) -> DateTime<Utc> {
         self.engine.clock.now()
     }
@@ -117,7 +116,7 @@ impl Service {
         *self.closing.borrow()
     }
 
-    /// Waits for something, but not beyond the server's end; `None` is its end.
+    /// Waits for `work`, or until the server stops, which gives `None`.
     async fn until_closing<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut closing = self.closing.clone();
         tokio::select! {
@@ -127,13 +126,13 @@ impl Service {
     }
 }
 
-/// Turns the error of work for one workflow into the caller's error, in the workflow's span: what
-/// is logged of it names the workflow.
+/// Turns the error of work for one workflow into the caller's error, in the workflow's span, so
+/// that the log names the workflow.
 fn about<E: Into<ServiceError>>(id: Uuid) -> impl FnOnce(E) -> ServiceError {
     move |error| telemetry::workflow(id).in_scope(|| error.into())
 }
 
-/// Whether a moment is one that the database can be asked about: of a year with four digits.
+/// Whether the database can be queried with this time: its year has at most four digits.
 pub fn is_near(at: &impl Datelike) -> bool {
     (1..=9_999).contains(&at.year())
 }

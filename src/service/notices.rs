@@ -1,4 +1,4 @@
-//! Notices: what was said to the outside, what could not be said, and saying it once more.
+//! Notices: the messages that parkbrake sent or failed to send, and sending one again.
 
 use crate::domain::page::Page;
 use crate::domain::policy::roles;
@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A notice names people and how they are reached.
+/// The refusal for agents: a notice names people and their addresses.
 const FOR_PEOPLE: &str = "notices are for people to look at";
 
 /// One notice.
@@ -19,10 +19,10 @@ const FOR_PEOPLE: &str = "notices are for people to look at";
 pub struct Notice {
     pub notice_id: Uuid,
     pub workflow_id: Uuid,
-    /// The number of the event that it tells of.
+    /// The version of the event that the notice reports.
     pub version: i32,
     pub kind: String,
-    /// Which reminder it is, or the percent of the goal; 0 is neither.
+    /// The number of the reminder, or the percentage of the goal; 0 for every other notice.
     pub number: i32,
     pub risk_level: String,
     pub channel: String,
@@ -37,13 +37,13 @@ pub struct Notice {
     pub resends: i32,
 }
 
-/// Which notices are asked for.
+/// A query for notices.
 #[derive(Debug, Default)]
 pub struct NoticeQuery {
     pub status: Option<String>,
     pub channel: Option<String>,
     pub workflow_id: Option<Uuid>,
-    /// Only those that are older than this one.
+    /// Only notices older than this one.
     pub after: Option<Uuid>,
     pub limit: i64,
 }
@@ -72,7 +72,7 @@ impl From<NoticeRow> for Notice {
 }
 
 impl Service {
-    /// Notices, the newest first.
+    /// Notices, newest first.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -83,7 +83,7 @@ impl Service {
         Ok(self.engine.storage.notices(&filter).await?.map(Notice::from))
     }
 
-    /// Has a notice sent once more.
+    /// Sends a notice again.
     ///
     /// # Errors
     /// The caller is not an admin; there is no such notice, or it cannot be sent again in its
@@ -91,13 +91,13 @@ impl Service {
     pub async fn resend_notice(&self, by: &Caller, id: Uuid, permit: Arc<Permit>) -> Result<Notice, ServiceError> {
         only_people(by, FOR_PEOPLE)?;
         if !by.has_role(roles::ADMIN) {
-            return Err(ServiceError::NotPermitted("a notice is sent again by an admin".to_owned()));
+            return Err(ServiceError::NotPermitted("only an admin may send a notice again".to_owned()));
         }
         let wrong =
             |row: Box<NoticeRow>, detail: &str| Err(ServiceError::WrongState { current_status: row.status, detail: detail.to_owned() });
         match self.engine.resend_notice_for(id, permit).await? {
             Resent::Pending(row) => {
-                tracing::info!(notice.id = %id, by = by.name, "a notice is sent once more");
+                tracing::info!(notice.id = %id, by = by.name, "a notice will be sent again");
                 Ok((*row).into())
             }
             Resent::Refused(row) if row.status == "pending" => wrong(row, "the notice waits to be delivered already"),

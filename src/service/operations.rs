@@ -1,4 +1,4 @@
-//! For those who run the server: is it ready, and what does it count.
+//! Readiness and metrics, for operators.
 
 use crate::domain::hold::Halt;
 use crate::identity::Caller;
@@ -6,28 +6,28 @@ use crate::service::lists::only_people;
 use crate::service::{Service, ServiceError};
 use uuid::Uuid;
 
-/// Whether the server can do its work, and what is missing if not.
+/// Whether the server can work, and what is missing if it cannot.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     pub database: bool,
     pub actors: bool,
-    /// Whether this server may act on its database.
+    /// Whether this server holds the lease on its database.
     pub lease: bool,
     pub closing: bool,
     pub server_id: Uuid,
-    /// The halts in force. A server that is halted is ready: it takes tasks and decisions.
+    /// The halts in force. A halted server is ready: it accepts tasks and decisions.
     pub halts: Vec<Halt>,
 }
 
 impl Readiness {
-    /// Whether all is well.
+    /// Whether nothing is missing.
     pub fn is_ready(&self) -> bool {
         self.database && self.actors && self.lease && !self.closing
     }
 }
 
 impl Service {
-    /// Asks the parts of the server whether they can work.
+    /// Checks the parts of the server.
     pub async fn readiness(&self) -> Readiness {
         Readiness {
             database: self.engine.storage.ping().await.is_ok(),
@@ -39,7 +39,7 @@ impl Service {
         }
     }
 
-    /// The metrics, in the text format of OpenMetrics. They tell of everybody's workflows.
+    /// The metrics, in the OpenMetrics text format. They cover the workflows of all requesters.
     ///
     /// # Errors
     /// The caller is an agent.

@@ -1,5 +1,5 @@
-//! The rules in effect, and what they make of a task: for people who look before they ask, or want
-//! to know why.
+//! The rules in effect, and the levels that they give, for people who want to know before they
+//! submit or to understand a result.
 
 use crate::domain::duration;
 use crate::domain::policy::{EscalationStep, GroupRoles};
@@ -24,13 +24,13 @@ pub struct PolicyView {
     pub groups: Vec<(String, Vec<String>)>,
     /// The level of a word that is on no list.
     pub unrecognized: Level,
-    /// The least level of a resource that is named and not registered, if there is one.
+    /// The least level of a named resource that is not registered, if there is one.
     pub unregistered: Option<Level>,
     pub operations: Vec<String>,
     pub environments: Vec<String>,
     pub resource_types: Vec<String>,
     pub runbooks: Vec<String>,
-    /// What is weaker than in the shipped configuration.
+    /// Where the configuration is weaker than the shipped one.
     pub weaknesses: Vec<String>,
     pub matrix: Arc<Matrix>,
 }
@@ -42,7 +42,7 @@ pub struct PersonView {
     pub roles: Vec<String>,
     pub team: Option<String>,
     pub is_suspended: bool,
-    /// File and line.
+    /// The file and line of the entry.
     pub place: Option<String>,
 }
 
@@ -55,14 +55,14 @@ pub struct AgentView {
     pub place: Option<String>,
 }
 
-/// Under what terms a level is decided.
+/// The approval terms of a level.
 #[derive(Debug)]
 pub struct LevelView {
     pub level: Level,
     pub auto_approve: bool,
     pub approvers: Vec<String>,
     pub required: u32,
-    /// What else holds, each in a few words.
+    /// Further terms, each as a short phrase.
     pub terms: Vec<String>,
     pub place: Option<String>,
 }
@@ -72,7 +72,7 @@ pub struct LevelView {
 pub struct TriggerView {
     pub name: String,
     pub level: Level,
-    /// The condition in CEL; none of a built-in one.
+    /// The condition in CEL; `None` if the trigger is built in.
     pub condition: Option<String>,
     pub place: Option<String>,
 }
@@ -85,7 +85,7 @@ impl Service {
     /// The rules in effect on this server.
     ///
     /// # Errors
-    /// The caller is an agent, or it is not known who is suspended.
+    /// The caller is an agent, or the database, which knows who is suspended, is unavailable.
     pub async fn policy(&self, by: &Caller) -> Result<PolicyView, ServiceError> {
         only_people(by, "the policy is for people; an agent asks how a task would be assessed")?;
         let matrix = self.matrix().await?;
@@ -169,7 +169,7 @@ impl Service {
         }
     }
 
-    /// The matrix of the rules, which is found once: where conditions look at the time it is one of
+    /// The matrix of the rules, computed once. If conditions read the time, it is computed for
     /// every hour of a week.
     async fn matrix(&self) -> Result<Arc<Matrix>, ServiceError> {
         let find = || async {

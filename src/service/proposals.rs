@@ -1,5 +1,5 @@
-//! Grants that are proposed because people approve the same again and again. Only what somebody
-//! could give at this moment is proposed.
+//! Proposals of grants for requests that people approve again and again. Only grants that somebody
+//! could give at this moment are proposed.
 
 use crate::domain::grant::Grant;
 use crate::domain::grant::proposal::{self, Proposal};
@@ -14,22 +14,22 @@ use chrono::TimeDelta;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// How many days are looked back, for approvals.
+/// How many days of approvals are considered.
 pub const DAYS: i64 = 30;
-/// Proposals that are shown.
+/// The most proposals in a list.
 const LISTED: usize = 20;
-/// Proposals that are looked at, to find those that can be given.
+/// The most proposals that are checked to find those that could be given.
 const TRIED: usize = 50;
 
-/// What is proposed to somebody.
+/// The proposals for one person.
 #[derive(Debug)]
 pub struct Proposals {
     pub proposals: Vec<Proposed>,
-    /// After how many equal approvals.
+    /// The number of equal approvals after which a grant is proposed.
     pub after: u32,
-    /// How many requests of the last days were looked through.
+    /// The number of recent requests that were examined.
     pub looked_through: usize,
-    /// Whether there were more of them.
+    /// Whether there were more requests than that.
     pub is_cut: bool,
 }
 
@@ -37,13 +37,13 @@ pub struct Proposals {
 #[derive(Debug)]
 pub struct Proposed {
     pub proposal: Proposal,
-    /// Whether the one who looks could give it.
+    /// Whether the caller could give it.
     pub may_give: bool,
 }
 
 impl Service {
-    /// The grants that are proposed, those with the newest approvals first. What is granted already
-    /// is not proposed.
+    /// The proposed grants, those with the newest approvals first. Kinds of requests that a grant
+    /// covers already are left out.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -69,14 +69,14 @@ impl Service {
         Ok(Proposals { proposals, after: limits.propose_after, looked_through: found.looked_through, is_cut: found.is_cut })
     }
 
-    /// Whether a grant like the proposal's request is the one that is proposed, and binds to what
-    /// was approved: by its sealed history, and by the configuration as it is now.
+    /// Whether a grant like the proposal's request would be the proposed one, bound to what people
+    /// approved: by its sealed history, and by the present configuration.
     async fn could_be_given(&self, by: &Caller, proposal: &Proposal, action: &Action) -> Result<bool, ServiceError> {
         let wanted = WantedGrant { like: Some(proposal.like), ..WantedGrant::default() };
         let (pattern, level) = match self.pattern(by, &wanted).await {
             Ok(found) => found,
             Err(error @ (ServiceError::Unavailable(_) | ServiceError::Busy(_) | ServiceError::RateLimited { .. })) => return Err(error),
-            // Its history cannot be trusted, or its words are none of the configuration any more.
+            // Its history cannot be trusted, or the configuration no longer has its words.
             Err(_) => return Ok(false),
         };
         let is_the_same = pattern == proposal.pattern && level == Some(proposal.level);

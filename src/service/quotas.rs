@@ -1,4 +1,4 @@
-//! Quotas: whether an agent may submit one more task now. The numbers are the configuration's
+//! Quotas: whether an agent may submit one more task now. The configuration sets the numbers
 //! (`domain/policy/quota.rs`).
 
 use crate::actors::engine::Engine;
@@ -11,22 +11,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-/// How long somebody should wait before asking again who has as many requests waiting as it may.
+/// The advised pause for an agent that has the maximum number of requests waiting.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How long after its answer was lost a commit can still happen.
+/// How long after its answer was lost a commit can still take effect.
 const LATEST: Duration = Duration::from_secs(20);
 
-/// What each agent has asked for.
+/// The account of each agent.
 #[derive(Debug, Default)]
 pub struct Quotas(Mutex<HashMap<String, Arc<Account>>>);
 
-/// What one agent has asked for.
+/// The submits and the waiting requests of one agent.
 #[derive(Debug)]
 pub struct Account {
     opened: Instant,
     books: Mutex<Books>,
-    /// Held while the database counts: one count at a time answers all who ask meanwhile.
+    /// Held while the database counts: one count answers everybody who asks meanwhile.
     counting: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -43,8 +43,8 @@ impl Account {
 }
 
 impl Quotas {
-    /// Lets an agent submit one more task. Whether the task would wait for people is asked only
-    /// where there is no room for that.
+    /// Lets an agent submit one more task. `would_wait` is evaluated only if the agent has no room
+    /// left for waiting requests.
     ///
     /// # Errors
     /// `rate-limited`; or the database, which holds the counters, is unavailable.
@@ -53,7 +53,7 @@ impl Quotas {
         Self::room(engine, agent, account, would_wait).await
     }
 
-    /// The same for an agent that has taken its turn already.
+    /// The same for an agent whose submit has been counted already.
     ///
     /// # Errors
     /// `rate-limited`; or the database, which holds the counters, is unavailable.
@@ -83,7 +83,7 @@ impl Quotas {
         }
     }
 
-    /// Lets an agent submit, or comment, once more within the minute.
+    /// Lets an agent submit or comment once more within the minute.
     ///
     /// # Errors
     /// `rate-limited`.
@@ -112,14 +112,14 @@ impl Quotas {
     }
 }
 
-/// Counts, and lets one in if there is room.
+/// Counts in the database, and admits one if there is room.
 async fn count(engine: &Engine, agent: &str, quota: Quota, account: &Account) -> Result<bool, ServiceError> {
     let asked = Instant::now();
     let mut began = account.counting.lock().await;
     if account.with(|books| books.ledger.admit(quota.pending)) {
         return Ok(true);
     }
-    // A count that began after this request came is new enough.
+    // A count that began after this request arrived is recent enough.
     if began.is_none_or(|began| began < asked) {
         let now = Instant::now();
         account.with(|books| books.ledger.count());
@@ -130,25 +130,25 @@ async fn count(engine: &Engine, agent: &str, quota: Quota, account: &Account) ->
     Ok(account.with(|books| books.ledger.admit(quota.pending)))
 }
 
-/// Room for one request that may come to wait for people. Where nobody says what came of it, it
-/// counts as one that waits.
+/// Room for one request that may wait for people. Unless its outcome is noted, it counts as
+/// waiting.
 #[derive(Debug)]
 pub struct Reservation(Option<Arc<Account>>);
 
 impl Reservation {
-    /// Room that nobody counts: a person submits, whom no quota holds.
+    /// Uncounted room, for people: quotas do not limit them.
     pub fn uncounted() -> Self {
         Self(None)
     }
 
-    /// Gives the room back: nothing was submitted.
+    /// Gives the room back, because nothing was submitted.
     pub fn give_back(mut self) {
         if let Some(account) = self.0.take() {
             account.with(|books| books.ledger.release(false));
         }
     }
 
-    /// Notes what came of it.
+    /// Notes the outcome of the submit.
     pub fn release(mut self, answer: &Result<Submitted, Failure>) {
         let may_wait = match answer {
             Ok(Submitted::Accepted(workflow)) => workflow.status() == Status::PendingApproval,
@@ -156,10 +156,10 @@ impl Reservation {
             Err(_) => true,
         };
         let Some(account) = self.0.take() else { return };
-        // At the end of the process work is dropped where no task can be spawned any more, and
-        // nobody counts.
+        // When the process ends, work is dropped where no task can be spawned any more. Nobody
+        // counts then.
         match Handle::try_current() {
-            // It may be committed yet; a count that is made before that would not see it.
+            // The commit may still take effect, and a count made before that would miss it.
             Ok(runtime) if matches!(answer, Err(Failure::Unavailable(_))) => {
                 runtime.spawn(async move {
                     tokio::time::sleep(LATEST).await;

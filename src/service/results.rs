@@ -1,4 +1,4 @@
-//! What lists hold, as use cases give it.
+//! The entries of lists, as the use cases return them.
 
 use crate::domain::hold::Held;
 use crate::domain::page::Page;
@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// How many workflows are looked through for one page of a search.
+/// The most workflows that are examined for one page of a search.
 pub const WINDOW: i64 = storage::WINDOW;
 
 /// A request that waits for people.
@@ -20,7 +20,7 @@ pub struct Waiting {
     pub workflow_id: Uuid,
     pub task_id: Option<String>,
     pub risk_level: String,
-    /// The requester's words.
+    /// The description, in the requester's words.
     pub description: String,
     pub target: Target,
     pub requested_by: String,
@@ -32,26 +32,26 @@ pub struct Waiting {
     pub escalation_level: i32,
     pub timetable: Vec<EscalationStep>,
     pub expires_at: Option<DateTime<Utc>>,
-    /// When something falls due next.
+    /// When the next deadline of the request is due.
     pub due_at: Option<DateTime<Utc>>,
     pub digest: String,
-    /// Whether nobody of the configuration could decide it.
+    /// Whether nobody in the configuration could decide it.
     pub undecidable: bool,
-    /// Of a plan whose steps are approved one by one, the step that waits.
+    /// The step that waits, if the steps of the plan are approved one by one.
     pub step: Option<AskedStep>,
 }
 
-/// The step of a plan that people are asked about by itself.
+/// The step of a plan that waits for its own approval.
 #[derive(Debug)]
 pub struct AskedStep {
-    /// Its place in the plan, counted from 1.
+    /// Its number in the plan, from 1.
     pub n: u32,
-    /// How dangerous it is by itself.
+    /// The level of the step alone.
     pub risk_level: String,
 }
 
 impl Waiting {
-    /// A row, and those of its page that nobody could decide.
+    /// Converts a row. `undecidable` has the requests of its page that nobody could decide.
     pub(super) fn of(row: storage::PendingRow, undecidable: &BTreeSet<Uuid>) -> Self {
         Self {
             undecidable: undecidable.contains(&row.workflow_id),
@@ -74,12 +74,12 @@ impl Waiting {
         }
     }
 
-    /// The level of what people are asked about: of the step that waits, or of the whole.
+    /// The level that people decide about: that of the waiting step, or of the whole.
     pub fn asked_level(&self) -> &str {
         self.step.as_ref().map_or(&self.risk_level, |step| &step.risk_level)
     }
 
-    /// Where it stands in a list of this order.
+    /// Its place in a list of this order.
     pub fn place(&self, order: Order) -> Place {
         let level = Level::parse(&self.risk_level).unwrap_or(Level::Critical);
         Place { order, level, due: self.due_at, workflow_id: self.workflow_id }
@@ -98,25 +98,25 @@ pub struct Listed {
     pub digest: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// Why it is left alone, if it is.
+    /// Why it is quarantined, if it is.
     pub quarantine: Option<String>,
-    /// What keeps it from starting, if it is released and something does.
+    /// The hold that keeps it from starting, if it is released and held.
     pub held: Option<Held>,
     pub description: Option<String>,
     pub target: Target,
     pub action: Option<String>,
     pub action_name: Option<String>,
-    /// Steps of a plan; none of a single task.
+    /// The number of steps of a plan; `None` for a single task.
     pub steps: Option<i32>,
     /// The argument vector of a runbook.
     pub command: Option<Vec<String>>,
-    /// How its approval stands; none where nobody was asked.
+    /// The status of its approval; `None` if nobody was asked.
     pub approval_status: Option<String>,
-    /// Who decided it: all who approved, or who rejected.
+    /// The people who approved it, or the person who rejected it.
     pub decided_by: Vec<String>,
     /// When its approval was settled.
     pub decided_at: Option<DateTime<Utc>>,
-    /// Of the attempt that ended last.
+    /// The exit status of the attempt that ended last.
     pub exit_status: Option<i64>,
 }
 
@@ -153,23 +153,23 @@ impl From<storage::FoundRow> for Listed {
     }
 }
 
-/// What was found, in the order of the list.
+/// The results of a search, in the order of the list.
 #[derive(Debug)]
 pub struct Finds {
     pub page: Page<Listed>,
-    /// Whether there is a next page because so many were looked through, not because this one is
+    /// Whether this page ended because the most workflows were examined, and not because it is
     /// full.
     pub is_cut: bool,
-    /// How many there are, where it was asked for.
+    /// The number of matches, if the search asked for it.
     pub count: Option<Count>,
 }
 
-/// How many workflows fit a search.
+/// The number of workflows that match a search.
 #[derive(Debug, Clone, Copy)]
 pub struct Count {
-    /// Among the first [`WINDOW`] that its main filter leaves.
+    /// The matches among the first [`WINDOW`] workflows that the main filter leaves.
     pub found: i64,
-    /// Whether there may be more behind them.
+    /// Whether there may be more beyond them.
     pub is_cut: bool,
 }
 
@@ -180,14 +180,14 @@ pub struct Decided {
     /// `approved`, `rejected`, `withdrawn`, or `glass_broken`.
     pub verdict: String,
     pub at: DateTime<Utc>,
-    /// The person's words.
+    /// The justification or reason, in the person's words.
     pub note: Option<String>,
-    /// How the workflow stands today.
+    /// The status of the workflow today.
     pub status: String,
     pub risk_level: String,
     pub requested_by: String,
     pub target: Target,
-    /// The door by which it came.
+    /// The way in by which the decision came.
     pub via: Option<String>,
 }
 
@@ -207,7 +207,7 @@ impl From<storage::DecisionRow> for Decided {
     }
 }
 
-/// What a workflow is about, and by which action it would be done.
+/// The target of a workflow, and its action.
 #[derive(Debug, Clone)]
 pub struct About {
     pub target: Target,

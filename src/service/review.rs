@@ -1,5 +1,5 @@
-//! One request as somebody reads it before deciding: what is stored of it, what the reader may do,
-//! and what was approved before it.
+//! One request as a person reads it before deciding: the stored workflow, what the reader may do,
+//! and the last approved request of its kind.
 
 use crate::domain::hold::Held;
 use crate::domain::policy::Role;
@@ -24,26 +24,26 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct Review {
     pub shown: Shown,
-    /// Whether the rules have changed since it was assessed.
+    /// Whether the rules have changed since the assessment.
     pub other_rules: bool,
-    /// What the reader may decide, while there is something to decide.
+    /// What the reader may decide, while the request waits.
     pub choice: Option<Choice>,
-    /// What the reader may do about an outcome that nobody knows.
+    /// What the reader may do about an unknown outcome.
     pub resolving: Option<Resolving>,
-    /// What the reader may do about a freeze that holds it.
+    /// What the reader may do about a freeze that holds the request.
     pub excepting: Option<Excepting>,
-    /// Whether the reader may break the glass, or review that somebody did.
+    /// Whether the reader may break the glass, or review that somebody broke it.
     pub glass: Glass,
-    /// How the reader may take it back, if the reader may.
+    /// How the reader may cancel it, if they may.
     pub taking_back: Option<TakingBack>,
     /// The latest request of the same kind that was approved.
     pub precedent: Option<Precedent>,
 }
 
-/// How many workflows before a request are looked through for one of its kind.
+/// The most earlier workflows that are examined to find one of the same kind.
 pub const LOOKED_THROUGH: i64 = storage::LOOKED_THROUGH;
 
-/// A request that was approved before.
+/// An earlier request that was approved.
 #[derive(Debug)]
 pub struct Precedent {
     pub workflow_id: Uuid,
@@ -51,56 +51,56 @@ pub struct Precedent {
     pub document: Vec<u8>,
 }
 
-/// What somebody may decide, found by asking the core what would become of it.
+/// What a person may decide. It is found by asking the core what each decision would do.
 #[derive(Debug)]
 pub struct Choice {
     pub may_approve: bool,
     pub may_reject: bool,
     pub has_approved: bool,
     pub may_withdraw: bool,
-    /// Why there is nothing to decide, or why only half of it.
+    /// Why the person may not decide, or may not approve.
     pub why_not: Option<String>,
     /// Whether the reader could approve it after signing in again.
     pub needs_sign_in: bool,
     pub needs_justification: bool,
 }
 
-/// What somebody may do about an outcome that nobody knows.
+/// What a person may do about an unknown outcome.
 #[derive(Debug)]
 pub struct Resolving {
     pub is_allowed: bool,
     pub why_not: Option<String>,
 }
 
-/// What somebody may do in an emergency, and after one.
+/// What a person may do in an emergency, and after one.
 #[derive(Debug)]
 pub struct Glass {
     pub may_break: bool,
-    /// Who broke it, and since when nobody else has reviewed that.
+    /// Who broke the glass, and since when the review has been open.
     pub open: Option<(String, DateTime<Utc>)>,
     pub may_review: bool,
     pub why_not: Option<String>,
 }
 
-/// What somebody may do about a freeze that holds what is released.
+/// What a person may do about a freeze that holds a released workflow.
 #[derive(Debug)]
 pub struct Excepting {
     pub freeze: String,
     pub until: DateTime<Utc>,
-    /// Whose role may approve an exception.
+    /// The roles that may approve an exception.
     pub roles: Vec<Role>,
     pub is_allowed: bool,
     pub why_not: Option<String>,
 }
 
-/// How somebody may take a task back.
+/// How a person may cancel a task.
 #[derive(Debug)]
 pub struct TakingBack {
-    /// Whether it runs, so that what runs would be ended.
+    /// Whether an attempt is running, which cancelling would end.
     pub is_running: bool,
 }
 
-/// What the configuration knows of what a task acts on, whatever the task claims.
+/// What the configuration knows about the target of a task, whatever the task claims.
 #[derive(Debug, Default)]
 pub struct Known {
     pub facts: Option<Facts>,
@@ -108,14 +108,14 @@ pub struct Known {
     pub resource_types: Vec<String>,
 }
 
-/// Whether a stored document is the one that holds by the log.
+/// Whether a stored document is the one in force according to the log.
 pub fn is_sound(workflow: &Workflow, bytes: &[u8], document: &Document) -> bool {
     let kinds = document.steps().into_iter().map(|(_, task)| task.action.kind);
     Digest::of(bytes) == *workflow.document() && kinds.eq(workflow.plan.steps.iter().map(|step| step.action))
 }
 
 impl Service {
-    /// One request, for somebody who may decide it.
+    /// A request, for a person who may decide it.
     ///
     /// # Errors
     /// As [`Self::show`].
@@ -127,7 +127,7 @@ impl Service {
         let document = Document::read(&shown.document).ok();
         let submission = &shown.workflow.submission;
         let sound = document.as_ref().is_some_and(|document| is_sound(&shown.workflow, &shown.document, document));
-        // Plans have no kind by which an earlier one could be found.
+        // Plans have no kind by which to find an earlier one.
         let precedent = match document.as_ref().and_then(Document::single) {
             Some(task) => self.precedent(&shown.workflow, task).await?,
             None => None,
@@ -144,7 +144,7 @@ impl Service {
         })
     }
 
-    /// A request with what somebody may decide about it.
+    /// A request, and what the caller may decide about it.
     ///
     /// # Errors
     /// As [`Self::show`].
@@ -157,7 +157,7 @@ impl Service {
         Ok((shown, choice))
     }
 
-    /// What the configuration knows of what a task acts on.
+    /// What the configuration knows about the target of a task.
     pub fn known(&self, task: &Task) -> Known {
         let configuration = &self.engine.configuration;
         let facts = configuration.actions().facts(&task.action);
@@ -166,7 +166,7 @@ impl Service {
         Known { facts, environment, resource_types }
     }
 
-    /// The manifests of Kubernetes that a text of YAML holds; `None` where it is anything else.
+    /// The Kubernetes manifests in a YAML text; `None` if it is anything else.
     pub fn manifests(&self, text: &str) -> Option<Vec<Map<String, Value>>> {
         self.engine.manifests(text)
     }
@@ -259,18 +259,18 @@ impl Service {
     }
 }
 
-/// Whether a form is shown for it: where signing in again is all that is missing, sending the form
-/// says so.
+/// Whether the page shows a form for it. If only a recent sign-in is missing, the form is shown,
+/// and sending it asks for the sign-in.
 fn may(answer: &Result<Answer, Refusal>) -> bool {
     matches!(answer, Ok(Answer::Commit { .. })) || is_too_old(answer)
 }
 
-/// Whether all that is missing is a sign-in that is not as old.
+/// Whether only a more recent sign-in is missing.
 fn is_too_old(answer: &Result<Answer, Refusal>) -> bool {
     matches!(answer, Err(Refusal::SignInAgain(_)))
 }
 
-/// How somebody may take a task back, found by asking the core.
+/// How the caller may cancel a task, found by asking the core.
 fn taking_back(workflow: &Workflow, by: &Caller) -> Option<TakingBack> {
     let answer = transition::decide(workflow, &Command::Cancel { by: by.principal(), reason: None });
     matches!(answer, Ok(Answer::Commit { .. })).then(|| TakingBack { is_running: workflow.status() == Status::Executing })

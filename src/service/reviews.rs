@@ -1,4 +1,5 @@
-//! The reviews that follow where somebody has broken the glass: which are open, and closing one.
+//! The reviews that are due after somebody has broken the glass: listing the open ones, and closing
+//! one.
 
 use crate::domain::workflow::{Command, Workflow};
 use crate::identity::Caller;
@@ -10,11 +11,11 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A review that nobody has closed.
+/// An open review.
 #[derive(Debug)]
 pub struct OpenReview {
     pub workflow_id: Uuid,
-    /// What it is about, in a line; none where it cannot be read.
+    /// The target in a line; `None` if it cannot be read.
     pub headline: Option<String>,
     /// Who broke the glass.
     pub broken_by: String,
@@ -22,7 +23,7 @@ pub struct OpenReview {
 }
 
 impl Service {
-    /// Says what somebody found where another one broke the glass, which closes the review.
+    /// Closes a review with the caller's findings. Another person broke the glass.
     ///
     /// # Errors
     /// The refusal, or an error if the outcome is not known.
@@ -38,7 +39,7 @@ impl Service {
         Ok(self.engine.command_for(id, command, permit).await.map_err(about(id))?.workflow)
     }
 
-    /// The reviews that are open, the oldest first.
+    /// The open reviews, oldest first.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.

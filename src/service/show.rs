@@ -1,4 +1,4 @@
-//! One workflow: as it is, and as soon as it has changed.
+//! One workflow: its present state, and its next change.
 
 use crate::actors::engine::WorkflowHistory;
 use crate::domain::hold::Held;
@@ -12,22 +12,22 @@ use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A workflow with all that is stored of it.
+/// A workflow with everything that is stored about it.
 #[derive(Debug)]
 pub struct Shown {
     pub workflow: Workflow,
     pub log: Vec<Recorded>,
-    /// The canonical bytes that its digest is taken of.
+    /// The canonical bytes that its digest covers.
     pub document: Vec<u8>,
-    /// The request whose place it has taken, if it has.
+    /// The request that it superseded, if any.
     pub earlier: Option<Earlier>,
-    /// Why it is left alone, if it is.
+    /// Why it is quarantined, if it is.
     pub quarantine: Option<Quarantine>,
-    /// What keeps it from starting, if it is released and something does.
+    /// The hold that keeps it from starting, if it is released and held.
     pub held: Option<Held>,
 }
 
-/// Why and since when a workflow is left alone.
+/// Why and since when a workflow is quarantined.
 #[derive(Debug)]
 pub struct Quarantine {
     pub reason: String,
@@ -35,16 +35,16 @@ pub struct Quarantine {
     pub since: DateTime<Utc>,
 }
 
-/// An earlier request of the same requester, whose place another one has taken.
+/// An earlier request of the same requester that another one superseded.
 #[derive(Debug)]
 pub struct Earlier {
     pub workflow_id: Uuid,
-    /// The canonical bytes of its task; none where it has been pruned.
+    /// The canonical bytes of its task; `None` if it has been pruned.
     pub document: Option<Vec<u8>>,
 }
 
 impl Earlier {
-    /// What a later document says otherwise, field by field; `None` where the earlier one is gone.
+    /// The fields in which a later document differs; `None` if the earlier one has been pruned.
     pub fn differences(&self, later: &[u8]) -> Option<Vec<Difference>> {
         let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
         Some(difference::between(&read(self.document.as_deref()?), &read(later)))
@@ -55,18 +55,19 @@ impl Service {
     /// A workflow that the caller may see.
     ///
     /// # Errors
-    /// There is none with this id that the caller may see, or the database is unavailable.
+    /// There is no workflow with this id that the caller may see, or the database is unavailable.
     pub async fn show(&self, by: &Caller, id: Uuid) -> Result<Shown, ServiceError> {
         let history = self.history(by, id).await?;
         self.shown(history).await
     }
 
-    /// The same, once its version is beyond `since`, or the time is up.
+    /// The same, as soon as its version is beyond `since` or the timeout has passed.
     ///
     /// # Errors
     /// As [`Self::show`]; or too many callers are waiting.
     pub async fn wait(&self, by: &Caller, id: Uuid, since: u32, timeout: Duration) -> Result<Shown, ServiceError> {
-        // Asked before waiting, so that nobody learns from the waiting that there is something.
+        // The check comes before the wait, so that the wait does not reveal whether the workflow
+        // exists.
         let history = self.history(by, id).await?;
         if history.workflow.version > since {
             return self.shown(history).await;
@@ -80,8 +81,8 @@ impl Service {
         self.shown(history).await
     }
 
-    /// What an attempt at a workflow that the caller may see has written on this server, beyond
-    /// what was read. `None` if nothing of it runs here.
+    /// The output of a running attempt of a workflow that the caller may see, beyond what was read.
+    /// `None` if none of its attempts runs on this server.
     ///
     /// # Errors
     /// As [`Self::show`].
@@ -95,7 +96,7 @@ impl Service {
         self.visible(by, self.engine.history(id).await.map_err(about(id))?)
     }
 
-    /// What the caller may not see does not exist for it.
+    /// The workflow, if the caller may see it. Otherwise it is as if it did not exist.
     fn visible(&self, by: &Caller, history: Option<WorkflowHistory>) -> Result<WorkflowHistory, ServiceError> {
         let may_see = |history: &WorkflowHistory| {
             let submission = &history.workflow.submission;

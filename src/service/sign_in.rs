@@ -1,4 +1,4 @@
-//! Signing in to the inbox by links.
+//! Signing in to the inbox with links.
 
 use super::{Service, ServiceError};
 use crate::actors::ports::{Mailer, SignInMail, Undelivered};
@@ -8,14 +8,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So many mails with links may be on their way at once.
+/// The most sign-in mails that are being sent at once.
 pub(super) const MAILS: usize = 32;
-/// How long the next attempt to send one waits, as long as there is one.
+/// The pauses before each retry of a mail; after the last, the mail is given up.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(15)];
 
 impl Service {
-    /// Makes a link that signs in the person whose token this is. What it opens ends with the
-    /// token.
+    /// Makes a link that signs in the owner of this token. Its session ends when the token does.
     ///
     /// # Errors
     /// The token is not a valid token of a person, too many links are being made, or the database
@@ -29,15 +28,15 @@ impl Service {
         made.ok_or_else(|| ServiceError::too_much("too many links were made for you at this moment; try again"))
     }
 
-    /// Whether people can have a link sent to them by mail.
+    /// Whether people can request a link by mail.
     pub fn mails_links(&self) -> bool {
         self.mailer.is_some()
     }
 
-    /// Sends a link by mail to the person with this name, if there is one who has an address; its
-    /// page leads on to `next`. Nothing is looked up before this returns, so that neither the
-    /// answer nor its time says whether there is such a person. False where too many mails are on
-    /// their way.
+    /// Mails a link to the person with this name, if that person exists and has an address. After
+    /// signing in, the page leads to `next`. Nothing is looked up before this returns, so neither
+    /// the answer nor its timing reveals whether the person exists. False if too many mails are
+    /// being sent.
     #[expect(clippy::disallowed_methods, reason = "nobody is told what becomes of it; a mail that is lost is asked for again")]
     pub fn mail_link(&self, name: &str, next: &str) -> bool {
         let Some(mailer) = self.mailer.clone() else { return false };
@@ -55,8 +54,8 @@ impl Service {
         true
     }
 
-    /// The mail with a new link for the person with this name; nothing where there is none, or
-    /// where none is to be sent.
+    /// The mail with a new link for this person; `None` if the person does not exist or should get
+    /// no link.
     async fn link_to_mail(&self, name: &str, next: &str) -> Option<SignInMail> {
         let people = self.engine.configuration.policy.people();
         let (name, address) = people
@@ -66,15 +65,15 @@ impl Service {
         let path = match self.identity.link_to_mailbox(&name, &address).await {
             Ok(Some(made)) => made.path,
             Ok(None) => {
-                tracing::info!(person = %name, "no further link for signing in is sent by mail: three are good");
+                tracing::info!(person = %name, "no sign-in link was mailed: three earlier links are still valid");
                 return None;
             }
             Err(identity::Error::Unproved(why)) => {
-                tracing::info!(person = %name, why, "no link for signing in is sent by mail");
+                tracing::info!(person = %name, why, "no sign-in link was mailed");
                 return None;
             }
             Err(error) => {
-                tracing::warn!(person = %name, %error, "no link for signing in could be made");
+                tracing::warn!(person = %name, %error, "a sign-in link could not be made");
                 return None;
             }
         };
@@ -83,20 +82,19 @@ impl Service {
         Some(SignInMail { name, address, link })
     }
 
-    /// The whole address of a place on this server, where people reach it; nothing where
-    /// `public_url` is not set.
+    /// The full URL of a path on this server; `None` if `public_url` is not set.
     pub fn public_address(&self, path: &str) -> Option<String> {
         self.engine.configuration.notifications.public_url.as_ref().map(|base| format!("{base}{path}"))
     }
 }
 
-/// Sends a mail, and tries again where the mail server is busy.
+/// Sends a mail, and retries if the mail server is busy.
 async fn send(mailer: &dyn Mailer, mail: SignInMail) {
     let mut pauses = PAUSES.into_iter();
     loop {
         let reason = match mailer.send_link(mail.clone()).await {
             Ok(()) => {
-                tracing::info!(person = %mail.name, "a link for signing in was sent by mail");
+                tracing::info!(person = %mail.name, "a sign-in link was mailed");
                 return;
             }
             Err(Undelivered::Later { reason, .. }) => match pauses.next() {
@@ -108,7 +106,7 @@ async fn send(mailer: &dyn Mailer, mail: SignInMail) {
             },
             Err(Undelivered::Refused { reason } | Undelivered::Gone { reason }) => reason,
         };
-        tracing::warn!(person = %mail.name, reason, "a link for signing in could not be sent by mail");
+        tracing::warn!(person = %mail.name, reason, "a sign-in link could not be mailed");
         return;
     }
 }

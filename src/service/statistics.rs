@@ -1,5 +1,4 @@
-//! How requests for approval went, as figures, each beside those of the stretch of time before. For
-//! people.
+//! Statistics of approval requests, each compared with the period before. For people.
 
 use crate::domain::figures::{self, Sample, Times};
 use crate::domain::risk::level::Level;
@@ -10,66 +9,66 @@ use crate::storage::{self, Asked, SettledRow};
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
-/// How many requests are looked at.
+/// The most requests that are examined.
 pub const MOST_REQUESTS: i64 = storage::MOST_REQUESTS;
-/// How many that wait are counted at each level.
+/// The highest count of waiting requests at each level.
 pub const MOST_WAITING: i64 = storage::MOST_WAITING;
-/// The ends of the stretches into which decisions are sorted, in seconds.
+/// The upper ends of the histogram's intervals, in seconds.
 pub const STRETCHES: [f64; 6] = [60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0];
-/// Days that are looked at where nothing else is asked for.
+/// The default period, in days.
 pub const USUAL_DAYS: u64 = 30;
-/// The longest stretch of time.
+/// The longest period.
 const LONGEST: TimeDelta = TimeDelta::days(366);
-/// Entries of a breakdown: those with the most decisions.
+/// The most groups in a breakdown: those with the most decisions.
 const MOST_GROUPS: usize = 20;
 
-/// What is asked for.
+/// A query for statistics.
 #[derive(Debug, Default)]
 pub struct StatisticsQuery {
-    /// Left out: [`USUAL_DAYS`] before the end.
+    /// Default: [`USUAL_DAYS`] before the end.
     pub from: Option<DateTime<Utc>>,
-    /// Left out, or in the future: now.
+    /// Default, and for a time in the future: now.
     pub until: Option<DateTime<Utc>>,
     pub risk_level: Option<Level>,
     pub requested_by: Option<String>,
-    /// Only what was decided by people of this team.
+    /// Only decisions of people of this team.
     pub team: Option<String>,
 }
 
-/// How the requests that came in a stretch of time went.
+/// The statistics of the requests that were submitted in a period.
 #[derive(Debug)]
 pub struct Statistics {
     pub from: DateTime<Utc>,
     pub until: DateTime<Utc>,
-    /// Where the stretch before begins, which is as long.
+    /// Where the period before begins, which is equally long.
     pub before: DateTime<Utc>,
-    /// Whether there were more requests than were looked at.
+    /// Whether there were more requests than were examined.
     pub is_cut: bool,
     pub overall: Compared,
     pub levels: Vec<LevelFigures>,
-    /// By the role of the person who had the last word, by their team, by who asked, and by the
-    /// person.
+    /// By the role, the team, and the name of the person who decided last, and by requester.
     pub roles: Vec<Group>,
     pub teams: Vec<Group>,
     pub requesters: Vec<Group>,
     pub people: Vec<Group>,
-    /// Every week from the first to the last, each from its Monday on.
+    /// Every week of the period, beginning on Monday.
     pub weeks: Vec<Week>,
-    /// How many decisions took up to each end of [`STRETCHES`], and longer.
+    /// How many decisions took up to each end of [`STRETCHES`]; the last count is of those that
+    /// took longer.
     pub stretches: Vec<usize>,
-    /// Every day from the first to the last.
+    /// Every day of the period.
     pub days: Vec<DayFigures>,
     pub waiting: Vec<WaitingFigures>,
 }
 
-/// The figures of this stretch of time and of the one before; none where nothing was decided.
+/// The figures of this period and of the one before; `None` if nothing was decided.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Compared {
     pub now: Option<Times>,
     pub before: Option<Times>,
 }
 
-/// The decisions that have something in common.
+/// The decisions of one group.
 #[derive(Debug)]
 pub struct Group {
     pub name: String,
@@ -80,21 +79,21 @@ pub struct Group {
 #[derive(Debug)]
 pub struct LevelFigures {
     pub level: Level,
-    /// Within how many seconds they should be decided.
+    /// The goal of the level, in seconds.
     pub goal: Option<f64>,
     pub requests: usize,
     pub escalated: usize,
     pub times: Compared,
 }
 
-/// The decisions about what came in one week.
+/// The decisions about requests of one week.
 #[derive(Debug)]
 pub struct Week {
     pub monday: NaiveDate,
     pub times: Option<Times>,
 }
 
-/// What was settled on one day, in UTC.
+/// The requests settled on one day, in UTC.
 #[derive(Debug, Clone, Copy)]
 pub struct DayFigures {
     pub day: NaiveDate,
@@ -104,7 +103,7 @@ pub struct DayFigures {
     pub cancelled: usize,
 }
 
-/// What waits now at one level; the count ends at [`MOST_WAITING`].
+/// The requests that wait now at one level; the count stops at [`MOST_WAITING`].
 #[derive(Debug)]
 pub struct WaitingFigures {
     pub level: String,
@@ -113,7 +112,7 @@ pub struct WaitingFigures {
 }
 
 impl Service {
-    /// How requests went.
+    /// Computes the statistics of a period.
     ///
     /// # Errors
     /// The caller is an agent, the period is too long or does not end after it begins, or the
@@ -128,7 +127,10 @@ impl Service {
             return Err(ServiceError::invalid("", "`from`: has to be before now and before `until`"));
         }
         if until - from > LONGEST {
-            return Err(ServiceError::invalid("", format!("`from`: figures are of at most {} days; choose fewer", LONGEST.num_days())));
+            return Err(ServiceError::invalid(
+                "",
+                format!("`from`: a period has at most {} days; choose a shorter one", LONGEST.num_days()),
+            ));
         }
         let before = from - (until - from);
         let mut asked = self.engine.storage.asked(before, from, until).await?;

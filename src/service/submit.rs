@@ -1,4 +1,4 @@
-//! Submitting a task, and asking how one would be assessed.
+//! Submitting a task, and assessing one without submitting it.
 
 use crate::actors::protocol::{AdmittedTask, Submitted as Outcome};
 use crate::domain::policy::{ApprovalTerms, PrincipalKind};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Characters of an idempotency key.
+/// The most characters in an idempotency key.
 pub const LONGEST_KEY: usize = 255;
 
 /// Whether a text can be an idempotency key: visible ASCII.
@@ -30,22 +30,22 @@ pub fn is_key(text: &str) -> bool {
     (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A task or a plan that somebody submits.
+/// A task or plan to submit.
 #[derive(Debug)]
 pub struct NewTask {
-    /// What is asked for, or why what was sent is neither a task nor a plan. It is looked at only
-    /// where its key has not been answered already.
+    /// The request, or why the body is neither a task nor a plan. It is checked only if its key has
+    /// not been answered yet.
     pub request: Result<Request, ServiceError>,
     pub key: Option<IdempotencyKey>,
-    /// How long the caller prefers to wait for the end of what runs at once.
+    /// How long the caller wants to wait for an attempt that starts at once to end.
     pub wait: Option<Duration>,
 }
 
-/// What became of a submit.
+/// The result of a submit.
 #[derive(Debug)]
 pub struct Submitted {
     pub workflow: Arc<Workflow>,
-    /// The wait that was granted, if one was asked for.
+    /// The wait that was granted, if the caller asked for one.
     pub waited: Option<Duration>,
 }
 
@@ -55,14 +55,14 @@ pub struct Assessed {
     pub digest: Digest,
     pub target: Target,
     pub assessment: Assessment,
-    /// The steps of a plan; none of a single task.
+    /// The steps of a plan; empty for a single task.
     pub steps: Vec<AssessedStep>,
-    /// The terms of the approval that it would need; none if it would run at once.
+    /// The terms of the approval that it would need; `None` if it would run at once.
     pub terms: Option<Arc<ApprovalTerms>>,
     pub now: DateTime<Utc>,
 }
 
-/// How dangerous one step of a plan would be by itself.
+/// The level that one step of a plan would have alone.
 #[derive(Debug)]
 pub struct AssessedStep {
     pub name: Option<String>,
@@ -73,19 +73,19 @@ pub struct AssessedStep {
 }
 
 impl Service {
-    /// Submits a task: it is assessed, and starts or is parked. The answer is durable, and the same
-    /// for the same idempotency key.
+    /// Submits a task, which is assessed and then starts or is parked. The answer is durable, and
+    /// the same for the same idempotency key.
     ///
-    /// What is rarely awaited is boxed here: a request's future is moved several times before it
-    /// rests, and it is as large as the largest of what it may wait for.
+    /// Futures that are rarely awaited are boxed here. A request's future is moved several times
+    /// before it settles, and it is as large as the largest future that it may await.
     ///
     /// # Errors
-    /// What is wrong with the task; too many requests at once; or an error if it is not known
-    /// whether the task was stored.
+    /// The faults of the task; too many requests at once; or an error if it is not known whether
+    /// the task was stored.
     pub async fn submit(&self, by: &Caller, new: NewTask, permit: Arc<Permit>) -> Result<Submitted, ServiceError> {
         let NewTask { request, key, wait } = new;
-        // Asked first, so that the first answer is given again even where the configuration has
-        // changed since.
+        // The key is checked first, so that the first answer is given again even if the
+        // configuration has changed since.
         if let Some(key) = &key
             && let Some(workflow) = Box::pin(self.first_answer(by, key)).await?
         {
@@ -97,7 +97,8 @@ impl Service {
         let supersedes = request.supersedes();
         let mut work = Box::pin(self.admit_request(by, request)).await?;
         let reservation = match supersedes {
-            // In one commit, what waits becomes another that waits: it needs no room but its turn.
+            // One commit replaces a waiting request by another one, so it needs no room, only a
+            // turn.
             Some(_) if by.kind == PrincipalKind::Agent => self.quotas.take(&self.engine, &by.name).map(|_| Reservation::uncounted())?,
             _ => self.reserve(by, &work).await?,
         };
@@ -127,11 +128,11 @@ impl Service {
         }
     }
 
-    /// How a task would be assessed if it were submitted now. Nothing runs, no precondition either.
-    /// The permit is held until that is known.
+    /// How a task would be assessed if it were submitted now. Nothing runs, not even a
+    /// precondition. The permit is held until the result is known.
     ///
     /// # Errors
-    /// What is wrong with the task.
+    /// The faults of the task.
     pub async fn assess(&self, by: &Caller, request: Request, _permit: Arc<Permit>) -> Result<Assessed, ServiceError> {
         let work = self.admit_request(by, request).await?;
         let now = self.now();
@@ -145,7 +146,7 @@ impl Service {
         Ok(Assessed { digest: work.document.digest(), target, terms, assessment, steps, now })
     }
 
-    /// What was asked for as a whole, and of a plan each step.
+    /// Assesses the whole, and each step of a plan.
     fn assess_work(&self, by: &Caller, work: &Admitted, now: DateTime<Utc>) -> (Assessment, Target, Vec<AssessedStep>) {
         let rules = &self.engine.configuration.rules;
         match &work.document {
@@ -168,7 +169,7 @@ impl Service {
         }
     }
 
-    /// What a request asks for, with its runbooks resolved and found on this machine.
+    /// The work that a request asks for, with its runbooks resolved and found on this machine.
     async fn admit_request(&self, by: &Caller, request: Request) -> Result<Admitted, ServiceError> {
         let mut work = request.admit(self.engine.configuration.actions(), by.kind).map_err(ServiceError::InvalidTask)?;
         let unfit = |at: String, reason| {
@@ -184,7 +185,7 @@ impl Service {
                         identified = self.engine.identify(undo).await;
                     }
                     identified.map_err(|reason| match &playbook {
-                        // There are no steps in what was sent.
+                        // The request itself has no steps.
                         Some(name) => {
                             let detail = format!("the runbook of step {} of `{name}` cannot run on the server: {reason}", place + 1);
                             ServiceError::invalid("/playbook", detail)
@@ -198,9 +199,8 @@ impl Service {
         Ok(work)
     }
 
-    /// Has the preconditions of what would be done look, one after the other, and records what they
-    /// print. What undoes steps is not held to its precondition: the step that it undoes has
-    /// changed what it would print.
+    /// Runs the preconditions one after the other, and records what they print. Compensations are
+    /// exempt: the step that they undo has changed what their precondition would print.
     async fn look_first(&self, work: &mut Admitted, permit: &Arc<Permit>) -> Result<(), ServiceError> {
         let unmet = |at: String, what: String, reason| ServiceError::invalid(at, format!("{what} cannot run now: {reason}"));
         match &mut work.document {
@@ -222,7 +222,7 @@ impl Service {
         }
     }
 
-    /// Room for one more task of an agent; quotas hold no person.
+    /// Reserves room for one more task of an agent; quotas do not limit people.
     pub(super) async fn reserve(&self, by: &Caller, work: &Admitted) -> Result<Reservation, ServiceError> {
         if by.kind == PrincipalKind::Person {
             return Ok(Reservation::uncounted());
@@ -245,8 +245,7 @@ impl Service {
         Ok(self.engine.storage.first_use(&by.name, key).await?.map(|first| first.workflow_id))
     }
 
-    /// What the first request with this key was answered with: the workflow as its first commit
-    /// left it.
+    /// The answer to the first request with this key: the workflow as its first commit left it.
     async fn first_answer(&self, by: &Caller, key: &IdempotencyKey) -> Result<Option<Arc<Workflow>>, ServiceError> {
         let Some(first) = self.engine.storage.first_use(&by.name, &key.key).await? else { return Ok(None) };
         if first.fingerprint != key.fingerprint.as_str() {
@@ -263,8 +262,9 @@ impl Service {
         Ok(workflow.map(Arc::new))
     }
 
-    /// Holds an answer back until a workflow is done, if that was asked for and not too many others
-    /// are held already. Says where it stands then, and how long a wait was granted.
+    /// Holds the answer back until the workflow has ended, if the caller asked for that and not too
+    /// many answers are held already. Returns the workflow's state then, and the wait that was
+    /// granted.
     pub(super) async fn after_wait(
         &self,
         by: &Caller,
@@ -285,7 +285,7 @@ impl Service {
     }
 }
 
-/// Whether nothing of a task runs or is about to.
+/// Whether no attempt of a task is running or about to start.
 fn has_settled(workflow: &Workflow) -> bool {
     !matches!(workflow.status(), Status::Queued | Status::Executing)
 }

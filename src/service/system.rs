@@ -1,5 +1,5 @@
-//! The state of the system: servers, channels, what could not be said or is not known, what runs,
-//! and what is halted. For people.
+//! The state of the system: servers, channels, undelivered notices, unknown outcomes, running work,
+//! and halts. For people.
 
 use crate::domain::hold::Halt;
 use crate::domain::page::Page;
@@ -16,20 +16,20 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Entries of each list.
+/// The most entries in each list.
 const LISTED: i64 = 50;
-/// Notices of a channel that are looked at for what became of the latest.
+/// The number of recent notices of a channel that its figures cover.
 pub const LATEST_NOTICES: i64 = storage::LATEST_NOTICES;
 
 /// The state of the system.
 #[derive(Debug)]
 pub struct System {
     pub now: DateTime<Utc>,
-    /// The server that answers.
+    /// The server that answers this request.
     pub server_id: Uuid,
     /// The digest of its configuration.
     pub policy_version: Digest,
-    /// What in the configuration is weaker than in the shipped one.
+    /// The number of points where the configuration is weaker than the shipped one.
     pub weaknesses: usize,
     pub troubles: Arc<Troubles>,
     pub servers: Vec<Server>,
@@ -42,7 +42,7 @@ pub struct System {
     pub reviews: Vec<OpenReview>,
 }
 
-/// A server that acts on the database, or did.
+/// A server that holds or held a lease on the database.
 #[derive(Debug)]
 pub struct Server {
     pub server_id: Uuid,
@@ -51,31 +51,31 @@ pub struct Server {
     pub version: String,
     pub started_at: DateTime<Utc>,
     pub lease_until: DateTime<Utc>,
-    /// Whether it acts, and its lease holds.
+    /// Whether its lease is valid.
     pub acts: bool,
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// How a channel does.
+/// The state of a channel.
 #[derive(Debug)]
 pub struct ChannelState {
     pub channel: String,
-    /// Notices that are due and not delivered; the count ends at 10,000.
+    /// Notices that are due and not delivered; the count stops at 10,000.
     pub waiting: i64,
     pub oldest: Option<DateTime<Utc>>,
-    /// Of the latest [`LATEST_NOTICES`].
+    /// Delivered notices among the latest [`LATEST_NOTICES`].
     pub delivered: i64,
     pub dead: i64,
     pub last_delivered_at: Option<DateTime<Utc>>,
-    /// What the latest notice met that could not be delivered at once.
+    /// The error of the latest notice that could not be delivered at once.
     pub last_error: Option<String>,
 }
 
-/// A workflow that is left alone.
+/// A quarantined workflow.
 #[derive(Debug)]
 pub struct LeftAlone {
     pub workflow_id: Uuid,
-    /// What it is about, in a line; none where it cannot be read.
+    /// The target in a line; `None` if it cannot be read.
     pub headline: Option<String>,
     pub reason: String,
     pub failures: i32,
@@ -83,7 +83,7 @@ pub struct LeftAlone {
 }
 
 impl Service {
-    /// The state of the system, as it is now.
+    /// The current state of the system.
     ///
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
@@ -115,7 +115,7 @@ impl Service {
         })
     }
 
-    /// What was wrong when it was looked for last, for those who can do something about it.
+    /// The troubles found by the last check, for people who can act on them.
     pub fn known_troubles(&self, by: &Caller) -> Vec<String> {
         if self.may_halt(by) { self.engine.known_troubles().lines() } else { Vec::new() }
     }

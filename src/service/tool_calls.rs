@@ -1,8 +1,8 @@
-//! Tool calls of coding agents: whether one may run, asked right before it does.
+//! Tool calls of coding agents: an agent asks whether a call may run, right before it runs.
 //!
-//! A call is read into a task. Where its level needs no approval, it is recorded as begun in one
-//! commit, and may run. Otherwise it is parked like every other task, and the agent is told to make
-//! the same call again later: then it finds the same workflow, and claims what was approved. So
+//! A call is read into a task. If its level needs no approval, one commit records that it has
+//! begun, and it may run. Otherwise it is parked like every other task, and the agent is told to
+//! repeat the call later: the repeated call finds the same workflow and claims the approval. So
 //! every call that runs has a start record of its own in the log, and one approval lets one call
 //! pass.
 
@@ -29,39 +29,37 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// For how long a call that was rejected is not asked about again, where its level says nothing
-/// else.
+/// How long a rejected call is not asked about again, unless its level says otherwise.
 const REJECTED_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
-/// For how long what was approved can be claimed. What was approved long ago was approved of
-/// another day's files.
+/// How long an approval can be claimed. An older approval was about the files of another day.
 const CLAIM_WITHIN: TimeDelta = TimeDelta::hours(24);
-/// How soon it is worth making a parked call again.
+/// The advised pause before a parked call is repeated.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// How often it is looked anew because another call of the same kind came first.
+/// How often the state is read again because another call of the same kind came first.
 const ATTEMPTS: u32 = 8;
 
-/// What becomes of a tool call.
+/// The verdict on a tool call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It may run now, once.
     Allow,
     /// It may not run.
     Deny,
-    /// It waits for people: the same call may be made again later.
+    /// It waits for people; the agent may repeat the same call later.
     Parked,
 }
 
-/// The answer to a tool call, in words for whoever made it.
+/// The answer to a tool call, in words for the agent.
 #[derive(Debug)]
 pub struct ToolAnswer {
     pub verdict: Verdict,
     pub workflow_id: Option<Uuid>,
     pub reason: String,
-    /// How soon it is worth asking again.
+    /// The advised pause before the call is repeated.
     pub retry_after: Option<Duration>,
 }
 
-/// A call as it was read, with all that is asked of it.
+/// A call as it was read, with its assessment.
 struct Asked {
     by: Caller,
     used: ToolUse,
@@ -69,11 +67,11 @@ struct Asked {
     work: Admitted,
     level: Level,
     permit: Arc<Permit>,
-    /// The turn that it has taken of what its requester may ask for in a minute.
+    /// The turn that it has taken from its requester's quota per minute.
     turn: Option<Arc<Account>>,
 }
 
-/// The door of a client.
+/// The way in of a client.
 fn door(client: Client) -> Via {
     match client {
         Client::ClaudeCode => Via::ClaudeCode,
@@ -83,11 +81,11 @@ fn door(client: Client) -> Via {
 }
 
 impl Service {
-    /// Whether a tool call may run. A yes is durable before it is given, and is given again to the
-    /// same call of the same session.
+    /// Whether a tool call may run. A permission is durable before it is returned, and it is
+    /// returned again to the same call of the same session.
     ///
     /// # Errors
-    /// Too many requests at once, or the answer is not known; the call may then not run.
+    /// Too many requests at once, or the answer is not known; the call must not run then.
     pub async fn tool_call(&self, by: &Caller, call: &ToolCall, permit: Arc<Permit>) -> Result<ToolAnswer, ServiceError> {
         let by = Caller::new(by.principal(), door(call.client));
         let Some(asked) = self.read_apart(by, call, permit).await? else {
@@ -103,10 +101,10 @@ impl Service {
         }
     }
 
-    /// How a call that was allowed went.
+    /// Records the outcome of an allowed call.
     ///
     /// # Errors
-    /// No such call was allowed; the refusal; or an error if the outcome is not known.
+    /// No such call was allowed, the core refuses the report, or the outcome is not known.
     pub async fn tool_result(
         &self,
         by: &Caller,
@@ -121,22 +119,22 @@ impl Service {
         self.report(&by, first.workflow_id, None, outcome, permit).await
     }
 
-    /// Reads a call on a thread that may be busy for a while, and few calls at the same time:
-    /// whatever calls hold, the lease is renewed and others are answered meanwhile.
+    /// Reads a call on a thread that may block for a while, and only a few calls at once: whatever
+    /// the calls contain, the lease is renewed and other callers are answered meanwhile.
     async fn read_apart(&self, by: Caller, call: &ToolCall, permit: Arc<Permit>) -> Result<Option<Asked>, ServiceError> {
         let turn = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| ServiceError::internal())?;
         let (service, call) = (self.clone(), call.clone());
         let read = tokio::task::spawn_blocking(move || {
             let read = service.read_call(by, &call, permit);
-            // A caller that hangs up meanwhile gives no place to the next one.
+            // A caller that hangs up does not free its place before the work is done.
             drop(turn);
             read
         });
         read.await.map_err(|_| ServiceError::internal())
     }
 
-    /// Reads a call into a task, and assesses all of it. `None` where some of it cannot be read,
-    /// and nobody could be asked.
+    /// Reads a call into a task, and assesses the whole call. `None` if some of it cannot be read
+    /// and no level asks people.
     fn read_call(&self, by: Caller, call: &ToolCall, permit: Arc<Permit>) -> Option<Asked> {
         let configuration = &self.engine.configuration;
         let rules = (&configuration.rules, &configuration.policy);
@@ -147,11 +145,12 @@ impl Service {
         Some(Asked { identity: call.identity(&by.name), by, used, work, level, permit, turn: None })
     }
 
-    /// A call of a level that needs no approval: recorded as begun, in one commit.
+    /// Records in one commit that a call which needs no approval has begun.
     async fn begin(&self, asked: Asked) -> Result<ToolAnswer, ServiceError> {
         let key = use_key(&asked.used);
         match self.open(&asked, key).await? {
-            // It was not begun where, at this very moment, somebody has to be asked after all.
+            // It has not begun if people had to be asked after all, because the configuration or
+            // the grants changed at this moment.
             Some(workflow) if asked.has_begun(&workflow) => Ok(ToolAnswer::allow(&workflow, words::allowed(&workflow))),
             Some(workflow) => Ok(self.parked(&workflow)),
             None => {
@@ -161,7 +160,7 @@ impl Service {
         }
     }
 
-    /// A call that people have to be asked about.
+    /// Parks a call that needs people, or claims an earlier approval.
     async fn ask(&self, mut asked: Asked) -> Result<ToolAnswer, ServiceError> {
         if asked.by.kind == PrincipalKind::Agent {
             asked.turn = Some(self.quotas.take(&self.engine, &asked.by.name)?);
@@ -186,19 +185,19 @@ impl Service {
                 }
             }
         }
-        Err(ServiceError::Busy("other calls of the same kind keep coming first; make the call again in a moment".to_owned()))
+        Err(ServiceError::Busy("other calls of the same kind keep coming first; repeat the call in a moment".to_owned()))
     }
 
-    /// What follows for a call of which the same was asked before.
+    /// The next step for a call that was asked about before.
     async fn again(&self, asked: &Asked, id: Uuid) -> Result<Next, ServiceError> {
-        // It has been pruned since.
+        // The workflow has been pruned.
         let Some(history) = self.engine.history(id).await.map_err(about(id))? else { return Ok(Next::Park) };
         let workflow = history.workflow;
         match workflow.status() {
             Status::PendingApproval => Ok(Next::Answer(self.parked(&workflow))),
             Status::Queued => self.claim(asked, &workflow).await,
             Status::Executing if asked.has_begun(&workflow) => self.allow(asked, &workflow).await,
-            // What was approved has been used: the next one needs people again.
+            // The approval has been used; the next call needs people again.
             Status::Executing | Status::Completed | Status::Failed | Status::OutcomeUnknown => Ok(Next::Park),
             Status::Rejected => {
                 let policy = self.engine.configuration.policy.level(workflow.submission.assessment.level);
@@ -216,7 +215,7 @@ impl Service {
         }
     }
 
-    /// Claims what was approved, so that this call and no other may run.
+    /// Claims the approval, so that this call and no other may run.
     async fn claim(&self, asked: &Asked, workflow: &Workflow) -> Result<Next, ServiceError> {
         let id = workflow.id;
         self.is_about(asked, id).await?;
@@ -246,26 +245,26 @@ impl Service {
         }
     }
 
-    /// A row leads from a call to its workflow; that it is the right one, the document says, which
-    /// is what people approved.
+    /// Checks that the workflow is about this call. A row links the two, but only the document,
+    /// which is what people approved, proves it.
     async fn is_about(&self, asked: &Asked, id: Uuid) -> Result<(), ServiceError> {
         let document = self.engine.storage.last_document(id).await?.unwrap_or_default();
         let document: Value = serde_json::from_slice(&document).unwrap_or_default();
         if document.pointer("/metadata/tool_call/identity").and_then(Value::as_str) == Some(asked.identity.as_str()) {
             return Ok(());
         }
-        tracing::error!(workflow.id = %id, "a row leads from a tool call to the workflow of another one; nothing is allowed by it");
+        tracing::error!(workflow.id = %id, "a row links a tool call to the workflow of another call; the call was not allowed");
         Err(ServiceError::internal())
     }
 
-    /// Says yes to a call that has begun, and keeps where its result belongs.
+    /// Allows a call that has begun, and stores which workflow its result belongs to.
     async fn allow(&self, asked: &Asked, workflow: &Workflow) -> Result<Next, ServiceError> {
         self.engine.storage.keep_use(&asked.by.name, &asked.used, &asked.identity, workflow.id).await?;
         Ok(Next::Answer(ToolAnswer::allow(workflow, words::allowed(workflow))))
     }
 
-    /// What this very call was answered, if it was allowed before: the same again while it is under
-    /// way, and no once it is over.
+    /// The earlier answer to this call, if it was allowed before: the same while it runs, and a
+    /// denial after it has ended.
     async fn known_use(&self, asked: &Asked) -> Result<Option<ToolAnswer>, ServiceError> {
         let Some(first) = self.engine.storage.first_use(&asked.by.name, &use_key(&asked.used)).await? else { return Ok(None) };
         let id = first.workflow_id;
@@ -279,10 +278,10 @@ impl Service {
         }))
     }
 
-    /// Opens a workflow under a key; `None` where the key has been used.
+    /// Opens a workflow under a key; `None` if the key has been used.
     async fn open(&self, asked: &Asked, key: String) -> Result<Option<Arc<Workflow>>, ServiceError> {
         let reservation = match &asked.turn {
-            // Whoever has taken a turn is asking people.
+            // A call that has taken a turn needs people.
             Some(turn) => Quotas::room(&self.engine, &asked.by.name, Arc::clone(turn), || true).await?,
             None => self.reserve(&asked.by, &asked.work).await?,
         };
@@ -311,17 +310,17 @@ impl Service {
     }
 }
 
-/// What follows for a call.
+/// The next step for a call.
 enum Next {
     Answer(ToolAnswer),
-    /// It is parked anew.
+    /// Park it again.
     Park,
-    /// Something came first: look again.
+    /// Another call came first; read the state again.
     Look,
 }
 
 impl Asked {
-    /// Whether the log says that this very call may run, and has not ended.
+    /// Whether the log says that this call may run and has not ended.
     fn has_begun(&self, workflow: &Workflow) -> bool {
         let mut running = workflow.steps.iter().filter_map(StepState::running);
         running.any(|attempt| attempt.token == Some(self.used.token()))

@@ -1,13 +1,13 @@
 //! The stream of all workflows.
 //!
 //! The id of each message is a place in the order in which events become known ([`FeedPlace`]).
-//! Everything before it has been sent, so a client comes back to there. A place where something may
-//! still come in between is never handed out: an event that is told before it is watermark carries
-//! the last place that is.
+//! Everything before that place has been sent, so a client resumes there. A place before which
+//! another event may still appear is never handed out: an event beyond the watermark carries the
+//! last place that is below it.
 //!
-//! Whoever comes back, or was too slow, reads the log up to what is watermark, page by page; then
-//! hears what is known beyond, and then the news. So each event comes once in a stream, those of a
-//! workflow in the order of their versions.
+//! A client that resumes, or was too slow, gets the log up to the watermark, page by page, then the
+//! known events beyond it, and then the news. So each event is sent once per stream, and those of
+//! one workflow in the order of their versions.
 
 use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
 use crate::actors::feed::{Listening, News, Told};
@@ -22,16 +22,16 @@ use std::time::Instant;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-/// How far back a backlog is read. Whoever was away for longer has to look anew.
+/// How far back a backlog is read. A client that was away for longer has to read the lists again.
 const FARTHEST: TimeDelta = TimeDelta::hours(24);
-/// Events of a backlog that are looked at together.
+/// Events per page of a backlog.
 const PAGE: i64 = 1_000;
 
 /// Where a client was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     Place(FeedPlace),
-    /// As earlier versions handed it out: a moment before which everything had been sent.
+    /// The form that earlier versions handed out: a moment before which everything had been sent.
     Moment(DateTime<Utc>),
 }
 
@@ -47,34 +47,34 @@ impl FromStr for Position {
     }
 }
 
-/// Whether a place lies behind everything that exists, so that no stream of this database has told
-/// it.
+/// Whether a place is beyond everything that exists, so that no stream of this database can have
+/// sent it.
 async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bool, ServiceError> {
     match position {
-        // Another server may have told more than this one has looked at.
+        // Another server may have sent more than this one has read.
         Position::Place(place) => Ok(place.order > next && place.order > service.engine.storage.feed_mark().await?.next),
         Position::Moment(at) => Ok(at > service.engine.clock.now()),
     }
 }
 
-/// Follows all workflows that its caller may see.
+/// The stream of all workflows that its caller may see.
 pub struct Everything {
     service: Service,
     by: Caller,
     reauthentication: Reauthentication,
     news: Receiver<News>,
-    /// Whether news may have been missed, so that it has to listen again.
+    /// Whether news may have been missed, so that the stream has to subscribe again.
     is_lost: bool,
     /// Everything before this has been sent.
     position: FeedPlace,
-    /// What has been sent beyond the position.
+    /// The events beyond the position that have been sent.
     sent: BTreeSet<FeedPlace>,
     backlog: Option<Backlog>,
     next_heartbeat: Instant,
     _place: Place,
 }
 
-/// What still has to be read from the log, and what is known beyond.
+/// What is still to be read from the log, and the known events beyond the watermark.
 struct Backlog {
     after: FeedPlace,
     until: i64,
@@ -82,8 +82,8 @@ struct Backlog {
 }
 
 impl Service {
-    /// Follows all workflows that the caller may see, from where the client was or from now on;
-    /// with what the stream begins with.
+    /// Follows all workflows that the caller may see, from where the client was, or else from now
+    /// on. Returns the opening of the stream with it.
     ///
     /// # Errors
     /// The client names a position that does not exist, too many streams are open, or the database
@@ -113,7 +113,7 @@ impl Service {
         let mut opening = S::default();
         opening.opening(&position);
         if from.is_none() {
-            let reason = "what happened since then is too much to be told, or the database was restored since then: read the lists, and go on from here";
+            let reason = "too much has happened since then, or the database was restored: read the lists, and continue from here";
             opening.reset(&position, reason);
         }
         let (mut sent, mut backlog) = (BTreeSet::new(), None);
@@ -121,7 +121,7 @@ impl Service {
             let beyond = above_watermark.into_iter().filter(|(place, _)| *place > position).collect();
             backlog = Some(Backlog { after: position, until: watermark, beyond });
         } else {
-            // What is known already is not what happens from now on.
+            // Events that are known already did not happen from now on.
             sent.extend(above_watermark.into_iter().map(|(place, _)| place));
         }
         let next_heartbeat = Instant::now() + HEARTBEAT;
@@ -144,7 +144,7 @@ impl Service {
 }
 
 impl Everything {
-    /// What is sent next; `None` is the end: of the server, or of the caller's right to hear it.
+    /// The next messages; `None` when the server stops or the caller loses the right to the stream.
     pub async fn next<S: Sink>(&mut self) -> Option<S> {
         while !self.service.is_closing() {
             if Instant::now() >= self.next_heartbeat {
@@ -165,7 +165,7 @@ impl Everything {
         None
     }
 
-    /// What is told next, or nothing where something else is to be done first.
+    /// The next news; empty if the stream has something else to do first.
     async fn hear<S: Sink>(&mut self) -> Option<S> {
         let quiet = self.next_heartbeat.saturating_duration_since(Instant::now());
         match self.service.until_closing(tokio::time::timeout(quiet, self.news.recv())).await? {
@@ -183,7 +183,7 @@ impl Everything {
         }
     }
 
-    /// Listens anew, and reads the log from where the stream is.
+    /// Subscribes again, and reads the log from the position of the stream.
     async fn listen_again<S: Sink>(&mut self) -> Option<S> {
         match self.service.until_closing(self.service.engine.feed.listen(&self.service.engine.storage)).await? {
             Ok(Listening { news, watermark, above_watermark, .. }) => {
@@ -195,7 +195,7 @@ impl Everything {
         Some(S::default())
     }
 
-    /// The next events of a backlog; it is put back unless it ends here.
+    /// The next events of a backlog, which is put back unless this was its last page.
     async fn read<S: Sink>(&mut self, mut backlog: Backlog) -> Option<S> {
         let page = match self.service.until_closing(self.service.engine.storage.feed(backlog.after, backlog.until, PAGE)).await? {
             Ok(page) => page,
@@ -225,7 +225,7 @@ impl Everything {
         Some(messages)
     }
 
-    /// Sends events, in their order; what is before `watermark` is complete with them.
+    /// Sends events in their order. With them, everything before `watermark` has been sent.
     fn tell(&mut self, messages: &mut impl Sink, events: &[Told], watermark: i64) {
         for (place, entry) in events {
             if place.order < watermark {

@@ -7,10 +7,10 @@ use crate::identity::{Caller, Reauthentication};
 use crate::service::{Service, ServiceError};
 use uuid::Uuid;
 
-/// What a client that wants to follow a workflow gets.
+/// The answer to a client that wants to follow a workflow.
 pub enum Opened {
     Following(Box<OneWorkflow>),
-    /// The workflow has come to its end, and the client has heard all of it.
+    /// The workflow has ended, and the client has received all of its events.
     Ended,
 }
 
@@ -40,11 +40,11 @@ impl Service {
     }
 }
 
-/// Follows one workflow.
+/// The stream of one workflow.
 pub struct OneWorkflow {
     service: Service,
     id: Uuid,
-    /// The version that was sent last.
+    /// The last version that was sent.
     since: u32,
     begun: bool,
     reauthentication: Reauthentication,
@@ -52,8 +52,8 @@ pub struct OneWorkflow {
 }
 
 impl OneWorkflow {
-    /// What is sent next; `None` is the end: nothing can follow, or the caller is not to hear of it
-    /// any more.
+    /// The next messages; `None` if nothing can follow or the caller has lost the right to the
+    /// stream.
     pub async fn next<S: Sink>(&mut self) -> Option<S> {
         let mut messages = S::default();
         if !self.begun {

@@ -1,5 +1,5 @@
-//! What an agent is told about a tool call. Its model reads it, so it says what happened, what to
-//! do, and what not to.
+//! The answers to tool calls, in words. The agent's model reads them, so they say what happened,
+//! what to do, and what not to do.
 
 use crate::domain::risk::Reason;
 use crate::domain::text::{in_a_line, says};
@@ -8,12 +8,12 @@ use crate::domain::workflow::approval::open_roles;
 use crate::domain::workflow::{Decision, Status, Workflow};
 use std::time::Duration;
 
-/// The same session and id came with another call before.
+/// The session and id were used for another call before.
 pub const REUSED: &str = "denied: this tool_use_id came with another call before; every call needs an id of its own";
-/// The call has run, or has been given up.
+/// The call has run, or has been abandoned.
 pub const OVER: &str = "denied: this very call has been allowed before and is over; to do the same once more, make a new call";
 
-/// How many reasons are named.
+/// The most reasons that an answer names.
 const REASONS: usize = 3;
 
 pub fn allowed(workflow: &Workflow) -> String {
