@@ -1,8 +1,8 @@
 //! Durations as the configuration and the API write them: a whole number and one unit,
 //! `30s 15m 2h 3d`.
 //!
-//! One unit only: `1h30m` has two spellings (`90m`), and a policy that is read by people should
-//! have one.
+//! Only one unit, because `1h30m` could also be written `90m`, and a policy that people read should
+//! have one spelling.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Units, largest first, so that formatting picks the shortest spelling.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
-/// The longest duration that is accepted, ten years: beyond it a deadline is a typing error.
+/// The longest accepted duration, ten years. A longer deadline is a typing error.
 pub const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// Why a text is not a duration.

@@ -4,9 +4,9 @@
 /// One decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
-    /// From the request to the decision.
+    /// The time from the request to the decision.
     pub seconds: f64,
-    /// Within how many seconds its level wants it decided; none where no goal is set.
+    /// The goal of its level, in seconds; `None` if the level has no goal.
     pub goal: Option<f64>,
 }
 
@@ -17,14 +17,13 @@ pub struct Times {
     /// In seconds.
     pub mean: f64,
     pub median: f64,
-    /// Nine of ten took no longer.
+    /// The 90th percentile.
     pub p90: f64,
-    /// The share, from 0 to 1, of those that have a goal that were decided within it; none where
-    /// none has one.
+    /// The share, from 0 to 1, of the decisions with a goal that met it; `None` if none has a goal.
     pub within_goal: Option<f64>,
 }
 
-/// The figures of some decisions; none where there are none.
+/// The figures of these decisions; `None` if there are none.
 pub fn times(samples: impl IntoIterator<Item = Sample>) -> Option<Times> {
     let samples: Vec<Sample> = samples.into_iter().collect();
     let mut seconds: Vec<f64> = samples.iter().map(|sample| sample.seconds).collect();
@@ -40,8 +39,7 @@ pub fn times(samples: impl IntoIterator<Item = Sample>) -> Option<Times> {
     })
 }
 
-/// A percentile of sorted values, between the two that lie beside it, as `percentile_cont` of
-/// PostgreSQL has it.
+/// A percentile of sorted values, interpolated as PostgreSQL's `percentile_cont` does.
 fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * count(sorted.len().checked_sub(1)?);
     let (lower, upper) = (place.floor(), place.ceil());
@@ -50,8 +48,8 @@ fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     Some((high - low).mul_add(place - lower, low))
 }
 
-/// How many values lie within each of these ends, the first that holds each; the last count is of
-/// those beyond all of them.
+/// A histogram: how many values are at most each of these ends and above the one before; the last
+/// count is of the values above all of them.
 pub fn stretches<const N: usize>(ends: [f64; N], values: impl IntoIterator<Item = f64>) -> Vec<usize> {
     let mut counts = vec![0; N + 1];
     for value in values {

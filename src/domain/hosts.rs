@@ -1,9 +1,9 @@
 //! The hosts that a server answers for.
 //!
-//! A page of any site can have a browser call any address under a name of its own, by having the
-//! name resolve to that address (DNS rebinding). Such a call comes from the page's own origin, so
-//! that nothing but its `Host` tells. A name that nobody has given to this server is refused. An
-//! address is no name that somebody else could have resolve anywhere, and neither is `localhost`.
+//! Any web page can make a browser call any address under a name of its own, by resolving the name
+//! to that address (DNS rebinding). Such a call has the page's own origin, so that only its `Host`
+//! header reveals it. The server therefore refuses names that it was not given. IP addresses and
+//! `localhost` are accepted, because no site can resolve them elsewhere.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
@@ -13,13 +13,13 @@ use std::collections::BTreeSet;
 pub struct Hosts(BTreeSet<String>);
 
 impl Hosts {
-    /// The host of the address under which people reach the server, and further names.
+    /// The names of a server: the host of its public URL, and further allowed names.
     pub fn new(public_url: Option<&str>, allowed: &[String]) -> Self {
         let public = public_url.and_then(|url| url.split("://").nth(1)).and_then(|rest| rest.split(['/', '?', '#']).next());
         Self(public.map(name_of).into_iter().chain(allowed.iter().map(String::as_str)).map(plain).collect())
     }
 
-    /// Whether it answers for a host, with or without a port.
+    /// Whether the server answers for a host, with or without a port.
     pub fn serves(&self, host: &str) -> bool {
         let name = plain(name_of(host));
         is_address(&name) || name == "localhost" || name.ends_with(".localhost") || self.0.contains(&name)

@@ -1,15 +1,15 @@
-//! The core: what a task is, how dangerous it is, who may decide, and what follows.
+//! The core: tasks, risk levels, who may decide, and the state machine of a workflow.
 //!
-//! Nothing in here knows a clock, a database, a runtime or the network; every function gives the
-//! same answer for the same arguments. The server, the tests and every checker run these same
+//! Nothing in the core knows a clock, a database, a runtime or the network; every function returns
+//! the same result for the same arguments. The server, the tests and every checker run these
 //! functions.
 //!
-//! One folder for each concept, each of which uses only those before it:
+//! There is a folder for each concept. Each uses only those before it:
 //!
 //! ```text
 //! task → risk → tools → hold → policy → grant → request → workflow → notice
 //! ```
-//! What is beside the folders is used by all of them.
+//! The files beside the folders are used by all of them.
 
 pub mod duration;
 pub mod figures;

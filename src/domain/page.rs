@@ -1,12 +1,12 @@
-//! Pages of lists, and the places where they begin.
+//! Pages of lists, and cursors.
 
 use chrono::{DateTime, Utc};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A page of a list, and where the next one begins. It may hold fewer than were asked for, even
-/// none, and have a next one.
+/// A page of a list, and where the next page begins. A page may hold fewer entries than requested,
+/// or none, and still have a next page.
 #[derive(Debug)]
 pub struct Page<T, C = Cursor> {
     pub items: Vec<T>,
@@ -14,7 +14,7 @@ pub struct Page<T, C = Cursor> {
 }
 
 impl<T, C> Page<T, C> {
-    /// The same page of other things.
+    /// Converts the entries of the page.
     pub fn map<U>(self, of: impl FnMut(T) -> U) -> Page<U, C> {
         Page { items: self.items.into_iter().map(of).collect(), next: self.next }
     }
@@ -28,10 +28,10 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Before everything: no event is as new.
+    /// Before the first entry: no event is as new.
     pub const FIRST: Self = Self { at: DateTime::from_timestamp_nanos(i64::MAX), workflow_id: Uuid::max() };
 
-    /// The place of a workflow in a list that is in the order of ids. An id shows its time.
+    /// The place of a workflow in a list that is ordered by id. An id contains its time.
     pub fn of(workflow_id: Uuid) -> Self {
         let at = workflow_id.get_timestamp().and_then(|time| {
             let (seconds, nanos) = time.to_unix();
@@ -41,7 +41,7 @@ impl Cursor {
     }
 }
 
-/// As it is handed out: opaque to clients.
+/// The form that clients get; it is opaque to them.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}.{}", self.at.timestamp_micros(), self.workflow_id.simple())

@@ -5,7 +5,7 @@ use std::fmt;
 /// Units, largest first, so that a size is shown in the shortest spelling.
 const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// The largest size that is accepted: beyond it a size is a typing error.
+/// The largest accepted size. A larger one is a typing error.
 const LARGEST: u64 = 1 << 50;
 
 /// A number of bytes, at least one KiB.

@@ -1,4 +1,4 @@
-//! Text that came from outside, as it can be shown.
+//! Making text from outside safe to show.
 
 mod invisible;
 
@@ -7,8 +7,8 @@ pub use invisible::is_invisible;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Text of the requester inside a sentence of ours: short, and with nothing that could hide or
-/// reorder it.
+/// The requester's text for use inside one of our sentences: shortened, and with nothing that could
+/// hide or reorder text.
 pub fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown = text.chars().take(LONGEST).fold(String::new(), visible);
@@ -18,27 +18,27 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Text of several lines inside a sentence of ours: as [`shown`], on one line. Only plain white
-/// space is drawn together: what looks like it is shown by its number.
+/// Text of several lines for use inside one of our sentences: as [`shown`], on one line. Only plain
+/// white space is collapsed; characters that look like it are shown by their number.
 pub fn in_a_line(text: &str) -> String {
     shown(&text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Text of any length that came from outside, with nothing that could hide, reorder or forge what
-/// stands around it.
+/// Text of any length from outside, with nothing that could hide, reorder or forge the text around
+/// it.
 pub fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), visible)
 }
 
-/// Text of several lines that came from outside: the lines stay, and nothing else in it can hide,
-/// reorder or forge.
+/// Text of several lines from outside. The lines stay; nothing else in it can hide, reorder or
+/// forge.
 pub fn lines(text: &str) -> String {
     let lines: Vec<String> = text.replace("\r\n", "\n").split('\n').map(escaped).collect();
     lines.join("\n")
 }
 
-/// Adds a character as it can be shown: control, bidirectional and invisible ones, and unusual
-/// blanks, by their number.
+/// Adds a character in visible form. Control, bidirectional and invisible characters, and unusual
+/// blanks, are shown by their number.
 fn visible(mut shown: String, character: char) -> String {
     if character.is_control() || is_invisible(character) {
         shown.push_str(&format!("<U+{:04X}>", character as u32));
@@ -48,7 +48,7 @@ fn visible(mut shown: String, character: char) -> String {
     shown
 }
 
-/// Whether a text says anything: something in it can be seen that is more than a mark upon nothing.
+/// Whether a text has anything visible that is more than a combining mark on nothing.
 pub fn says(text: &str) -> bool {
     text.chars().any(|character| {
         character.is_ascii_graphic()
@@ -60,8 +60,7 @@ pub fn says(text: &str) -> bool {
     })
 }
 
-/// Whether a character is one that stands upon another (general category `M`), or none at all yet
-/// (`Cn`).
+/// Whether a character is a combining mark (general category `M`) or unassigned (`Cn`).
 fn is_mark(character: char) -> bool {
     static MARK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[\p{M}\p{Cn}]$").expect("a sound pattern"));
     MARK.is_match(character.encode_utf8(&mut [0; 4]))

@@ -1,21 +1,21 @@
-//! What is wrong with a running system, as far as somebody can do something about it.
+//! Troubles of a running system that a person can do something about.
 
 use chrono::{DateTime, Utc};
 
-/// What is wrong; nothing, where all is empty.
+/// The troubles; there are none if all fields are empty or zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Troubles {
-    /// Notices of the last days that were given up.
+    /// Notices of the last days that parkbrake gave up delivering.
     pub dead_notices: i64,
-    /// Channels on which notices wait that should have left.
+    /// Channels with overdue notices.
     pub stuck: Vec<StuckChannel>,
-    /// Workflows that are left alone after repeated failures.
+    /// Workflows that are quarantined after repeated failures.
     pub quarantined: i64,
-    /// Actions of which nobody knows how they ended.
+    /// Actions whose outcome is unknown.
     pub unknown_outcomes: i64,
-    /// Reviews of broken glass that nobody has closed.
+    /// Open reviews of broken glass.
     pub open_reviews: i64,
-    /// Requests that wait and that nobody of the configuration could decide.
+    /// Waiting requests that nobody in the configuration could decide.
     pub undecidable: i64,
 }
 
@@ -24,12 +24,12 @@ pub struct Troubles {
 pub struct StuckChannel {
     pub channel: String,
     pub waiting: i64,
-    /// When the oldest of them should have left.
+    /// When the oldest of its notices was due.
     pub since: DateTime<Utc>,
 }
 
 impl Troubles {
-    /// Each of them in a sentence.
+    /// Each trouble as a sentence.
     pub fn lines(&self) -> Vec<String> {
         let some = |count: i64, one: &str, many: &str| {
             (count > 0).then(|| if count == 1 { format!("1 {one}") } else { format!("{count} {many}") })

@@ -1,12 +1,12 @@
-//! By which door somebody came: stored with each event, and shown beside it.
+//! The way in by which a command came: stored with each event, and shown beside it.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// The door by which a command came in.
+/// A way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Via {
-    /// The HTTP API, and so the command line and the scripts as well.
+    /// The HTTP API, which the command line and the scripts use too.
     #[default]
     Rest,
     /// A form of the inbox.
@@ -18,12 +18,12 @@ pub enum Via {
     ClaudeCode,
     Codex,
     Github,
-    /// Nobody: parkbrake itself, because time has passed or an action has ended.
+    /// No caller: parkbrake itself acted, because time passed or an action ended.
     System,
 }
 
 impl Via {
-    /// Every door.
+    /// Every way in.
     pub const ALL: [Self; 8] = [Self::Rest, Self::Inbox, Self::Slack, Self::Mcp, Self::ClaudeCode, Self::Codex, Self::Github, Self::System];
 
     /// The word for it, the same in JSON and SQL.
@@ -40,7 +40,7 @@ impl Via {
         }
     }
 
-    /// The door with this name.
+    /// The way in with this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|via| via.as_str() == text)
     }

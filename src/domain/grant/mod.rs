@@ -1,9 +1,9 @@
 //! Standing grants: a person lets a narrow kind of request pass for a while, so that nobody is
-//! asked about each of them.
+//! asked about each one.
 //!
-//! A grant is a yes that is given in advance. It counts for a request only where its giver could
-//! approve that very request at that moment, alone; and it is asked again right before the request
-//! starts. What decides about that is in `workflow/granted.rs`.
+//! A grant is an approval given in advance. It counts for a request only if its giver could approve
+//! that very request at that moment, alone, and it is checked again right before the request
+//! starts. The checks are in `workflow/granted.rs`.
 
 pub mod binding;
 pub mod pattern;
@@ -21,16 +21,16 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// What may be granted at all, as the configuration says.
+/// The limits of grants, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantLimits {
-    /// The levels at which grants are given. Never critical.
+    /// The levels at which grants may be given; never critical.
     pub levels: Vec<Level>,
-    /// The longest time for which a grant may hold.
+    /// The longest time that a grant may last.
     pub longest: Duration,
     /// The most requests that one grant may let pass.
     pub most_uses: u32,
-    /// After how many equal approvals a grant is proposed.
+    /// The number of equal approvals after which a grant is proposed.
     pub propose_after: u32,
 }
 
@@ -41,17 +41,17 @@ impl Default for GrantLimits {
     }
 }
 
-/// US dollars, in millionths: a sum of these is exact.
+/// Millionths of a US dollar, so that sums are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Micros(pub i64);
 
 impl Micros {
     const IN_A_DOLLAR: f64 = 1e6;
-    /// The largest sum that is taken: a million million dollars.
+    /// The largest accepted sum: a trillion dollars.
     const HIGHEST: f64 = 1e12;
 
-    /// A sum in dollars, rounded up; `None` for one that is no sum.
+    /// An amount in dollars, rounded up; `None` if it is not a valid amount.
     pub fn of_dollars(dollars: f64) -> Option<Self> {
         let is_sum = dollars.is_finite() && (0.0..=Self::HIGHEST).contains(&dollars);
         #[expect(clippy::cast_possible_truncation, reason = "10^18 is less than the largest number")]
@@ -70,39 +70,39 @@ impl Micros {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GrantTerms {
     pub pattern: Pattern,
-    /// The highest level that it lets pass.
+    /// The highest level that may pass.
     pub level: Level,
-    /// How many requests it lets pass.
+    /// How many requests may pass.
     pub uses: u32,
-    /// The most that these may cost together, by what each of them says. With it a request that
-    /// says nothing of its cost is not let pass.
+    /// The most that they may cost together, by their estimates. If this is set, a request without
+    /// an estimate does not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Micros>,
-    /// What parkbrake itself would run or call, as it was when the grant was given; none for what
+    /// What parkbrake itself would run or call, as it was when the grant was given; `None` for what
     /// the requester does itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Digest>,
 }
 
-/// A grant as it stands.
+/// A grant and its state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grant {
     pub id: Uuid,
     pub terms: GrantTerms,
     pub given_by: String,
-    /// The roles by which that person was entitled when it was given.
+    /// The roles that entitled this person when the grant was given.
     pub roles: Vec<Role>,
     pub via: Via,
     pub justification: String,
     pub given_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
-    /// How many requests it has let pass, and what they cost together.
+    /// How many requests have passed, and what they cost together.
     pub used: u32,
     pub spent: Micros,
     pub revoked: Option<Revoked>,
 }
 
-/// Who ended a grant before its time.
+/// Who revoked a grant, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
     pub by: String,
@@ -111,14 +111,14 @@ pub struct Revoked {
     pub at: DateTime<Utc>,
 }
 
-/// How a grant stands.
+/// The status of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantStatus {
     /// It lets requests pass.
     Live,
     Expired,
-    /// As many requests have passed as may, or as much was spent.
+    /// The maximum number of requests has passed, or the whole sum has been spent.
     UsedUp,
     Revoked,
 }
@@ -144,14 +144,14 @@ pub struct Asking<'a> {
     pub requester: &'a str,
     pub level: Level,
     pub task: &'a Task,
-    /// What it is about, as far as is known.
+    /// The target of the request, as far as it is known.
     pub target: &'a Target,
-    /// What parkbrake itself would run or call for it, as it is now.
+    /// What parkbrake itself would run or call for it now.
     pub binding: Option<&'a Digest>,
 }
 
 impl Grant {
-    /// How it stands at this moment.
+    /// The status of the grant at this moment.
     pub fn status(&self, now: DateTime<Utc>) -> GrantStatus {
         if self.revoked.is_some() {
             GrantStatus::Revoked
@@ -166,7 +166,7 @@ impl Grant {
 }
 
 impl GrantTerms {
-    /// Whether they speak of this request, and then what it adds to the sum.
+    /// If these terms cover the request, the amount that it adds to the sum.
     pub fn cover(&self, asking: Asking<'_>) -> Option<Micros> {
         let Asking { requester, level, task, target, binding } = asking;
         let cost = task.estimated_cost.map(Micros::of_dollars);
@@ -178,7 +178,7 @@ impl GrantTerms {
         let fits = level != Level::Critical
             && level <= self.level
             && self.binding.as_ref() == binding
-            // A new finding, and a claim that is not true, are for people to see.
+            // People have to see new findings and false claims.
             && task.security_findings.is_empty()
             && target.differs.is_empty()
             // No pattern says what a plan may do.

@@ -1,5 +1,5 @@
-//! Which requests a grant speaks of. Whatever a pattern leaves out, a request must leave out as
-//! well: nothing is widened by silence.
+//! Which requests a grant covers. A field that the pattern omits has to be omitted by the request
+//! as well, so an omission never widens a grant.
 
 use crate::domain::risk::target::Target;
 use crate::domain::task::{Action, ActionKind};
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// What a star stands for: visible ASCII without `/`, so that it stays within one part of a path.
+/// What a star matches: visible ASCII without `/`, so that it stays within one path segment.
 const STAR: &str = "[!-.0-~]*";
-/// Characters of a text with stars.
+/// The most characters in a text with stars.
 const LONGEST: usize = 1024;
 
 /// A kind of request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
-    /// Who asks.
+    /// The requester.
     pub requester: String,
     /// The canonical word.
     pub operation: String,
-    /// The canonical word. A request of which nobody knows where it acts is never let pass.
+    /// The canonical word. A request whose environment is unknown never passes.
     pub environment: String,
-    /// What it acts on; none is a request that names nothing.
+    /// The resource; `None` covers only requests that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Like>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ pub struct Pattern {
     pub action: ActionPattern,
 }
 
-/// What is to be done.
+/// The action that a grant covers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionPattern {
@@ -40,24 +40,24 @@ pub struct ActionPattern {
     pub kind: ActionKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Every argument, by name: a request has these and no others.
+    /// Every argument, by name. A request must have these and no others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, ArgumentPattern>,
 }
 
-/// What an argument may be.
+/// The pattern of one argument.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum ArgumentPattern {
-    /// This very value.
+    /// Exactly this value.
     Is(Value),
-    /// Text of this shape.
+    /// Text that matches this pattern.
     Like(Like),
-    /// Any text, number or truth value.
+    /// Any text, number or boolean.
     Any,
 }
 
-/// Text in which a star stands for visible ASCII without `/`. It is compared letter by letter.
+/// A text pattern in which a star matches visible ASCII without `/`. It is case-sensitive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Like {
@@ -66,7 +66,7 @@ pub struct Like {
 }
 
 impl Like {
-    /// Reads text with stars.
+    /// Parses a text pattern.
     ///
     /// # Errors
     /// The text is only stars, which would match everything, or it is too long.
@@ -82,12 +82,12 @@ impl Like {
         Ok(Self { written: written.to_owned(), whole })
     }
 
-    /// As it was written.
+    /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.written
     }
 
-    /// Whether the whole of a text has this shape.
+    /// Whether the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
         self.whole.is_match(text)
     }
@@ -116,8 +116,8 @@ impl From<Like> for String {
 impl TryFrom<Value> for ArgumentPattern {
     type Error = String;
 
-    /// A bare text, number or truth value is meant as it is; anything else is written as
-    /// `{"is": …}`, `{"like": "api-*"}` or `{"any": true}`.
+    /// A bare text, number or boolean stands for itself; anything else is written as `{"is": …}`,
+    /// `{"like": "api-*"}` or `{"any": true}`.
     fn try_from(written: Value) -> Result<Self, String> {
         const FORMS: &str = r#"write a text, a number, true or false, {"is": a value}, {"like": "api-*"} or {"any": true}"#;
         let form = match written {
@@ -147,7 +147,7 @@ impl From<ArgumentPattern> for Value {
 }
 
 impl ArgumentPattern {
-    /// Whether a value fits.
+    /// Whether a value matches.
     pub fn matches(&self, value: &Value) -> bool {
         match self {
             Self::Is(wanted) => wanted == value,
@@ -166,7 +166,7 @@ impl ActionPattern {
         self.kind == action.kind && self.name == action.name && fits(&action.args)
     }
 
-    /// The very action, with all of its arguments.
+    /// The pattern of exactly this action, with all of its arguments.
     pub fn exactly(action: &Action) -> Self {
         let args = action.args.iter().map(|(name, value)| (name.clone(), ArgumentPattern::Is(value.clone()))).collect();
         Self { kind: action.kind, name: action.name.clone(), args }
@@ -174,7 +174,7 @@ impl ActionPattern {
 }
 
 impl Pattern {
-    /// Whether a request is of this kind: by what is known of its target, not by what it claims.
+    /// Whether a request is of this kind, judged by its known target and not by its claims.
     pub fn matches(&self, requester: &str, target: &Target, action: &Action) -> bool {
         let fits = match (&self.resource, &target.resource) {
             (None, None) => true,
@@ -191,7 +191,7 @@ impl Pattern {
     /// The narrowest pattern that matches a request.
     ///
     /// # Errors
-    /// Why no pattern does.
+    /// The reason why no pattern matches it.
     pub fn exactly(requester: &str, target: &Target, action: &Action) -> Result<Self, String> {
         let environment = target.environment.clone().ok_or("it names no environment, and only what names one is granted")?;
         let resource = target.resource.as_deref().map(|resource| {

@@ -1,9 +1,9 @@
-//! Which grants are proposed, because people have said yes to the same again and again. Nothing is
-//! given by a proposal: a person decides.
+//! Which grants parkbrake proposes because people approve equal requests again and again. A
+//! proposal grants nothing: a person decides.
 //!
-//! Equal requests have the same requester, target and action, to the letter, and parkbrake would
-//! run or call the same. So the pattern of a proposal is the narrowest that there is, and what it
-//! matches beside the approvals is what nobody has said yes to one by one.
+//! Equal requests have exactly the same requester, target and action, and parkbrake would run or
+//! call the same for them. So a proposal has the narrowest possible pattern. Requests that it
+//! matches beyond the approvals are those that nobody approved individually.
 
 use super::pattern::Pattern;
 use super::{Asking, GrantTerms};
@@ -15,24 +15,24 @@ use uuid::Uuid;
 /// A request of the past.
 #[derive(Debug, Clone)]
 pub struct Past {
-    /// Ids are in the order in which the requests came in.
+    /// Ids are in the order of submission.
     pub workflow_id: Uuid,
     pub requester: String,
     pub level: Level,
     pub task: Task,
     pub target: Target,
-    /// Whether it replaced another request. No grant lets such a request pass.
+    /// Whether it superseded another request. No grant lets such a request pass.
     pub supersedes: bool,
     pub answer: Answer,
 }
 
-/// What people said to a request.
+/// What people decided about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// A person approved it alone, having been asked about this very request.
+    /// One person approved it alone, and was asked about this very request.
     Approved,
     Rejected,
-    /// Something else: it passed without a person, was taken back, has expired, waits, or needed
+    /// Anything else: it passed without a person, was cancelled, has expired, waits, or needed
     /// several people.
     Other,
 }
@@ -43,16 +43,16 @@ pub struct Proposal {
     pub pattern: Pattern,
     /// The highest level among the approvals.
     pub level: Level,
-    /// The newest approval at that level: a grant like it is the grant that is proposed.
+    /// The newest approval at that level. The proposed grant is a grant like this request.
     pub like: Uuid,
-    /// The equal approvals, the newest first.
+    /// The equal approvals, newest first.
     pub approved: Vec<Uuid>,
-    /// What else it would have let pass, the newest first.
+    /// The other requests that it would have let pass, newest first.
     pub others: Vec<Uuid>,
 }
 
 impl Past {
-    /// Whether a grant could let it pass at all, whatever its pattern.
+    /// Whether any grant could let it pass, whatever its pattern.
     fn is_grantable(&self) -> bool {
         !self.supersedes
             && self.level != Level::Critical
@@ -75,9 +75,9 @@ impl Past {
     }
 }
 
-/// The grants to propose after so many equal approvals at these levels, those with the newest
-/// approvals first. What matches something that was rejected is not proposed, nor what parkbrake
-/// would run or call in another way by now.
+/// The grants to propose after this many equal approvals at these levels, those with the newest
+/// approvals first. Kinds that match a rejected request are left out, and so are those for which
+/// parkbrake would now run or call something different.
 pub fn propose(mut past: Vec<Past>, after: u32, levels: &[Level]) -> Vec<Proposal> {
     past.sort_unstable_by_key(|past| std::cmp::Reverse(past.workflow_id));
     let mut equals: Vec<Vec<&Past>> = Vec::new();
@@ -92,12 +92,12 @@ pub fn propose(mut past: Vec<Past>, after: u32, levels: &[Level]) -> Vec<Proposa
     equals.iter().filter(is_enough).filter_map(|equals| of(equals, &past)).collect()
 }
 
-/// What equal approvals propose, the newest first, in view of everything that is known of the past.
+/// The proposal that equal approvals lead to, newest first, given everything known of the past.
 fn of(equals: &[&Past], past: &[Past]) -> Option<Proposal> {
     let newest = equals.first()?;
     let pattern = Pattern::exactly(&newest.requester, &newest.target, &newest.task.action).ok()?;
     let mut matched = past.iter().filter(|past| past.is_matched(&pattern));
-    // Since then the runbook or the destination is another one.
+    // The runbook or the destination has changed since.
     if matched.next().is_none_or(|last| last.task.action != newest.task.action) {
         return None;
     }

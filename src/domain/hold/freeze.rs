@@ -1,20 +1,18 @@
-//! Freezes: stretches of time, by the clock of a place, in which nothing that they cover starts.
+//! Freezes: periods, by the clock of a time zone, in which nothing that they cover starts.
 //!
-//! A window is written as people there read their clocks. Where clocks go back, a time that comes
-//! twice begins a window when it comes first and ends one when it comes last, so that a freeze is
-//! never shorter than it reads. Where clocks go forward, a time that never comes is the moment of
-//! the change.
+//! A window is written in local time. When clocks go back, an ambiguous time begins a window at its
+//! first occurrence and ends one at its last, so that a freeze is never shorter than it reads. When
+//! clocks go forward, a skipped time means the moment of the change.
 
 use crate::domain::hold::Place;
 use chrono::{DateTime, Datelike as _, Days, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone as _, Utc, Weekday};
 use chrono_tz::Tz;
 
-/// Minutes of a day.
+/// Minutes in a day.
 pub const DAY: u32 = 24 * 60;
-/// So many windows that follow each other without a gap are looked at. Eight are more than a week
-/// has.
+/// The most windows without a gap between them that are joined. A week has fewer than eight.
 const LONGEST_CHAIN: usize = 8;
-/// So many minutes after a local time that never comes there is one that does: some zones have
+/// Within this many minutes after a skipped local time there is a valid one: some zones have
 /// skipped a whole day.
 const LONGEST_GAP: i64 = 2 * DAY as i64;
 
@@ -24,26 +22,27 @@ pub struct Freeze {
     pub name: String,
     pub window: Window,
     pub zone: Tz,
-    /// The environments that it covers; `None` is all of them.
+    /// The environments that it covers; `None` is all.
     pub environments: Option<Vec<String>>,
-    /// The operations that it covers; `None` is all of them.
+    /// The operations that it covers; `None` is all.
     pub operations: Option<Vec<String>>,
-    /// Whose role may approve an exception; empty where there is none.
+    /// The roles that may approve an exception; empty if there are no exceptions.
     pub exception: Vec<String>,
 }
 
-/// When a freeze holds, by the local clock.
+/// When a freeze is in force, by the local clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Window {
-    /// On each of these days of the week from one minute of the day on for so many minutes, at most
-    /// a day, beyond midnight too.
+    /// Weekly, on each of these days: from a minute of the day, for this many minutes, at most a
+    /// day. It may extend past midnight.
     Weekly { days: Vec<Weekday>, from: u32, minutes: u32 },
     /// Once.
     Between { from: NaiveDateTime, until: NaiveDateTime },
 }
 
 impl Freeze {
-    /// Whether it covers a place. What is not known there may be anything, so it is covered.
+    /// Whether it covers a place. Unknown parts of the place could be anything, so they are
+    /// covered.
     pub fn covers(&self, place: &Place) -> bool {
         let among = |words: &Option<Vec<String>>, word: &Option<String>| match (words, word) {
             (None, _) | (_, None) => true,
@@ -52,7 +51,7 @@ impl Freeze {
         among(&self.environments, &place.environment) && among(&self.operations, &place.operation)
     }
 
-    /// Until when it holds, if it holds now: to the end of the last of the windows that follow each
+    /// When it ends, if it is in force now: at the end of the last of the windows that follow each
     /// other without a gap.
     pub fn holds_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut until = self.window_at(now)?;
@@ -75,8 +74,7 @@ impl Freeze {
         self.windows_around(at).filter(|(from, until)| *from <= at && at < *until).map(|(_, until)| until).max()
     }
 
-    /// The windows from two days before a moment to eight days after it: of each, when it begins
-    /// and when it ends.
+    /// The windows from two days before a moment to eight days after it, each as its begin and end.
     fn windows_around(&self, at: DateTime<Utc>) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let moments = |from, until| (self.moment(from, Turn::Begins), self.moment(until, Turn::Ends));
         let windows: Vec<_> = match &self.window {
@@ -111,7 +109,7 @@ enum Turn {
     Ends,
 }
 
-/// So many minutes after midnight, on the next day too.
+/// The time this many minutes after midnight, which may be on the next day.
 fn minute_of(date: NaiveDate, minute: u32) -> NaiveDateTime {
     date.and_time(chrono::NaiveTime::MIN) + TimeDelta::minutes(i64::from(minute))
 }

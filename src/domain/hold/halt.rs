@@ -5,24 +5,24 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use std::fmt;
 use uuid::Uuid;
 
-/// A halt that is in force.
+/// A halt in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt {
     pub id: Uuid,
-    /// The one environment that is halted; `None` is everything.
+    /// The halted environment; `None` is everything.
     pub environment: Option<String>,
-    /// The admin who called it.
+    /// The admin who called the halt.
     pub by: String,
     pub via: Via,
     pub reason: String,
     pub since: DateTime<Utc>,
-    /// A drill ends by itself, as soon as every server has said that it is halted.
+    /// Whether it is a drill, which ends on its own as soon as every server has confirmed it.
     pub is_drill: bool,
 }
 
 impl Halt {
-    /// Whether it holds an action in this environment. One whose environment is not known may act
-    /// in any, so every halt holds it.
+    /// Whether it covers an action in this environment. An action whose environment is unknown may
+    /// act in any, so every halt covers it.
     pub fn covers(&self, environment: Option<&str>) -> bool {
         match (&self.environment, environment) {
             (None, _) | (_, None) => true,

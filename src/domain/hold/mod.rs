@@ -1,9 +1,8 @@
-//! Holds: what keeps an action that is released from starting. A [halt](Halt) is called by an admin
-//! and lasts until it is lifted; a [freeze](Freeze) is written in the configuration and ends by
-//! itself.
+//! Holds keep a released action from starting. A [halt](Halt) is called by an admin and lasts until
+//! an admin lifts it; a [freeze](Freeze) is written in the configuration and ends on its own.
 //!
-//! A hold takes nothing back: decisions are still taken, and what has started goes on. What it
-//! holds stays queued.
+//! A hold reverses nothing: people still decide, and started actions continue. What it holds stays
+//! queued.
 
 mod freeze;
 mod halt;
@@ -16,8 +15,8 @@ use crate::domain::risk::target::Target;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::fmt;
 
-/// Where an action acts and what it does, in the words of the configuration. What is not known
-/// counts as everything that it could be.
+/// Where an action acts and what it does, in the words of the configuration. An unknown part counts
+/// as everything that it could be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
     pub environment: Option<String>,
@@ -25,8 +24,8 @@ pub struct Place {
 }
 
 impl Rules {
-    /// The place of a workflow's action. A word that is on no list may mean anything, so it counts
-    /// as not known.
+    /// The place of a workflow's action. A word that is on no list could mean anything, so it
+    /// counts as unknown.
     pub fn place(&self, target: Option<&Target>) -> Place {
         let Some(target) = target else { return Place::default() };
         let environment = target.environment.as_deref().and_then(|word| self.environments.resolve(word));
@@ -34,17 +33,17 @@ impl Rules {
     }
 }
 
-/// What may hold a start at one moment.
+/// The holds that may apply at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Holds<'a> {
     /// The halts in force.
     pub halts: &'a [Halt],
-    /// Every freeze of the configuration.
+    /// Every configured freeze.
     pub freezes: &'a [Freeze],
     pub now: DateTime<Utc>,
 }
 
-/// Why a workflow is held, as people are told.
+/// Why a workflow is held, in the words that people see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
     Halted(Halt),
@@ -52,15 +51,15 @@ pub enum Held {
         /// The name of the freeze.
         freeze: String,
         until: DateTime<Utc>,
-        /// Whose role may approve an exception; empty where there is none.
+        /// The roles that may approve an exception; empty if there are no exceptions.
         exception: Vec<String>,
     },
 }
 
 impl Holds<'_> {
-    /// What holds an action at this place now. A halt goes before a freeze, because no exception is
-    /// made from it; of several freezes the one that ends last holds. `is_excepted` says whether an
-    /// exception from a freeze has been approved, which would end then.
+    /// The hold on an action at this place now. Halts take precedence over freezes, because they
+    /// allow no exceptions. Of several freezes, the one that ends last counts. `is_excepted` says
+    /// whether an exception from a freeze that ends at this time has been approved.
     pub fn on(&self, place: &Place, is_excepted: impl Fn(&Freeze, DateTime<Utc>) -> bool) -> Option<Held> {
         if let Some(halt) = self.halts.iter().find(|halt| halt.covers(place.environment.as_deref())) {
             return Some(Held::Halted(halt.clone()));
@@ -72,7 +71,7 @@ impl Holds<'_> {
         Some(Held::Frozen { freeze: freeze.name.clone(), until, exception: freeze.exception.clone() })
     }
 
-    /// When the next freeze begins at this place: a start has to be committed before.
+    /// When the next freeze begins at this place. A start has to be committed before then.
     pub fn next_freeze(&self, place: &Place) -> Option<DateTime<Utc>> {
         self.freezes.iter().filter(|freeze| freeze.covers(place)).filter_map(|freeze| freeze.begins_after(self.now)).min()
     }

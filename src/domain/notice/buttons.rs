@@ -1,4 +1,4 @@
-//! Buttons in Slack: what whoever makes them and whoever hears of a press have to agree on.
+//! Buttons in Slack: the format that the sender of messages and the handler of presses share.
 
 use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::Document;
@@ -8,22 +8,22 @@ use uuid::Uuid;
 
 /// The longest text of a message, in UTF-16 units, as Slack counts.
 pub const LONGEST_TEXT: usize = 3000;
-/// What stands above the values that a decision covers.
+/// The heading above the values that a decision covers.
 const COVERED: &str = "Everything that the decision covers:";
 
-/// A link, of whose press Slack tells as well; nothing follows from it.
+/// The action of a link button. Slack reports its press too, which has no effect.
 pub const OPEN: &str = "parkbrake_open";
 const APPROVE: &str = "parkbrake_approve";
 const REJECT: &str = "parkbrake_reject";
 
-/// What a button says.
+/// The decision that a button makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     Approve,
     Reject,
 }
 
-/// What a button that decides is about: the workflow, and the digest of what was shown beside it.
+/// The subject of a button: the workflow, and the digest of the document shown beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     pub workflow_id: Uuid,
@@ -31,7 +31,7 @@ pub struct Question {
     pub word: Word,
 }
 
-/// The name of the action of a button.
+/// The action name of a button.
 pub fn action(word: Word) -> &'static str {
     match word {
         Word::Approve => APPROVE,
@@ -44,7 +44,7 @@ pub fn value(workflow_id: Uuid, digest: &Digest) -> String {
     format!("{workflow_id} {digest}")
 }
 
-/// What was pressed; `None` for what is no button that decides.
+/// The subject of a pressed button; `None` if it is not a button that decides.
 pub fn question(action: &str, value: &str) -> Option<Question> {
     let word = match action {
         APPROVE => Word::Approve,
@@ -55,9 +55,9 @@ pub fn question(action: &str, value: &str) -> Option<Question> {
     Some(Question { workflow_id: Uuid::try_parse(id).ok()?, digest: digest.to_owned(), word })
 }
 
-/// Everything that a decision covers: each value of the document that the digest is taken of, with
-/// its place, on a line of its own. Nothing is left out and nothing is cut; where that is more than
-/// a text of a message holds there is none, and then there may be no buttons either: a yes is for
+/// Everything that a decision covers: each value of the document under the digest, with its place,
+/// on a line of its own. Nothing is left out or cut. If that does not fit into the text of a
+/// message, this is `None`, and then the message may have no buttons either: an approval is for
 /// what was shown.
 pub fn covered(document: &Document) -> Option<String> {
     let document: Map<String, Value> = serde_json::from_slice(&document.canonical()).ok()?;
@@ -79,14 +79,14 @@ fn list(at: &str, value: &Value, lines: &mut Vec<String>) {
     }
 }
 
-/// The place of a field; a name that could be read as two is put in quotes.
+/// The place of a field. An ambiguous name is quoted.
 fn place(at: &str, name: &str) -> String {
     let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     let name = if is_plain { name.to_owned() } else { escaped(&Value::from(name).to_string()) };
     if at.is_empty() { name } else { format!("{at}.{name}") }
 }
 
-/// Text in a place where Slack reads `mrkdwn`: nothing in it is a mention or a link.
+/// Escapes text for Slack's `mrkdwn`: nothing in it is a mention or a link.
 pub fn mrkdwn(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

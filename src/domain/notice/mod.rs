@@ -1,4 +1,4 @@
-//! Notices: what is said of a workflow to people and programs outside, and who hears what.
+//! Notices: messages about a workflow to people and programs outside, and their recipients.
 
 pub mod buttons;
 pub mod outbox;
@@ -7,22 +7,22 @@ use crate::domain::risk::level::Level;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a notice says. The names are the event types of the webhooks.
+/// The kind of a notice. The names are the event types of the webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     Requested,
     Reminded,
     Escalated,
-    /// A share of the time within which it should be decided has passed.
+    /// A share of the time within which people should decide has passed.
     GoalNears,
-    /// It is going to expire.
+    /// The request will expire soon.
     Expiring,
     Decided,
-    /// A standing grant let it pass.
+    /// A standing grant let the request pass.
     Granted,
     /// Somebody broke the glass.
     GlassBroken,
-    /// Somebody else has reviewed that.
+    /// Somebody else has reviewed the broken glass.
     Reviewed,
     Expired,
     Cancelled,
@@ -59,7 +59,7 @@ impl Kind {
         Self::OutcomeUnknown,
     ];
 
-    /// As it is stored, and as it stands on the wire.
+    /// The name that is stored and sent.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "approval.requested",
@@ -89,18 +89,17 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// Whether it says that a request has ended without anything having run, or that it was
-    /// decided.
+    /// Whether it reports that a request was decided, or has ended without running.
     pub fn ends(self) -> bool {
         matches!(self, Self::Decided | Self::Expired | Self::Cancelled | Self::Superseded)
     }
 
-    /// Whether it asks somebody to decide. Such a notice is no longer true once somebody has.
+    /// Whether it asks somebody to decide. Such a notice is outdated once somebody has decided.
     pub fn asks(self) -> bool {
         matches!(self, Self::Requested | Self::Reminded | Self::Escalated | Self::GoalNears | Self::Expiring)
     }
 
-    /// Whether it is told some time after its event, of how things stand then.
+    /// Whether it is sent some time after its event, and describes the state at that time.
     pub fn is_of_its_moment(self) -> bool {
         matches!(self, Self::Reminded | Self::GoalNears | Self::Expiring)
     }
@@ -111,7 +110,7 @@ impl Kind {
     }
 }
 
-/// What kind of channel it is.
+/// The kind of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Medium {
     Slack,
@@ -123,47 +122,49 @@ pub enum Medium {
 }
 
 impl Medium {
-    /// Whether a channel of this kind says such things at all.
+    /// Whether a channel of this kind carries such notices.
     pub fn says(self, kind: Kind) -> bool {
         match self {
-            // A deployment that waits there hears when it may begin, and when it never will.
+            // A deployment that waits at GitHub is told when it may begin, and when it never will.
             Self::Github => kind.ends() || matches!(kind, Kind::Executing | Kind::Failed),
-            // In an emergency everybody hears that there is one.
+            // Every channel carries an emergency.
             _ if kind == Kind::GlassBroken => true,
-            // Programs hear everything.
+            // Programs get everything.
             Self::Webhook => true,
-            // A room and an issue follow a request from its beginning to its end.
+            // A Slack channel and an issue follow a request from its beginning to its end.
             Self::Slack | Self::Linear => !matches!(kind, Kind::Executing),
-            // A person is asked, and told where something went wrong; nothing else is worth a mail.
+            // A person gets a mail when they are asked and when something went wrong, and for
+            // nothing else.
             Self::Email => {
                 kind.asks() || matches!(kind, Kind::Asked | Kind::Answered | Kind::Failed | Kind::ReportOverdue | Kind::OutcomeUnknown)
             }
-            // Somebody is called when nobody has answered; the call ends with the answer.
+            // PagerDuty calls somebody when nobody has answered; the answer ends the call.
             Self::PagerDuty => kind.ends() || matches!(kind, Kind::Reviewed | Kind::Escalated | Kind::Expiring | Kind::OutcomeUnknown),
         }
     }
 
-    /// Whether each person gets a notice of their own; otherwise the channel gets one for all.
+    /// Whether each person gets their own notice; otherwise the channel gets one for all.
     pub fn is_personal(self) -> bool {
         matches!(self, Self::Email)
     }
 
-    /// Whether several notices that ask may be one message.
+    /// Whether several notices that ask for decisions may be sent as one message.
     pub fn groups(self) -> bool {
         matches!(self, Self::Slack | Self::Email)
     }
 }
 
-/// The whole of `notifications.yaml`, resolved.
+/// `notifications.yaml`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notifications {
-    /// Where people reach this server, without a slash at the end; links in messages lead there.
+    /// The URL under which people reach this server, without a trailing slash; links in messages
+    /// lead there.
     pub public_url: Option<String>,
     pub channels: BTreeMap<String, ChannelSettings>,
     pub routes: Vec<Route>,
 }
 
-/// Which levels are told to which channels.
+/// Which levels go to which channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     pub levels: Vec<Level>,
@@ -174,18 +175,20 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelSettings {
     pub service: Service,
-    /// How long notices that ask are gathered to be one message; zero is not at all.
+    /// How long notices that ask for decisions are collected into one message; zero means not at
+    /// all.
     pub group_within: Duration,
-    /// A template of one's own for the text of messages, as it was read from its file.
+    /// The operator's own template for the text of messages, as it was read from its file.
     pub template: Option<String>,
 }
 
-/// Where a channel leads. Secrets are names of environment variables, read when the server starts.
+/// The service behind a channel. Secrets are names of environment variables, which are read when
+/// the server starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Service {
     Slack {
         webhook_url: SecretName,
-        /// Buttons in messages, where they are wanted.
+        /// The settings of buttons in messages, if there are any.
         buttons: Option<Buttons>,
     },
     Email {
@@ -196,9 +199,9 @@ pub enum Service {
         api_key: SecretName,
         team_id: String,
         api_url: String,
-        /// The workflow states of the team that an issue is moved to when its request is approved,
-        /// or comes to nothing; left out: it is found among the team's states by its type,
-        /// `completed` or `canceled`.
+        /// The states of the team's workflow to which an issue moves when its request is approved,
+        /// or ends otherwise. If left out, the state is found by its type, `completed` or
+        /// `canceled`.
         done_state: Option<String>,
         cancelled_state: Option<String>,
     },
@@ -206,7 +209,7 @@ pub enum Service {
         url: String,
         secret: SecretName,
         timeout: Duration,
-        /// Whether the address may be one of this machine or of a private network.
+        /// Whether the address may be on this machine or in a private network.
         allow_private: bool,
     },
     PagerDuty {
@@ -216,30 +219,31 @@ pub enum Service {
     Github(GithubApp),
 }
 
-/// A GitHub App whose deployment protection rule asks here. It hears of what it asked about, and of
+/// A GitHub App whose deployment protection rule asks here. It is told about its own requests and
 /// nothing else, whatever the routes say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GithubApp {
-    /// The App's id, or its client id.
+    /// The app id or the client id.
     pub app_id: String,
     pub private_key: SecretName,
-    /// What GitHub signs its calls with.
+    /// The secret with which GitHub signs its calls.
     pub webhook_secret: SecretName,
-    /// In whose name its deployments are requested.
+    /// The agent in whose name its deployments are requested.
     pub agent: String,
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     pub api_url: String,
 }
 
-/// Approve and reject as buttons in Slack.
+/// Buttons in Slack that approve and reject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buttons {
-    /// What Slack signs its calls with.
+    /// The secret with which Slack signs its calls.
     pub signing_secret: SecretName,
-    /// At which levels messages have buttons. High and critical only where the configuration says
+    /// The levels at which messages have buttons. High and critical only if the configuration says
     /// so.
     pub levels: Vec<Level>,
-    /// The workspace whose members may press them; left out, whichever the app is installed in.
+    /// The workspace whose members may press them; if left out, any workspace in which the app is
+    /// installed.
     pub team_id: Option<String>,
 }
 
@@ -248,7 +252,7 @@ pub struct Buttons {
 pub struct SecretName(pub String);
 
 impl Service {
-    /// What kind of channel this is.
+    /// The kind of the channel.
     pub fn medium(&self) -> Medium {
         match self {
             Self::Slack { .. } => Medium::Slack,
@@ -262,7 +266,7 @@ impl Service {
 }
 
 impl Service {
-    /// The variables that its secrets are read from.
+    /// The variables that hold its secrets.
     pub fn secrets(&self) -> Vec<&SecretName> {
         match self {
             Self::Slack { webhook_url, buttons } => {
@@ -286,7 +290,7 @@ impl Notifications {
         })
     }
 
-    /// The channels that hear of a level, each once, by name.
+    /// The channels for a level, each once, by name.
     pub fn heard_at(&self, level: Level) -> impl Iterator<Item = (&str, &ChannelSettings)> {
         self.channels
             .iter()

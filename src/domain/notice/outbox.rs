@@ -1,18 +1,18 @@
-//! The outbox: which notices follow from the events of a commit, who is asked, and when a failed
-//! delivery is tried again. Pure.
+//! The outbox: which notices follow from the events of a commit, who gets them, and when a failed
+//! delivery is retried. Pure functions.
 //!
-//! Four rules say who hears what:
-//! 1. A level's `notify` decides whether anything is said at all; the routes decide which channels
-//!    hear of a level; the kind of a channel decides what it says ([`Medium::says`]). GitHub asks,
-//!    and is answered, whatever these say.
-//! 2. On a personal channel each person gets a notice of their own: whoever is asked ([`asked`])
-//!    when somebody is to decide, and whoever answers for it when something went wrong. Who cannot
-//!    be reached there gets none.
+//! Four rules decide who gets which notice:
+//! 1. A level's `notify` decides whether notices are sent at all, the routes decide which channels
+//!    carry a level, and the kind of a channel decides which notices it carries ([`Medium::says`]).
+//!    GitHub asks and is answered, whatever these say.
+//! 2. On a personal channel each person gets their own notice: the people who are asked ([`asked`])
+//!    when somebody has to decide, and the people answerable for the request when something went
+//!    wrong. A person who cannot be reached there gets none.
 //! 3. An escalation asks the people who were not asked before. The others are reminded.
-//! 4. Each request has one chain of reminders for each channel and recipient: a reminder is written
-//!    with the request, and the next one once that has been delivered. It is no event, because
-//!    nobody decides differently by it. The reminders of the goal and the warning before the
-//!    expiry are written with the request as well, and told once.
+//! 4. Each request has one chain of reminders for each channel and recipient. A reminder is written
+//!    with the request, and the next one once that has been delivered. Reminders are not events,
+//!    because no decision depends on them. The reminders of the goal and the warning before the
+//!    expiry are written with the request as well, and sent once.
 
 use crate::domain::notice::{Kind, Medium, Notifications, Service};
 use crate::domain::policy::{Goal, LevelPolicy, Person};
@@ -24,14 +24,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A notice as it is written beside its event.
+/// A notice to write together with its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     pub id: Uuid,
     /// The version of its event.
     pub version: u32,
     pub kind: Kind,
-    /// Which reminder it is, or the percent of the goal; 0 for everything else.
+    /// The number of the reminder, or the percentage of the goal; 0 for every other notice.
     pub number: u32,
     pub level: Level,
     pub channel: String,
@@ -40,7 +40,7 @@ pub struct Planned {
     pub due_after: Duration,
 }
 
-/// A commit: the state before it, if there was one, the state after it, and the events in between.
+/// A commit: the state before it, if any, the state after it, and the events between them.
 #[derive(Debug, Clone, Copy)]
 pub struct Commit<'a> {
     pub before: Option<&'a Workflow>,
@@ -53,7 +53,7 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
     let level = commit.after.asked_level();
     let rules = today.policy.level(level);
     let said = said(commit);
-    // That the glass was broken is told on every channel, whatever the level's routes.
+    // Every channel carries broken glass, whatever the level's routes.
     let is_emergency = said.iter().any(|(_, kind)| *kind == Kind::GlassBroken);
     if notifications.channels.is_empty() {
         return Vec::new();
@@ -62,7 +62,7 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
     let mut planned = Vec::new();
     for (channel, settings) in &notifications.channels {
         let hears = match &settings.service {
-            // Whoever asked is answered, at every level.
+            // The app that asked gets its answer at every level.
             Service::Github(app) => commit.after.submission.requested_by == app.agent,
             _ => rules.notify && notifications.heard_at(level).any(|(name, _)| name == channel),
         };
@@ -87,8 +87,8 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
         }
         for (version, kind) in said.iter().copied().filter(|(_, kind)| medium.says(*kind) && (hears || *kind == Kind::GlassBroken)) {
             let recipients = if medium.is_personal() { recipients(commit, kind, medium, today) } else { vec![None] };
-            // Somebody who is newly asked is reminded from then on; a channel for all has its
-            // reminders since the request.
+            // A newly asked person is reminded from then on; a shared channel has had its reminders
+            // since the request.
             let reminders = medium.says(Kind::Reminded) && (kind == Kind::Requested || (kind == Kind::Escalated && medium.is_personal()));
             for recipient in recipients {
                 let mut add = |kind, number, due_after| {
@@ -105,19 +105,19 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
     planned
 }
 
-/// What is told once, some time after people were asked, if nobody has decided by then.
+/// A notice that is sent once, some time after people were asked, if nobody has decided by then.
 struct Later {
     version: u32,
     kind: Kind,
-    /// For [`Kind::GoalNears`], the percent of the goal; otherwise 0.
+    /// For [`Kind::GoalNears`], the percentage of the goal; otherwise 0.
     number: u32,
-    /// Whether everybody is asked for the first time, or some beyond the others.
+    /// Whether everybody is asked for the first time, or more people in addition to the others.
     is_first: bool,
     due_after: Duration,
 }
 
-/// When those who are asked by a commit are reminded of the goal, and warned that the request is
-/// going to expire. Who is asked by an escalation hears what is still to come.
+/// When the people whom a commit asks are reminded of the goal, and warned that the request will
+/// expire. People whom an escalation asks get the notices that are still to come.
 fn later(commit: Commit<'_>, said: &[(u32, Kind)], rules: &LevelPolicy) -> Vec<Later> {
     let asking = said.iter().copied().find(|(_, kind)| matches!(kind, Kind::Requested | Kind::Escalated));
     let (Some((version, asking)), Some(round)) = (asking, commit.after.open_round()) else { return Vec::new() };
@@ -133,25 +133,25 @@ fn later(commit: Commit<'_>, said: &[(u32, Kind)], rules: &LevelPolicy) -> Vec<L
     goal.chain(warning).collect()
 }
 
-/// What a commit is worth saying, with the version of the event that says it. Several steps of an
-/// escalation are one.
+/// The notices that a commit deserves, each with the version of its event. Several escalation steps
+/// are one notice.
 fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
     let first = commit.after.version + 1 - u32::try_from(commit.events.len()).unwrap_or(0);
     let mut said: Vec<(u32, Kind)> = Vec::new();
     let is_granted = commit.events.iter().any(|event| matches!(event, Event::Granted(_)));
     for (version, event) in (first..).zip(commit.events) {
         let kind = match event {
-            // That something waits for its turn is told when it starts.
+            // Nobody is notified that something is queued, only that it starts.
             Event::Submitted(_) | Event::Released { .. } | Event::FreezeExcepted(_) => continue,
-            // It is told with what follows from it.
+            // The notice of the event that follows covers it.
             Event::DocumentRenewed { .. } => continue,
-            // What became of it is told when it has ended.
+            // The notice is sent when it has ended.
             Event::CancelRequested { .. } | Event::RetryScheduled { .. } | Event::Probed { .. } => continue,
-            // A quorum that is still short has decided nothing.
+            // An approval that does not complete the quorum decides nothing.
             Event::Approved(approval) if approval.remaining > 0 => continue,
-            // It waits, as before; who is reminded is found when a reminder is due.
+            // It waits as before. Who gets a reminder is decided when the reminder is due.
             Event::Withdrawn { .. } => continue,
-            // Nobody is asked where a grant has answered.
+            // Nobody is asked if a grant has answered.
             Event::ApprovalRequested { .. } if is_granted => continue,
             Event::Granted(_) => Kind::Granted,
             Event::GlassBroken(_) => Kind::GlassBroken,
@@ -164,7 +164,7 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             Event::Superseded { .. } => Kind::Superseded,
             Event::Commented { ask: true, .. } => Kind::Asked,
             Event::Commented { .. } if answers(commit) => Kind::Answered,
-            // Who wants to know of it follows the workflow.
+            // Comments are not sent; people who want them follow the workflow.
             Event::Commented { .. } => continue,
             Event::ExecutionStarted { .. } => Kind::Executing,
             Event::ExecutionSucceeded { .. } => Kind::Succeeded,
@@ -173,7 +173,7 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
             Event::OutcomeUnknown { .. } => Kind::OutcomeUnknown,
             Event::Resolved { outcome: Resolution::Succeeded, .. } => Kind::Succeeded,
             Event::Resolved { outcome: Resolution::Failed, .. } => Kind::Failed,
-            // What is released once more is told when it starts.
+            // A new release is reported when it starts.
             Event::Resolved { outcome: Resolution::Retry, .. } => continue,
         };
         said.retain(|(_, before)| kind != Kind::Escalated || *before != Kind::Escalated);
@@ -182,17 +182,17 @@ fn said(commit: Commit<'_>) -> Vec<(u32, Kind)> {
     said
 }
 
-/// Whether a comment answered a question.
+/// Whether the commit answered a question with a comment.
 fn answers(commit: Commit<'_>) -> bool {
     let was_asked = commit.before.is_some_and(|before| before.discussion.question.is_some());
     was_asked && commit.after.discussion.question.is_none()
 }
 
-/// The people who may decide a request and whose yes is still wanted, by name. Empty where nothing
-/// waits for people.
+/// The people who may decide a request and whose approval is still needed, by name. Empty if
+/// nothing waits for people.
 ///
-/// Not among them: the requester and the person an agent acts for, whoever has approved, and whose
-/// roles others have answered for.
+/// These are left out: the requester and the person an agent acts for, people who have approved,
+/// and people whose roles others have answered for.
 pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
     let Some(round) = workflow.round().filter(|_| workflow.approval_status() == ApprovalStatus::Pending) else { return Vec::new() };
     let open = approval::open_roles(round);
@@ -205,7 +205,7 @@ pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> Vec<(&'p str, &'p Per
     today.policy.people().iter().filter(|(name, _)| wanted(name)).map(|(name, person)| (name.as_str(), person)).collect()
 }
 
-/// Who gets a notice of their own.
+/// The people who get their own notice.
 fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'p>) -> Vec<Option<&'p str>> {
     let before: BTreeSet<&str> = match (kind, commit.before) {
         (Kind::Escalated, Some(before)) => asked(before, today).into_iter().map(|(name, _)| name).collect(),
@@ -217,7 +217,7 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
             let question = commit.before.and_then(|before| before.discussion.question.as_ref());
             of(today, |name| question.is_some_and(|question| question.by == name))
         }
-        // Those who were skipped: whose yes was wanted, and was not waited for.
+        // The people who were skipped: their approval was needed and nobody waited for it.
         Kind::GlassBroken => {
             let by = commit.after.open_review().map(|review| review.broken_by.as_str());
             let skipped = commit.before.map(|before| asked(before, today)).unwrap_or_default();
@@ -229,15 +229,15 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
     who.into_iter().filter(|(name, person)| !before.contains(name) && is_reached(person, medium)).map(|(name, _)| Some(name)).collect()
 }
 
-/// The people with these names who have rights today.
+/// The matching people who have rights today.
 fn of<'p>(today: Today<'p>, is_meant: impl Fn(&str) -> bool) -> Vec<(&'p str, &'p Person)> {
     let people = today.policy.people().iter().filter(|(name, _)| is_meant(name) && !today.suspended.contains(name));
     people.map(|(name, person)| (name.as_str(), person)).collect()
 }
 
-/// Who is told of an action that went wrong: the person who asked for it and those who approved it;
-/// and where nobody knows what happened, everybody who may decide at its level, because one of them
-/// has to find out.
+/// The people who are notified that an action went wrong: the person who asked for it and those who
+/// approved it. If the outcome is unknown, also everybody who may decide at its level, because one
+/// of them has to find out.
 fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
     let submission = &workflow.submission;
     let round = workflow.round();
@@ -253,7 +253,7 @@ fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p
     told.map(|(name, person)| (name.as_str(), person)).collect()
 }
 
-/// Whether a personal channel of this kind reaches somebody at all.
+/// Whether a personal channel of this kind reaches this person.
 pub fn is_reached(person: &Person, medium: Medium) -> bool {
     match medium {
         Medium::Email => person.email.is_some(),
@@ -263,15 +263,16 @@ pub fn is_reached(person: &Person, medium: Medium) -> bool {
     }
 }
 
-/// How long a notice is tried before it is given up, counted from when it first was due.
+/// How long the delivery of a notice is retried before parkbrake gives up, counted from when it was
+/// first due.
 pub const DELIVERY_RETRY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pauses of Standard Webhooks 1.0, each after the failure before it.
 const WEBHOOK_PAUSES: [u64; 9] = [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
-/// The longest pause of a channel that people read: news that is hours old asks nobody any more.
+/// The longest pause on a channel that people read: a request that arrives hours late is useless.
 const LONGEST_PAUSE: u64 = 5 * 60;
 
-/// The pause after so many failed attempts, counted from 1, with up to a tenth more, so that what
-/// failed together is not tried again together. The same for the same notice and attempt.
+/// The pause after this many failed attempts, plus up to a tenth, so that notices that failed
+/// together are not retried together. It is the same for the same notice and attempt.
 pub fn pause(medium: Medium, attempts: u32, id: Uuid) -> Duration {
     let failures = attempts.max(1) - 1;
     let seconds = match medium {
@@ -280,7 +281,7 @@ pub fn pause(medium: Medium, attempts: u32, id: Uuid) -> Duration {
             1_u64.checked_shl(failures.min(16)).unwrap_or(u64::MAX).min(LONGEST_PAUSE)
         }
     };
-    // The last bytes of an id are random; a prime moves them on from attempt to attempt.
+    // The last bytes of an id are random. A prime varies them between attempts.
     let [.., high, low] = id.into_bytes();
     let share = (u32::from(u16::from_be_bytes([high, low])) + attempts.wrapping_mul(40_503)) % 1_000;
     Duration::from_secs(seconds) + Duration::from_millis(seconds * 100) * share / 1_000

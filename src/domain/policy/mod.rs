@@ -1,4 +1,5 @@
-//! Policy: who may decide at which level, how many of them, and who is asked when nobody answers.
+//! Policy: who may decide at each level, how many people have to, and who is asked when nobody
+//! answers.
 
 pub mod quota;
 pub mod sign_in;
@@ -14,21 +15,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The name under which parkbrake itself acts; nobody else can have it.
+/// The name under which parkbrake itself acts. Nobody else can have it.
 pub const SYSTEM: &str = "parkbrake";
 
 /// The name of a role.
 pub type Role = String;
 
-/// Roles of parkbrake's own.
+/// Roles that parkbrake defines.
 pub mod roles {
-    /// Cancels anything, sends notices again.
+    /// May cancel any task, and send notices again.
     pub const ADMIN: &str = "admin";
-    /// Decides nothing; every person reads everything.
+    /// Decides nothing. It exists because every person may read everything.
     pub const AUDITOR: &str = "auditor";
 }
 
-/// The whole of `approval-policies.yaml` and of `risk_levels`, resolved.
+/// `approval-policies.yaml` and `risk_levels`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     levels: [LevelPolicy; 4],
@@ -38,23 +39,23 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy of one entry for each level, the least dangerous first.
+    /// A policy with one entry for each level, the least dangerous first.
     pub fn new(levels: [LevelPolicy; 4], people: BTreeMap<String, Person>, agents: BTreeMap<String, Agent>) -> Self {
         Self { levels, people, agents, group_roles: None }
     }
 
-    /// The same policy, where groups of a provider give roles.
+    /// The same policy with roles for groups of a provider.
     #[must_use]
     pub fn with_group_roles(self, group_roles: Option<GroupRoles>) -> Self {
         Self { group_roles, ..self }
     }
 
-    /// Which roles the groups of a provider give, if they give any.
+    /// The roles that groups of a provider give, if any.
     pub fn group_roles(&self) -> Option<&GroupRoles> {
         self.group_roles.as_ref()
     }
 
-    /// What holds at a level.
+    /// The policy of a level.
     pub fn level(&self, level: Level) -> &LevelPolicy {
         &self.levels[level as usize]
     }
@@ -64,7 +65,7 @@ impl Policy {
         Level::ALL.into_iter().find(|higher| *higher > level && !self.level(*higher).auto_approve)
     }
 
-    /// Every role that decides at some level.
+    /// Every role that may decide at some level.
     pub fn deciders(&self) -> Vec<Role> {
         let roles: BTreeSet<&Role> = self.levels.iter().flat_map(|level| &level.terms.approvers).collect();
         roles.into_iter().cloned().collect()
@@ -75,14 +76,14 @@ impl Policy {
         &self.people
     }
 
-    /// The agents that are named in the configuration.
+    /// The agents in the configuration, by name.
     pub fn agents(&self) -> &BTreeMap<String, Agent> {
         &self.agents
     }
 
-    /// What a name stands for, in exactly this spelling; a name that is in neither list has no
-    /// rights. Who is suspended is not known here: ask
-    /// [`Today::principal`](crate::domain::workflow::today::Today::principal).
+    /// The principal with this name, in exactly this spelling. A name that is in neither list has
+    /// no rights. Suspensions are not considered here: use
+    /// [`Today::principal`](crate::domain::workflow::today::Today::principal) for that.
     pub fn principal(&self, name: &str) -> Option<Principal> {
         let principal = |kind, roles, on_behalf_of| Principal {
             name: name.to_owned(),
@@ -100,48 +101,49 @@ impl Policy {
     }
 }
 
-/// What holds at one level.
+/// The policy of one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelPolicy {
-    /// Runs at once; nobody is asked.
+    /// Whether tasks run at once and nobody is asked.
     pub auto_approve: bool,
     pub notify: bool,
-    /// Shared with every workflow that is parked under them.
+    /// The approval terms, shared with every workflow that is parked under them.
     pub terms: Arc<ApprovalTerms>,
-    /// Whose role may break the glass: release an action alone, in an emergency.
+    /// The roles that may break the glass: release an action alone, in an emergency.
     pub break_glass: Vec<Role>,
-    /// How often those who may decide are reminded.
+    /// How often the people who may decide are reminded.
     pub remind_every: Duration,
     /// How long the requester of an external action has to report how it went.
     pub report_within: Duration,
-    /// How long before a request expires those who may decide are warned; left out, a quarter of
-    /// its time.
+    /// How long before a request expires the people who may decide are warned. Default: a quarter
+    /// of its time.
     pub warn_before: Option<Duration>,
-    /// For how long the very same task of the same requester is not asked about again once it was
-    /// rejected; zero is not at all.
+    /// How long a rejected task is not asked about again if the same requester submits the same
+    /// task; zero turns this off.
     pub rejected_memory: Duration,
-    /// Within what time people should decide.
+    /// The time within which people should decide, if there is a goal.
     pub goal: Option<Goal>,
-    /// How recently whoever says yes has to have signed in; left out, it does not matter.
+    /// How recently the approver has to have signed in; `None` means any time.
     pub recent_sign_in: Option<Duration>,
 }
 
-/// Within what time people should decide, and when they are reminded of it.
+/// The time within which people should decide, and when they are reminded of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Goal {
     pub within: Duration,
-    /// At which percents of that time those who may decide are reminded, each once, in rising
-    /// order.
+    /// The percentages of that time at which the people who may decide are reminded, each once, in
+    /// ascending order.
     pub remind: Vec<u32>,
 }
 
 impl Goal {
-    /// The reminders: the percent of each, and how long after the request it is due.
+    /// The reminders: the percentage of each, and how long after the request it is due.
     pub fn moments(&self) -> impl Iterator<Item = (u32, Duration)> {
         self.remind.iter().map(|percent| (*percent, self.within * *percent / 100))
     }
 
-    /// Why the reminder at a percent is no longer worth telling so long after the request.
+    /// Why the reminder at this percentage is outdated this long after the request; `None` if it is
+    /// not.
     pub fn is_past(&self, percent: u32, elapsed: Duration) -> Option<&'static str> {
         let latest = self.moments().filter(|(_, due)| *due <= elapsed).map(|(percent, _)| percent).max();
         if !self.remind.contains(&percent) {
@@ -154,24 +156,24 @@ impl Goal {
     }
 }
 
-/// Under what terms a request is decided. A parked workflow keeps the terms that it was parked
-/// under.
+/// The terms under which people decide a request. A parked workflow keeps the terms that it was
+/// parked under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalTerms {
-    /// Whose role may decide from the start.
+    /// The roles that may decide from the start.
     pub approvers: Vec<Role>,
     /// How many people have to approve.
     pub required: u32,
-    /// Whether each of them has to answer for another role.
+    /// Whether each of them has to answer for a different role.
     pub distinct_roles: bool,
     pub require_justification: bool,
-    /// Whether an approval has to name the digest that it is for.
+    /// Whether an approval has to name the digest of what it approves.
     pub require_digest: bool,
     /// Whether the requester, and the person an agent acts for, may not approve.
     pub separation_of_duties: bool,
-    /// Who is asked next, in the order of their times.
+    /// Who is asked later, in the order of their times.
     pub escalation: Vec<EscalationStep>,
-    /// When the request expires, counted from the request; `None` is never.
+    /// When the request expires, counted from its submission; `None` is never.
     #[serde(with = "duration::optional")]
     pub expire_after: Option<Duration>,
 }
@@ -185,14 +187,14 @@ pub struct EscalationStep {
     pub to: Vec<Role>,
 }
 
-/// A person who may decide, and where they are reached.
+/// A person who may decide, and how they are reached.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Person {
     pub roles: BTreeSet<Role>,
     pub email: Option<String>,
     pub slack: Option<String>,
     pub linear: Option<String>,
-    /// For the statistics.
+    /// The person's team, for the statistics.
     pub team: Option<String>,
 }
 
@@ -210,20 +212,20 @@ pub struct Principal {
     pub roles: BTreeSet<Role>,
     /// The person that an agent acts for.
     pub on_behalf_of: Option<String>,
-    /// The door by which this call came.
+    /// The way in by which this call came.
     pub via: Via,
     /// How the caller proved who they are.
     pub signed_in: SignedIn,
 }
 
 impl Principal {
-    /// The same caller, who came by another door.
+    /// The same caller with this way in.
     #[must_use]
     pub fn by(self, via: Via) -> Self {
         Self { via, ..self }
     }
 
-    /// The caller, with the roles that groups give as well: as who approves and rejects.
+    /// The caller, with roles from groups added. They count for approving and rejecting.
     #[must_use]
     pub fn deciding(&self) -> Self {
         let mut deciding = self.clone();
@@ -236,8 +238,8 @@ impl Principal {
         self.roles.contains(role)
     }
 
-    /// Whether the caller may see what this requester submitted: people see everything, an agent
-    /// its own and what agents of the same person submitted.
+    /// Whether the caller may see what this requester submitted. People see everything; an agent
+    /// sees its own tasks and those of agents of the same person.
     pub fn may_see(&self, requested_by: &str, on_behalf_of: Option<&str>) -> bool {
         match self.kind {
             PrincipalKind::Person => true,
@@ -251,14 +253,14 @@ pub fn is_principal_name(name: &str) -> bool {
     is_principal_spelling(name) && !name.eq_ignore_ascii_case(SYSTEM)
 }
 
-/// Whether this is spelled as names of people and agents are: letters, digits and `. _ @ -`, the
-/// first a letter or a digit, at most 64.
+/// Whether this is spelled like the name of a person or an agent: letters, digits and `. _ @ -`,
+/// first a letter or a digit, at most 64 characters.
 pub fn is_principal_spelling(name: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
     (1..=64).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(sound)
 }
 
-/// Who has been suspended: their rights are gone, on every channel, until they are restored.
+/// The suspended principals. They have no rights, by any way in, until they are restored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Suspended(BTreeSet<String>);
 
@@ -275,7 +277,7 @@ impl<S: AsRef<str>> FromIterator<S> for Suspended {
     }
 }
 
-/// Only people decide.
+/// The kind of a principal. Only people decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrincipalKind {
     Person,

@@ -1,18 +1,18 @@
-//! How much an agent may ask for: so many submits within a minute, and so many requests that wait
-//! for people. Pure.
+//! Quotas of agents: how many tasks one may submit per minute, and how many of its requests may
+//! wait for people. Pure functions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What one agent may ask for.
+/// The quota of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     pub submits_per_minute: u32,
-    /// Submits at once, after a time without any.
+    /// Submits at once, after a quiet time.
     pub burst: u32,
-    /// Requests that wait for people at the same time.
+    /// The most requests that may wait for people at once.
     pub pending: u32,
 }
 
@@ -22,11 +22,11 @@ impl Default for Quota {
     }
 }
 
-/// What all agents may ask for.
+/// The quotas of all agents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quotas {
     pub usual: Quota,
-    /// Those of agents for which something else is written.
+    /// The agents with quotas of their own.
     pub agents: BTreeMap<String, Quota>,
 }
 
@@ -37,8 +37,8 @@ impl Quotas {
     }
 }
 
-/// A bucket that fills evenly, up to the burst. Each submit takes one token out. Its time is
-/// counted from when it was made.
+/// A token bucket. It fills evenly, up to the burst, and each submit takes one token. Its time is
+/// counted from its creation.
 #[derive(Debug)]
 pub struct Bucket {
     tokens: f64,
@@ -46,15 +46,15 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub fn full(quota: Quota) -> Self {
         Self { tokens: f64::from(quota.burst), at: Duration::ZERO }
     }
 
-    /// Takes a token out.
+    /// Takes a token.
     ///
     /// # Errors
-    /// How long it takes until one is free.
+    /// The time until a token is available.
     pub fn take(&mut self, quota: Quota, now: Duration) -> Result<(), Duration> {
         let rate = f64::from(quota.submits_per_minute) / MINUTE.as_secs_f64();
         let filled = self.tokens + now.saturating_sub(self.at).as_secs_f64() * rate;
@@ -67,33 +67,33 @@ impl Bucket {
     }
 }
 
-/// How many requests of an agent wait for people, as far as it is known: never less than there are.
+/// How many requests of an agent wait for people, as far as it is known: never too few.
 ///
-/// The database counts. Between two counts those are added that were let in since; that some of
-/// them have been decided meanwhile is found out by the next count, which is made when there seems
-/// to be no room. So the sum is exact when it matters, it holds after a restart, and an answer that
-/// was lost counts until the database has been asked.
+/// The database counts. Between two counts, requests admitted since the last one are added.
+/// Decisions made in the meantime are noticed at the next count, which happens when there seems to
+/// be no room. So the sum is exact when it matters, it survives a restart, and a request whose
+/// answer was lost counts until the database has been asked.
 #[derive(Debug, Default)]
 pub struct Ledger {
     counted: Option<u32>,
-    /// Let in since the last count began, and parked, or nobody knows.
+    /// Admitted since the last count began, and parked or of unknown outcome.
     since: u32,
-    /// The same, since the count began that is going on.
+    /// The same, since the current count began.
     during: u32,
-    /// Let in, and not answered yet.
+    /// Admitted, and not answered yet.
     under_way: u32,
 }
 
 impl Ledger {
-    /// Lets one more in; `false` where there may be no room, or nobody has counted yet.
+    /// Admits one more; `false` if there may be no room, or nothing has been counted yet.
     pub fn admit(&mut self, most: u32) -> bool {
         let is_room = self.counted.is_some_and(|counted| counted.saturating_add(self.since).saturating_add(self.under_way) < most);
         self.under_way += u32::from(is_room);
         is_room
     }
 
-    /// One that was let in has been answered: it waits for people now, or nobody knows; or it does
-    /// not.
+    /// An admitted request has been answered. `may_wait` says whether it waits for people, or
+    /// nobody knows.
     pub fn release(&mut self, may_wait: bool) {
         self.under_way = self.under_way.saturating_sub(1);
         self.since = self.since.saturating_add(u32::from(may_wait));

@@ -1,4 +1,4 @@
-//! How a caller has proved who they are.
+//! How a caller proved who they are.
 
 use crate::domain::duration;
 use crate::domain::policy::Role;
@@ -8,24 +8,24 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How a caller has proved who they are. The default proves nothing beyond the name.
+/// How a caller proved who they are. The default proves nothing beyond the name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignedIn {
-    /// How long ago that was, by the database's clock; nothing where nobody can say.
+    /// How long ago that was, by the database's clock; `None` if it is unknown.
     pub ago: Option<Duration>,
-    /// The roles that groups of a provider give, besides those that are listed. They count for
+    /// The roles from groups of a provider, in addition to the configured ones. They count for
     /// approving and rejecting, and for nothing else.
     pub roles: Vec<GroupRole>,
 }
 
 impl SignedIn {
-    /// By a token that came with this very call.
+    /// Proved by a token sent with this call.
     pub fn now() -> Self {
         Self { ago: Some(Duration::ZERO), roles: Vec::new() }
     }
 
-    /// Why the caller has to sign in again before saying yes at a level that asks for a sign-in
-    /// within this time; nothing where they need not.
+    /// Why the caller has to sign in again before approving at a level that requires a sign-in
+    /// within this time; `None` if they need not.
     pub fn too_long_ago(&self, level: Level, within: Duration) -> Option<String> {
         let within_the_last = duration::show(within);
         match self.ago {
@@ -42,18 +42,18 @@ impl SignedIn {
     }
 }
 
-/// A role that somebody has because a provider has said that they are of a group.
+/// A role that a person has because a provider said that they belong to a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRole {
     pub role: Role,
     pub group: String,
     /// The provider.
     pub issuer: String,
-    /// When the person signed in by what it said.
+    /// When the person signed in, according to the provider.
     pub said_at: DateTime<Utc>,
 }
 
-/// Which roles the groups of a provider give, and for how long.
+/// The roles that groups of a provider give, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRoles {
     pub issuer: String,
@@ -64,7 +64,7 @@ pub struct GroupRoles {
 }
 
 impl GroupRoles {
-    /// The roles that these groups give, but for those that somebody has anyway.
+    /// The roles that these groups give, except those that the person has anyway.
     pub fn given(&self, groups: &[String], said_at: DateTime<Utc>, now: DateTime<Utc>, has: &BTreeSet<Role>) -> Vec<GroupRole> {
         let roles = self.roles.iter().filter(|(group, _)| groups.contains(group));
         let roles = roles.flat_map(|(group, roles)| roles.iter().map(move |role| (group, role))).filter(|(_, role)| !has.contains(*role));
@@ -72,8 +72,8 @@ impl GroupRoles {
         given.filter(|given| self.still_give(given, Some(now))).collect()
     }
 
-    /// Whether the configuration of today still gives a role by what was said; and whether that is
-    /// recent enough, where somebody says what time it is.
+    /// Whether today's configuration still gives this role to the group; and, if the time is known,
+    /// whether the sign-in is recent enough.
     pub fn still_give(&self, given: &GroupRole, now: Option<DateTime<Utc>>) -> bool {
         let longest = TimeDelta::from_std(self.longest).unwrap_or(TimeDelta::MAX);
         given.issuer == self.issuer

@@ -1,12 +1,12 @@
-//! The arguments that runbooks and webhooks declare, the patterns that their values have to match,
-//! and the placeholders that they fill.
+//! The arguments that runbooks and webhooks declare, the patterns of their values, and the
+//! placeholders that they fill.
 
 use crate::domain::text::shown;
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an argument may be.
+/// The rules for one argument.
 #[derive(Debug, Clone)]
 pub struct Argument {
     pub pattern: Pattern,
@@ -17,7 +17,7 @@ pub struct Argument {
 }
 
 impl Argument {
-    /// Why a value is not taken.
+    /// Why a value is not accepted.
     pub fn refuses(&self, value: &str) -> Option<String> {
         if !self.dash && value.starts_with('-') {
             let value = shown(value);
@@ -28,7 +28,7 @@ impl Argument {
     }
 }
 
-/// A regular expression that the whole of a value has to match.
+/// A regular expression that must match the whole value.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     source: String,
@@ -39,18 +39,18 @@ impl Pattern {
     /// Compiles a pattern; it is anchored at both ends.
     ///
     /// # Errors
-    /// What the `regex` crate says of a pattern that is not sound.
+    /// The error of the `regex` crate for an invalid pattern.
     pub fn new(source: &str) -> Result<Self, String> {
         // Compiled alone first, so that an unbalanced `a)|(b` cannot escape the anchors.
         Regex::new(source).map_err(|error| error.to_string())?;
         let whole = Regex::new(&format!(r"\A(?:{source})\z"));
-        // Where that fails, a comment of verbose mode reaches to the end of the pattern and hides
-        // the parenthesis. A line break ends the comment, and means nothing else in that mode.
+        // If that fails, a comment in verbose mode extends to the end of the pattern and hides the
+        // parenthesis. A line break ends the comment and means nothing else in that mode.
         let whole = whole.or_else(|_| Regex::new(&format!("\\A(?:{source}\n)\\z"))).map_err(|error| error.to_string())?;
         Ok(Self { source: source.to_owned(), whole })
     }
 
-    /// Whether the whole of a text matches.
+    /// Whether the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
         self.whole.is_match(text)
     }
@@ -67,7 +67,7 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads text with placeholders.
+    /// Parses text with placeholders.
     ///
     /// # Errors
     /// A placeholder without an end or without a name.
@@ -92,12 +92,12 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// Text without placeholders, whatever stands in it.
+    /// Text that is taken literally, whatever it contains.
     pub fn plain(text: &str) -> Self {
         Self(vec![Piece::Text(text.to_owned())])
     }
 
-    /// The arguments that it names.
+    /// The arguments of its placeholders.
     pub fn arguments(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Argument(name) => Some(name.as_str()),
@@ -105,12 +105,12 @@ impl Template {
         })
     }
 
-    /// Whether the text begins with what an argument says.
+    /// Whether the text begins with a placeholder.
     pub fn starts_with_argument(&self) -> bool {
         matches!(self.0.first(), Some(Piece::Argument(_)))
     }
 
-    /// The text, where no argument is named.
+    /// The text, if it has no placeholders.
     pub fn literal(&self) -> Option<&str> {
         match self.0.as_slice() {
             [Piece::Text(text)] => Some(text),
@@ -118,7 +118,7 @@ impl Template {
         }
     }
 
-    /// The text with these arguments in it; one that is not among them is empty.
+    /// The text with its placeholders filled. A missing argument is empty.
     pub fn fill(&self, args: &BTreeMap<String, String>) -> String {
         self.0
             .iter()
@@ -130,15 +130,15 @@ impl Template {
     }
 }
 
-/// Why the arguments of a request do not fit, each with the argument's name.
+/// A mismatch of one argument of a request, with the argument's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
     pub argument: String,
     pub detail: String,
 }
 
-/// What cannot wait for an output, because it has to be known when the plan is submitted: the
-/// arguments that say what an action acts on, or what is looked at before it starts.
+/// The arguments that cannot wait for an output, because they have to be known when the plan is
+/// submitted: they say what an action acts on, or what is checked before it starts.
 pub fn awaited_too_early<'a>(known: impl IntoIterator<Item = &'a Template>, awaits: &[String]) -> Vec<Misfit> {
     let named: BTreeSet<&str> = known.into_iter().flat_map(Template::arguments).collect();
     let detail = "says what it acts on or is looked at before it starts, so it has to be known when the plan is submitted: no output of a step can stand here";
@@ -146,8 +146,8 @@ pub fn awaited_too_early<'a>(known: impl IntoIterator<Item = &'a Template>, awai
     awaits.iter().filter(|name| named.contains(name.as_str())).map(misfit).collect()
 }
 
-/// The arguments of a request as text, where they are those that `source` declares. Those that are
-/// awaited have no value yet, and stay as they are written.
+/// The arguments of a request as text, if they are those that `source` declares. Awaited arguments
+/// have no value yet and stay as they are written.
 ///
 /// # Errors
 /// Every argument that is missing or unknown, or that does not match its pattern.

@@ -1,4 +1,4 @@
-//! What a submit asks for: one task, a plan of several, or an intent of which a playbook makes a
+//! The request of a submit: one task, a plan of several, or an intent that a playbook turns into a
 //! plan.
 
 use super::plan::{Admitted, PlanRequest};
@@ -7,7 +7,7 @@ use super::{Actions, Fault, TaskRequest};
 use crate::domain::policy::PrincipalKind;
 use uuid::Uuid;
 
-/// What a submit asks for.
+/// The request of a submit.
 #[derive(Debug, Clone)]
 pub enum Request {
     Task(Box<TaskRequest>),
@@ -22,7 +22,7 @@ impl From<TaskRequest> for Request {
 }
 
 impl Request {
-    /// The workflow whose place it is to take.
+    /// The workflow that it supersedes.
     pub fn supersedes(&self) -> Option<Uuid> {
         match self {
             Self::Task(task) => task.supersedes,
@@ -31,11 +31,11 @@ impl Request {
         }
     }
 
-    /// What is to be done, and what is known of it besides the claim, with each runbook resolved to
-    /// the command that would run.
+    /// The work, and the facts known about it besides the claim, with each runbook resolved to the
+    /// command that would run.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Every fault of the request.
     pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
         match self {
             Self::Task(task) => task.admit(actions, by).map(Admitted::from),

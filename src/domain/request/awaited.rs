@@ -1,4 +1,4 @@
-//! Arguments that name what earlier steps of a plan hand out, and so have no value when it is
+//! Arguments that name outputs of earlier steps of a plan, and so have no value when it is
 //! submitted.
 
 use super::{Fault, escaped};

@@ -1,4 +1,4 @@
-//! What a grant binds to, of the actions that the configuration knows.
+//! The binding of a grant to the actions of the configuration.
 
 use super::Actions;
 use crate::domain::grant::binding;
@@ -7,7 +7,7 @@ use crate::domain::task::{Action, ActionKind};
 
 impl Actions<'_> {
     /// What parkbrake itself would run or call for a request, as a grant binds to it; `None` for
-    /// what the requester does itself, and where nobody can say.
+    /// what the requester does itself, and if it cannot be determined.
     pub fn binding(&self, action: &Action) -> Option<Digest> {
         match action.kind {
             ActionKind::External => None,

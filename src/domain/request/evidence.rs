@@ -1,4 +1,4 @@
-//! Evidence as it is sent: a whole plan, which is read and dropped at once, or the summary that the
+//! Evidence in a request: a whole plan, which is read and dropped at once, or the summary that the
 //! sender made of it.
 
 use super::Fault;
@@ -8,11 +8,11 @@ use crate::domain::task::terraform::{self, Plan, Summary};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The field of a task that holds it.
+/// The field of a task with the evidence.
 pub const FIELD: &str = "evidence";
-/// The only kind that there is.
+/// The only kind of evidence.
 const TERRAFORM_PLAN: &str = "terraform_plan";
-/// Characters of the name of a workspace.
+/// The most characters in the name of a workspace.
 const LONGEST_WORKSPACE: usize = 128;
 
 /// Evidence after [`reduce`].
@@ -26,8 +26,8 @@ pub struct EvidenceRequest {
     contents: Option<Contents>,
 }
 
-/// The digest of all that a plan would do. It is shown nowhere, because secrets could be guessed
-/// from it.
+/// The digest of everything that a plan would do. It is never shown, because secrets could be
+/// guessed from it.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 struct Contents(String);
@@ -38,8 +38,8 @@ impl std::fmt::Debug for Contents {
     }
 }
 
-/// Replaces a whole plan in a task by what is kept of it, before anything else is done with the
-/// task. What cannot be read is taken out.
+/// Replaces a whole plan in a task by its summary, before anything else is done with the task. An
+/// unreadable plan is removed.
 pub fn reduce(task: &mut Value, at: &str, faults: &mut Vec<Fault>) {
     let Some(evidence) = task.get_mut(FIELD).and_then(Value::as_object_mut) else { return };
     let Some(plan) = evidence.remove("plan") else { return };
@@ -73,7 +73,7 @@ pub fn of_plan(plan: &Plan) -> serde_json::Map<String, Value> {
     fields.as_object().cloned().unwrap_or_default()
 }
 
-/// The same task without what could be guessed from.
+/// The same task without the digest that secrets could be guessed from.
 #[must_use]
 pub fn without_contents(mut task: Value) -> Value {
     let evidence = task.get_mut(FIELD).and_then(Value::as_object_mut);
@@ -82,19 +82,19 @@ pub fn without_contents(mut task: Value) -> Value {
 }
 
 impl EvidenceRequest {
-    /// The evidence of a task; its fingerprint is to be sealed.
+    /// The evidence of a task. Its fingerprint still has to be sealed.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the evidence.
     pub fn admit(self) -> Result<Evidence, Fault> {
         let Plan { summary, contents } = self.plan()?;
         Ok(Evidence::TerraformPlan(TerraformPlan { fingerprint: Fingerprint::Bare(contents), summary }))
     }
 
-    /// The plan that it speaks of.
+    /// The plan of the evidence.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the evidence.
     pub fn plan(self) -> Result<Plan, Fault> {
         let wrong = |place: &str, detail: &str| Err(Fault::new(format!("/{FIELD}{place}"), detail));
         if self.r#type != TERRAFORM_PLAN {

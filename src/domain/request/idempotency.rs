@@ -1,8 +1,8 @@
-//! Idempotency keys: the same request, sent again, is answered as it was the first time.
+//! Idempotency keys: a request that is sent again gets the same answer as the first time.
 
 use crate::domain::task::digest::Digest;
 
-/// A key as a request brings it.
+/// The key of a request.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
     pub key: String,

@@ -1,8 +1,8 @@
-//! The task as a requester sends it: read strictly, checked whole, and made into what would really
-//! run.
+//! The task as a requester sends it: parsed strictly, checked completely, and resolved to what
+//! would really run.
 //!
-//! Every channel that takes tasks reads them here. A requester cannot send what only parkbrake may
-//! say (`action.runs` and `action.calls`): the request has no such fields, and unknown fields are
+//! Every way in parses tasks here. A requester cannot send the fields that only parkbrake may set
+//! (`action.runs` and `action.calls`): the request has no such fields, and unknown fields are
 //! refused.
 
 pub mod arguments;
@@ -40,22 +40,22 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Characters in the requester's own id.
+/// The most characters in the requester's own id.
 const LONGEST_ID: usize = 128;
-/// Bytes of a description.
+/// The most bytes in a description.
 const LONGEST_DESCRIPTION: usize = 4 * 1024;
-/// Characters of an operation, an environment, a kind of resource, an action's name.
+/// The most characters in an operation, an environment, a type of resource, or an action's name.
 const LONGEST_WORD: usize = 128;
-/// Characters of a resource, and of each text of a finding.
+/// The most characters in a resource, and in each text of a finding.
 const LONGEST_TEXT: usize = 1024;
 const MOST_FINDINGS: usize = 256;
-/// The fields that are compared with the word lists and the registry of resources. In other
-/// characters a name could look like another one.
+/// The fields that are compared with the word lists and the resource registry. They must be ASCII,
+/// because other characters can look like these.
 const COMPARED: [&str; 4] = ["/operation", "/environment", "/resource", "/resource_type"];
-/// US dollars; more than this is a typing error.
+/// The highest cost in US dollars. A higher one is a typing error.
 const HIGHEST_COST: f64 = 1e12;
 
-/// One thing that is wrong with a request, and where (a JSON Pointer, RFC 6901).
+/// One fault of a request, and its place (a JSON Pointer, RFC 6901).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     pub pointer: String,
@@ -69,7 +69,7 @@ impl Fault {
     }
 }
 
-/// A task as it is sent.
+/// A task in a request.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRequest {
@@ -93,7 +93,7 @@ pub struct TaskRequest {
     action: Option<Named<ActionRequest>>,
     #[serde(default)]
     metadata: Option<Metadata>,
-    /// The workflow whose place it is to take. It is no part of the task, which is what would be
+    /// The workflow that it supersedes. It is not part of the task, which describes what would be
     /// done.
     #[serde(default)]
     pub supersedes: Option<Uuid>,
@@ -111,22 +111,22 @@ pub struct ActionRequest {
 }
 
 impl TaskRequest {
-    /// The same with this metadata.
+    /// The same task with this metadata.
     #[must_use]
     pub fn with_metadata(self, metadata: Map<String, Value>) -> Self {
         Self { metadata: Some(metadata.into()), ..self }
     }
 
-    /// The task, and what is known of it besides the claim, with its runbook or webhook resolved to
-    /// what would be run or called.
+    /// The task, and the facts known about it besides the claim, with its runbook or webhook
+    /// resolved to what would be run or called.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Every fault of the task.
     pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         self.admitted(None, actions, by)
     }
 
-    /// The same of a step of a plan, whose arguments may name outputs of these earlier steps.
+    /// The same for a step of a plan, whose arguments may name outputs of these earlier steps.
     fn admit_after(self, earlier: &BTreeSet<String>, actions: Actions<'_>, by: PrincipalKind) -> Result<(Task, Option<Facts>), Vec<Fault>> {
         self.admitted(Some(earlier), actions, by)
     }
@@ -180,7 +180,7 @@ impl TaskRequest {
         Ok((task, facts))
     }
 
-    /// What is wrong with what stands around the steps of a plan.
+    /// The faults of the fields around the steps of a plan.
     fn faults_around(task_id: Option<&str>, description: &str) -> Vec<Fault> {
         let of_id = task_id.and_then(|id| text_fault("/task_id", id, LONGEST_ID));
         of_id.into_iter().chain(description_fault(description)).collect()
@@ -219,7 +219,7 @@ impl TaskRequest {
     }
 }
 
-/// What is wrong with a text.
+/// The fault of a text, if it has one.
 fn text_fault(pointer: &str, text: &str, longest: usize) -> Option<Fault> {
     if text.trim().is_empty() {
         return Some(Fault::new(pointer, "is empty; say what it is"));
@@ -242,23 +242,22 @@ fn description_fault(description: &str) -> Option<Fault> {
     }
 }
 
-/// The first character that is neither visible ASCII nor a blank.
+/// The first character that is neither visible ASCII nor a space.
 fn foreign(text: &str) -> Option<char> {
     text.chars().find(|character| !(' '..='~').contains(character))
 }
 
-/// What a configuration lets parkbrake itself do, by names.
+/// The actions that the configuration lets parkbrake perform, by name.
 #[derive(Debug, Clone, Copy)]
 pub struct Actions<'c> {
     pub runbooks: &'c BTreeMap<String, Runbook>,
     pub webhooks: &'c BTreeMap<String, Webhook>,
-    /// What it makes plans of.
+    /// The playbooks that it makes plans from.
     pub playbooks: &'c BTreeMap<String, Playbook>,
 }
 
 impl Actions<'_> {
-    /// What parkbrake knows of an action that it would do itself; `None` of one that it would not,
-    /// or does not know.
+    /// What parkbrake knows about an action that it would perform itself; `None` for other actions.
     pub fn facts(&self, action: &Action) -> Option<Facts> {
         let name = action.name.as_deref()?;
         match action.kind {
@@ -321,9 +320,9 @@ fn faults_of(misfits: Vec<Misfit>) -> Vec<Fault> {
     misfits.into_iter().map(fault).collect()
 }
 
-/// What there is, for somebody who named what is not. An agent is told the names that it needs by
-/// whoever set it up; a list of what else can be run would only serve one that was talked into
-/// something.
+/// The known names, for an error about an unknown one. Agents do not get this list: whoever set an
+/// agent up tells it the names that it needs, and a list of everything else would only help an
+/// agent that was talked into something.
 fn known(names: Vec<&str>, by: PrincipalKind) -> String {
     match by {
         PrincipalKind::Agent => "ask the people who run this server for the name".to_owned(),
@@ -332,7 +331,7 @@ fn known(names: Vec<&str>, by: PrincipalKind) -> String {
     }
 }
 
-/// A key as it stands in a JSON Pointer.
+/// A key in the form of a JSON Pointer token.
 pub fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

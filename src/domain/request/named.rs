@@ -1,4 +1,4 @@
-//! Objects that are read by the names of their fields.
+//! Objects that can only be read by the names of their fields.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// An object whose fields are named. A derived `Deserialize` would also take a list of the values,
-/// in the order in which the fields happen to stand in the source.
+/// An object with named fields. A derived `Deserialize` would also accept a list of the values, in
+/// the order in which the fields are declared.
 #[derive(Debug, Clone)]
 pub struct Named<T>(pub T);
 

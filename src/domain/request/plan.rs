@@ -1,5 +1,5 @@
-//! A plan as a requester sends it: steps in place of one task's fields, and around them what holds
-//! for all.
+//! A plan as a requester sends it: steps in place of one task's fields, and around them the fields
+//! for all steps.
 
 use super::{ActionRequest, Actions, Fault, Named, TaskRequest};
 use crate::domain::policy::PrincipalKind;
@@ -11,44 +11,44 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// A plan as it is sent.
+/// A plan in a request.
 #[derive(Debug, Clone)]
 pub struct PlanRequest {
     pub task_id: Option<String>,
     pub description: String,
     pub metadata: Map<String, Value>,
-    /// The workflow whose place it is to take. It is no part of the plan, which is what would be
+    /// The workflow that it supersedes. It is not part of the plan, which describes what would be
     /// done.
     pub supersedes: Option<Uuid>,
     pub steps: Vec<StepRequest>,
-    /// The playbook that has made the steps; `None` where they were sent.
+    /// The playbook that made the steps; `None` if the requester sent them.
     pub playbook: Option<Box<PlaybookUse>>,
-    /// What people approve at once.
+    /// Whether people approve the whole plan at once or each step.
     pub gate: Gate,
 }
 
-/// One step of it.
+/// One step of a plan in a request.
 #[derive(Debug, Clone)]
 pub struct StepRequest {
     pub name: Option<String>,
-    /// Its description is the plan's where it has none of its own.
+    /// The task of the step. Without a description of its own it has the plan's.
     pub task: TaskRequest,
-    /// What undoes it, if a later step fails.
+    /// The action that undoes it if a later step fails.
     pub compensate: Option<ActionRequest>,
 }
 
-/// What was asked for, checked whole, with its runbooks resolved.
+/// The requested work, completely checked, with its runbooks resolved.
 #[derive(Debug, Clone)]
 pub struct Admitted {
     pub document: Document,
-    /// For each step what is known of it besides the claim; then for what undoes steps.
+    /// The facts known about each step besides the claim; then those of the compensations.
     pub facts: Vec<Option<Facts>>,
-    /// Of a tool call of a coding agent: which call it is, and how dangerous.
+    /// For a tool call of a coding agent, the call and its assessment.
     pub call: Option<AssessedCall>,
 }
 
-/// A tool call of a coding agent as it was read. The task says what its most dangerous part is
-/// about, and so less than the whole.
+/// A tool call of a coding agent. The task describes only its most dangerous part, and so less than
+/// the whole call.
 #[derive(Debug, Clone)]
 pub struct AssessedCall {
     /// The token of the call.
@@ -88,7 +88,7 @@ impl PlanRequest {
                 }
             }
             let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
-            // What undoes a step may also name what that step hands out.
+            // A compensation may also name outputs of the step that it undoes.
             let undo = compensate.map(|action| task.undoing(number, action, actions).admit_after(&names, actions, by)).transpose();
             let undo = undo.unwrap_or_else(|of_action| {
                 let placed = |fault: Fault| {
@@ -123,8 +123,8 @@ impl PlanRequest {
 }
 
 impl TaskRequest {
-    /// The task that undoes a step of a plan by this action. It claims to act where the step does;
-    /// what it does, its runbook or webhook says.
+    /// The task that undoes a step of a plan with this action. It claims to act where the step
+    /// acts; its runbook or webhook says what it does.
     fn undoing(&self, step: u32, action: ActionRequest, actions: Actions<'_>) -> Self {
         let resolved = Action {
             kind: action.kind.unwrap_or(ActionKind::External),

@@ -1,5 +1,5 @@
-//! Playbooks: the plans that parkbrake makes of an intent. The requester names one and its
-//! arguments; the steps are the operator's.
+//! Playbooks: plans that parkbrake makes from an intent. The requester names a playbook and its
+//! arguments; the operator has written the steps.
 
 use super::plan::{Admitted, PlanRequest, StepRequest};
 use super::{ActionRequest, Actions, Fault, Named, TaskRequest, escaped, known};
@@ -17,35 +17,35 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub struct Playbook {
     pub name: String,
-    /// Of its entry in the configuration, with the defaults filled in.
+    /// The digest of its entry in the configuration, with the defaults filled in.
     pub digest: Digest,
     /// The arguments, all of them required.
     pub args: BTreeMap<String, Argument>,
-    /// What people approve at once.
+    /// Whether people approve the whole plan at once or each step.
     pub gate: Gate,
     pub steps: Vec<PlaybookStep>,
 }
 
-/// One step of it.
+/// One step of a playbook.
 #[derive(Debug, Clone)]
 pub struct PlaybookStep {
     pub name: Option<String>,
-    /// Left out: what the requester says of the whole.
+    /// Default: the requester's description of the whole.
     pub description: Option<Template>,
-    /// Left out: what the runbook or the webhook says of itself.
+    /// Default: the operation that the runbook or webhook states.
     pub operation: Option<Template>,
     pub environment: Option<Template>,
     pub resource: Option<Template>,
     pub resource_type: Option<Template>,
     pub kind: ActionKind,
-    /// The runbook or the webhook; none of a step that its requester carries out.
+    /// The runbook or the webhook; `None` for a step that the requester performs.
     pub action: Option<String>,
     pub args: BTreeMap<String, Template>,
-    /// What undoes it, if a later step fails.
+    /// The action that undoes it if a later step fails.
     pub compensate: Option<PlaybookUndo>,
 }
 
-/// What undoes a step: a runbook or a webhook.
+/// A compensation: a runbook or a webhook that undoes a step.
 #[derive(Debug, Clone)]
 pub struct PlaybookUndo {
     pub kind: ActionKind,
@@ -53,23 +53,23 @@ pub struct PlaybookUndo {
     pub args: BTreeMap<String, Template>,
 }
 
-/// An intent as it is sent: a playbook and its arguments, in place of steps.
+/// An intent in a request: a playbook and its arguments, in place of steps.
 #[derive(Debug, Clone)]
 pub struct PlaybookRequest {
     pub task_id: Option<String>,
     pub description: String,
     pub metadata: Map<String, Value>,
-    /// The workflow whose place it is to take.
+    /// The workflow that it supersedes.
     pub supersedes: Option<Uuid>,
     pub playbook: String,
     pub args: Map<String, Value>,
 }
 
 impl PlaybookRequest {
-    /// The plan that the playbook makes of it.
+    /// The plan that the playbook makes from the intent.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with its place in what was sent.
+    /// Every fault, each with its place in the request.
     pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
         let Some(playbook) = actions.playbooks.get(&self.playbook) else {
             let known = known(actions.playbooks.keys().map(String::as_str).collect(), by);
@@ -94,7 +94,7 @@ impl PlaybookRequest {
 }
 
 impl Playbook {
-    /// A fault of the plan at its place in what was sent: there are no steps in it.
+    /// A fault of the plan, moved to its place in the request, which has no steps.
     fn sent(&self, fault: Fault) -> Fault {
         let place = fault.pointer.strip_prefix("/steps/").and_then(|rest| {
             let (place, inside) = rest.split_once('/')?;
@@ -107,8 +107,8 @@ impl Playbook {
 }
 
 impl PlaybookStep {
-    /// The step with these arguments. It claims what parkbrake knows of its runbook or webhook, and
-    /// beyond that what the playbook says.
+    /// The step with these arguments. It claims what parkbrake knows about its runbook or webhook,
+    /// and otherwise what the playbook says.
     fn request(&self, description: &str, values: &BTreeMap<String, String>, actions: Actions<'_>) -> StepRequest {
         let fill = |template: &Option<Template>| template.as_ref().map(|template| template.fill(values));
         let args = filled(&self.args, values);
@@ -117,7 +117,7 @@ impl PlaybookStep {
         let operation = fill(&self.operation).or_else(|| actions.facts(&action)?.operation);
         let task = TaskRequest {
             description: fill(&self.description).unwrap_or_else(|| description.to_owned()),
-            // An action whose arguments do not fit is told of as that.
+            // An action whose arguments do not fit is reported as such elsewhere.
             operation: operation.unwrap_or_else(|| "unknown".to_owned()),
             environment: fill(&self.environment),
             resource: fill(&self.resource),

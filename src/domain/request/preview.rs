@@ -1,4 +1,4 @@
-//! How something that was submitted before would be assessed under a changed configuration.
+//! The level that an earlier request would get under a changed configuration.
 
 use crate::domain::policy::Policy;
 use crate::domain::request::{Actions, tool_call};
@@ -10,7 +10,7 @@ use crate::domain::task::{ActionKind, Task};
 use crate::domain::tools::{ToolCall, ToolRules};
 use chrono::{DateTime, Utc};
 
-/// A changed configuration, as far as it says how dangerous something is.
+/// The parts of a changed configuration that determine levels.
 #[derive(Debug, Clone, Copy)]
 pub struct Preview<'c> {
     pub rules: &'c Rules,
@@ -20,10 +20,10 @@ pub struct Preview<'c> {
 }
 
 impl Preview<'_> {
-    /// The level that a document would be given if this requester submitted it at this moment.
+    /// The level that a document would get if this requester submitted it at this moment.
     ///
     /// # Errors
-    /// Why it could not be submitted.
+    /// The reason why it could not be submitted.
     pub fn level(self, document: &Document, requested_by: &str, at: DateTime<Utc>) -> Result<Level, String> {
         match document {
             Document::Task(task) => match ToolCall::of(task) {

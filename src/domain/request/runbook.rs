@@ -17,41 +17,43 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Runbook {
     pub name: String,
-    /// What it really does, assessed beside the requester's claim.
+    /// What it really does. This is assessed in addition to the requester's claim.
     pub operation: Template,
     pub environment: Option<Template>,
     pub resource: Option<Template>,
     pub resource_type: Option<Template>,
-    /// The argument vector; a placeholder stays inside its one argument.
+    /// The argument vector. A placeholder always stays inside one argument.
     pub command: Vec<Template>,
     /// The arguments, all of them required.
     pub args: BTreeMap<String, Argument>,
     pub timeout: Duration,
     pub idempotent: bool,
-    /// The key of what may not run side by side, and how many may.
+    /// The key of commands that limit each other, and how many of them may run at once.
     pub concurrency: Option<(Template, u32)>,
-    /// What is done about an attempt that fails; only of what is idempotent.
+    /// How failed attempts are retried; only for idempotent commands.
     pub retry: Option<Retry>,
-    /// What finds out whether an attempt of unknown outcome happened; empty where nothing does.
+    /// The command that finds out whether an attempt of unknown outcome happened; empty if there is
+    /// none.
     pub probe: Vec<Template>,
-    /// What has to print the same when the command starts as when it was asked for; empty where
-    /// nothing does.
+    /// The command whose output has to be the same at the start as at the submission; empty if
+    /// there is none.
     pub precondition: Vec<Template>,
-    /// Variable → the variable of the server's environment that it is read from.
+    /// The variables of the command, each with the server's environment variable that provides its
+    /// value.
     pub env: BTreeMap<String, String>,
     pub working_dir: PathBuf,
-    /// Files that belong to the command beside its program, relative to `working_dir`.
+    /// Files that belong to the command in addition to its program, relative to `working_dir`.
     pub files: Vec<Template>,
     /// The account that it runs as.
     pub user: Option<String>,
     pub limits: Limits,
     pub sandbox: Option<Sandbox>,
-    /// Whether what it starts may gain rights, as `sudo` does.
+    /// Whether its processes may gain privileges, as with `sudo`.
     pub new_privileges: bool,
 }
 
 impl Runbook {
-    /// What it would run with these arguments, and what parkbrake then knows of the task.
+    /// The command with these arguments, and what parkbrake then knows about the task.
     ///
     /// # Errors
     /// Every argument that is missing or unknown, or that does not match its pattern.
@@ -59,8 +61,8 @@ impl Runbook {
         self.resolve_awaiting(given, &[])
     }
 
-    /// The same where some arguments name outputs of earlier steps, and have no value yet: these
-    /// stand in the command as they are written.
+    /// The same when some arguments name outputs of earlier steps and have no value yet. These stay
+    /// in the command as they are written.
     ///
     /// # Errors
     /// As [`Self::resolve`]; and an argument that has to be known now.
@@ -88,10 +90,10 @@ impl Runbook {
 }
 
 impl Runbook {
-    /// Its command with the placeholders as they are written: what a grant binds to.
+    /// Its command with unfilled placeholders, to which a grant binds.
     ///
     /// # Errors
-    /// Which program it is depends on an argument.
+    /// The program depends on an argument.
     pub fn unfilled(&self) -> Result<Unfilled, String> {
         if self.command.first().is_none_or(|program| program.arguments().next().is_some()) {
             return Err(format!(
@@ -128,8 +130,8 @@ impl Runbook {
     }
 }
 
-/// A file that an argument would move out of the folder that the runbook names: the requester could
-/// have any file hashed.
+/// Refuses an argument that would move a file out of the runbook's folder. Otherwise the requester
+/// could have any file hashed.
 fn climbing(file: &Template, args: &BTreeMap<String, String>) -> Option<Misfit> {
     let argument = file.arguments().next()?;
     let filled = file.fill(args);

@@ -1,4 +1,4 @@
-//! A tool call as a task, and how dangerous the whole of it is.
+//! A tool call as a task, and the level of the whole call.
 
 use crate::domain::policy::Policy;
 use crate::domain::risk::{Assessment, Reason, Rules};
@@ -6,9 +6,9 @@ use crate::domain::task::Task;
 use crate::domain::tools::{ToolCall, ToolRules};
 use chrono::{DateTime, Utc};
 
-/// Reads a call into a task, and assesses all of it. What no entry reads never runs without
-/// people: it has at least the lowest level at which they are asked. `None` where no level asks
-/// anybody.
+/// Reads a call into a task, and assesses the whole call. A call with a part that no entry matches
+/// never runs without people: it gets at least the lowest level at which people are asked. `None`
+/// if no level asks anybody.
 pub fn assess(
     tools: &ToolRules,
     call: &ToolCall,

@@ -1,11 +1,10 @@
-//! The usual body of a submit, read in one pass: from bytes to the task and the canonical form of
-//! its metadata, without a tree.
+//! A fast parser for the usual body of a submit: in one pass from bytes to the task and the
+//! canonical form of its metadata, without a tree.
 //!
-//! It takes only what is as usual, and gives up on anything else: a field that is unknown or stands
-//! twice, an explicit null, arguments of a runbook, a number at the limits, a NUL character, any
-//! fault. Whoever asks then reads the body the careful way, which accepts more and finds the words
-//! for what is wrong. So this way can accept only what the careful way accepts, and makes the same
-//! of it.
+//! It gives up on anything unusual: unknown or repeated fields, explicit nulls, arguments of a
+//! runbook, numbers at the limits, NUL characters, and any fault. The caller then uses the careful
+//! parser, which accepts more and explains faults. So this parser accepts only what the careful
+//! parser accepts, with the same result.
 
 use super::{ActionRequest, Named, TaskRequest};
 use crate::domain::json;
@@ -17,12 +16,12 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
-/// A task that was read in one pass. What its fields hold is all that its body holds.
+/// A task that was parsed in one pass. Its fields hold everything in its body.
 #[derive(Debug)]
 pub struct UsualTask(TaskRequest);
 
 impl UsualTask {
-    /// Reads a body; `None` where it is not as usual.
+    /// Parses a body; `None` if it is unusual.
     pub fn read(body: &[u8]) -> Option<Self> {
         if json::may_hold_nul(body) {
             return None;
@@ -59,7 +58,7 @@ impl UsualTask {
         Digest::of(&written)
     }
 
-    /// The task that was asked for.
+    /// The requested task.
     pub fn into_request(self) -> TaskRequest {
         self.0
     }
@@ -134,7 +133,7 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// Fills a place; an error where it is filled already.
+/// Sets a field; an error if it is set already.
 fn fill<T, E: Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
     if place.replace(value).is_some() { Err(E::custom("a field appears twice")) } else { Ok(()) }
 }
@@ -166,7 +165,7 @@ struct UsualAction {
     name: Option<String>,
 }
 
-/// A text that is there; null is none.
+/// A text that is present and not null.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! Webhooks: the destinations that parkbrake itself can call, and what a call of each really does.
+//! Webhooks: the destinations that parkbrake itself can call, and what a call really does.
 
 use crate::domain::request::arguments::{Argument, Misfit, Template, awaited_too_early, checked};
 use crate::domain::risk::readings::{Facts, Source};
@@ -10,20 +10,20 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub struct Webhook {
     pub name: String,
-    /// What a call of it really does, assessed beside the requester's claim. What is not stated
-    /// counts as everything it could be.
+    /// What a call really does. This is assessed in addition to the requester's claim. An unstated
+    /// field counts as everything that it could be.
     pub operation: Option<Template>,
     pub environment: Option<Template>,
     pub resource: Option<Template>,
     pub resource_type: Option<Template>,
-    /// The arguments, all of them required; `None` takes whatever a requester sends, which is shown
-    /// and passed on as it is.
+    /// The arguments, all of them required. `None` accepts whatever a requester sends, which is
+    /// shown and passed on unchanged.
     pub args: Option<BTreeMap<String, Argument>>,
     pub call: Call,
 }
 
 impl Webhook {
-    /// The call that it would make with these arguments, and what parkbrake then knows of the task.
+    /// The call with these arguments, and what parkbrake then knows about the task.
     ///
     /// # Errors
     /// Every argument that is missing or unknown, or that does not match its pattern.
@@ -31,7 +31,7 @@ impl Webhook {
         self.resolve_awaiting(given, &[])
     }
 
-    /// The same where some arguments name outputs of earlier steps, and have no value yet.
+    /// The same when some arguments name outputs of earlier steps and have no value yet.
     ///
     /// # Errors
     /// As [`Self::resolve`]; and an argument that has to be known now.
