@@ -6,6 +6,8 @@
 mod circles;
 #[path = "architecture/documents.rs"]
 mod documents;
+#[path = "architecture/form.rs"]
+mod form;
 #[path = "architecture/habits.rs"]
 mod habits;
 #[path = "architecture/source.rs"]
@@ -157,14 +159,6 @@ const OF_THE_CORE: &[&str] = &[
     "tree_sitter_bash",
     "uuid",
 ];
-
-/// Lines of a file, beyond which it should be cut along an event, a resource or a type.
-const LONGEST_FILE: usize = 400;
-/// Those that are longer, each with its reason.
-const LONG_FILES: &[(&str, &str)] = &[];
-
-/// Columns of a line of prose.
-const WIDEST_COMMENT: usize = 100;
 
 #[test]
 fn nothing_points_up() {
@@ -325,43 +319,6 @@ fn the_core_asks_nobody() {
     }
 }
 
-#[test]
-fn files_are_short() {
-    for file in sources() {
-        let lines = file.text.lines().count();
-        let known = LONG_FILES.iter().any(|(name, _)| *name == file.name);
-        assert!(
-            lines <= LONGEST_FILE || known,
-            "src/{} has {lines} lines, more than {LONGEST_FILE}: cut it along an event, a resource or a type; if it is one thing that is \
-             read as a whole, add it to LONG_FILES of this test with the reason",
-            file.name
-        );
-        assert!(lines > LONGEST_FILE || !known, "src/{} has only {lines} lines by now: take it out of LONG_FILES of this test", file.name);
-    }
-    for (name, _) in LONG_FILES {
-        assert!(sources().iter().any(|file| file.name == *name), "src/{name} is gone: take it out of LONG_FILES of this test");
-    }
-}
-
-/// Prose is read in columns, code by its structure: rustfmt wraps the code.
-#[test]
-fn comments_are_wrapped() {
-    let url = Regex::new(r"https?://\S+").expect("a pattern");
-    for file in sources() {
-        for (number, line) in file.text.lines().enumerate() {
-            let is_prose = line.trim_start().starts_with("//") && !url.is_match(line);
-            // A drawing or a table of a doc comment is as wide as it is.
-            let is_drawn = line.contains("  ") && line.trim_start().starts_with("//!") || line.contains('|');
-            assert!(
-                !is_prose || is_drawn || line.chars().count() <= WIDEST_COMMENT,
-                "src/{}:{}: wrap this comment at {WIDEST_COMMENT} columns",
-                file.name,
-                number + 1
-            );
-        }
-    }
-}
-
 /// What lets bodies in is `http::body::receive`, so that every one is held to the same limits and
 /// read as strictly.
 #[test]
@@ -398,14 +355,5 @@ fn only_pages_are_served_without_a_description() {
             "src/{} serves something that does not describe itself: use `.routes(routes!(…))` with a handler that has `#[utoipa::path]`",
             file.name
         );
-    }
-}
-
-/// What a file is for stands at its top, so that the code map needs a line for each room only.
-#[test]
-fn every_file_begins_with_what_it_is_for() {
-    let said = Regex::new(r"^//! \S[^\n]{9,}").expect("a pattern");
-    for file in sources().iter().filter(|file| !file.name.ends_with("tests.rs")) {
-        assert!(said.is_match(&file.text), "src/{} does not begin with `//!` and what it is for", file.name);
     }
 }

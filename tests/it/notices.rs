@@ -1,11 +1,13 @@
 //! Notices to programs: written with their events, delivered once the database says so, whatever
 //! fails in between.
 
+mod configuration;
+mod deadlines;
+
 use crate::support::client::{critical, high, low};
 use crate::support::hook::{Hook, Reply};
-use crate::support::server::{hand_out_tokens, keys, launcher, settings};
+use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, TestApp, eventually};
-use parkbrake::app::{App, Pace, Resources};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -304,124 +306,4 @@ async fn an_outage_of_every_channel_and_a_restart_lose_nothing() {
         assert_eq!(seen.len(), all, "each once");
     }
     assert_eq!(app.database.count("select count(*) from notice where status = 'dead'").await, 0);
-}
-
-#[tokio::test]
-async fn who_does_not_answer_is_reminded_until_there_is_a_decision() {
-    let mut hook = Hook::start().await;
-    let config = told_to(&[hook.channel("audit")]).with_policies("remind_every: 1s\n");
-    let app = TestApp::with(config).await;
-    let id = app.client("deploy-bot").submit_id(high()).await;
-    hook.hears(&id, &["approval.requested", "approval.reminded", "approval.reminded"]).await;
-    let numbers: Vec<_> = hook.taken().iter().map(|delivery| delivery.body["data"]["reminder"].clone()).collect();
-    assert_eq!(numbers, [Value::Null, json!(1), json!(2)]);
-    assert_eq!(hook.taken()[2].body["data"]["actor"], "parkbrake");
-
-    // An outage of several reminders' length ends with one of them.
-    hook.stop().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let before = hook.taken().len();
-    hook.up().await;
-    let taken = hook.attempted(before + 2).await;
-    let gap = taken[before + 1].at - taken[before].at;
-    assert!(gap > Duration::from_millis(900), "the next one comes {gap:?} later, not at once");
-
-    app.client("alice").reject(&id).await.expect(200);
-    eventually("the decision", || async { hook.told(&id).last().is_some_and(|kind| kind == "approval.decided").then_some(()) }).await;
-    assert_eq!(app.database.count("select count(*) from notice where status = 'pending'").await, 0, "nothing more is to come");
-    let events = "select count(*) from workflow_event";
-    assert_eq!(app.database.count(events).await, 3, "reminders are not in the log");
-}
-
-#[tokio::test]
-async fn an_address_inside_is_not_connected_to_unless_it_is_meant() {
-    let hook = Hook::start().await;
-    let channel = hook.channel("audit").replace(", allow_private: true", "").replace("127.0.0.1", "localhost");
-    let app = TestApp::with(told_to(&[channel])).await;
-    app.client("deploy-bot").submit_id(high()).await;
-    let failing = eventually("a failure", || async {
-        notices(&app, "?status=pending").await.into_iter().find(|notice| notice["attempts"].as_u64() > Some(0))
-    })
-    .await;
-    assert!(failing["error"].as_str().unwrap().contains("allow_private"), "{failing}");
-    assert_eq!(hook.attempts().len(), 0);
-}
-
-#[tokio::test]
-async fn a_channel_that_is_no_longer_configured_is_given_up() {
-    let hook = Hook::down().await;
-    let mut app = TestApp::with(told_to(&[hook.channel("audit")])).await;
-    app.client("deploy-bot").submit_id(high()).await;
-    app.config = told_to(&[hook.channel("other")]);
-    app.restart().await;
-    let dead = becomes(&app, "approval.requested", "dead").await;
-    assert_eq!(dead["error"], "no channel of this name is configured any more");
-}
-
-#[tokio::test]
-async fn a_server_does_not_start_without_a_secret_and_says_which() {
-    let hook = Hook::start().await;
-    let config =
-        told_to(&[hook.channel("audit").replace("HOOK_SECRET", "MISSING"), hook.channel("other").replace("HOOK_SECRET", "UNSOUND")]);
-    let resources = Resources {
-        keys: keys(),
-        database_url: Database::migrated().await.url,
-        migrate: true,
-        base: Some("/".into()),
-        environment: Box::new(|name| (name == "UNSOUND").then(|| "secret-that-is-none".to_owned())),
-        launcher: launcher(),
-        pace: Pace::default(),
-        slack: None,
-    };
-    let Err(error) = App::start(&settings(&config), resources).await else { panic!("it started") };
-    let told = error.to_string();
-    for expected in ["the channel audit cannot be used: MISSING is not set", "the channel other cannot be used: UNSOUND has to be whsec_"] {
-        assert!(told.contains(expected), "{told}");
-    }
-    assert!(!told.contains("secret-that-is-none"), "{told}");
-}
-
-#[test]
-fn a_check_only_notes_what_is_not_set_here() {
-    let config = told_to(&["  audit: { type: webhook, url: 'https://example.com/hook', secret: { from_env: HOOK_SECRET } }\n".to_owned()]);
-    let check = |set: bool| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_parkbrake"));
-        command.args(["check", "--config"]).arg(config.path()).env_remove("HOOK_SECRET");
-        let output = if set { command.env("HOOK_SECRET", "x").output() } else { command.output() }.expect("the program");
-        assert!(output.status.success());
-        String::from_utf8(output.stdout).expect("text")
-    };
-    assert!(
-        check(false).contains("note: HOOK_SECRET is not set here; a server does not start without it, because the channel audit needs it")
-    );
-    assert!(!check(true).contains("HOOK_SECRET"));
-}
-
-#[tokio::test]
-async fn before_it_expires_those_who_may_decide_are_warned_once_and_the_end_is_no_rejection() {
-    let hook = Hook::start().await;
-    let config = told_to(&[hook.channel("audit")]).with_policies("policies: { high: { expire_after: 3s, warn_before: 2s } }");
-    let app = TestApp::with(config).await;
-    let bot = app.client("deploy-bot");
-    let id = bot.submit_id(high()).await;
-    hook.hears(&id, &["approval.requested", "approval.expiring", "approval.expired"]).await;
-    let taken = hook.taken();
-    let warned = &taken[1].body["data"];
-    assert_eq!((&warned["status"], &warned["actor"]), (&json!("pending_approval"), &json!("parkbrake")));
-    assert_eq!(taken[2].body["data"]["approval_status"], "expired");
-    let workflow = bot.workflow(&id).await;
-    assert_eq!((&workflow["status"], &workflow["approval_status"]), (&json!("expired"), &json!("expired")));
-}
-
-#[tokio::test]
-async fn nobody_is_warned_of_what_was_decided() {
-    let hook = Hook::start().await;
-    let config = told_to(&[hook.channel("audit")]).with_policies("policies: { high: { expire_after: 1h } }");
-    let app = TestApp::with(config).await;
-    let id = app.client("deploy-bot").submit_id(high()).await;
-    app.client("alice").approve(&id).await.expect(200);
-    let fall_due = "update notice set first_due_at = clock_timestamp(), due_at = clock_timestamp() where kind = 'approval.expiring'";
-    app.database.execute(fall_due).await;
-    assert_eq!(becomes(&app, "approval.expiring", "cancelled").await["error"], "the request was settled first");
-    assert!(!hook.told(&id).contains(&"approval.expiring".to_owned()));
 }

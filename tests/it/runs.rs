@@ -1,6 +1,9 @@
 //! What one run of a command is, without a server around it: arguments, environment, streams, how
 //! it ends, and what it is held to.
 
+mod ends;
+mod output;
+
 use crate::support::server::local;
 use parkbrake::actors::ports::{CancelSignal, Executor as _, Job, Work};
 use parkbrake::domain::task::confinement::Limits;
@@ -8,8 +11,8 @@ use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::task::invocation::Invocation;
 use parkbrake::domain::workflow::{AttemptId, Outcome};
 use parkbrake::execution::Redactions;
-use rustix::process::{Pid, Signal};
-use serde_json::{Value, json};
+use rustix::process::Pid;
+use serde_json::Value;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +21,6 @@ use uuid::Uuid;
 
 /// Long enough for a slow machine, short enough to notice.
 const WAIT_LIMIT: Duration = Duration::from_secs(20);
-
-/// How much of each stream is kept.
-const KEPT: usize = 64 * 1024;
 
 pub struct Bench {
     workflow_id: Uuid,
@@ -288,24 +288,6 @@ async fn a_runbook_may_have_an_account_of_its_own() {
 }
 
 #[tokio::test]
-async fn exit_status_and_streams_are_told() {
-    let (error, output) = Bench::script("echo out; echo err >&2; exit 3").failed().await;
-    assert_eq!(error, "exit status 3");
-    let expected = json!({
-        "exit_status": 3, "signal": null, "stdout": "out\n", "stderr": "err\n",
-        "stdout_truncated": false, "stderr_truncated": false, "streams_left_open": false,
-    });
-    assert_eq!(output.unwrap(), expected);
-}
-
-#[tokio::test]
-async fn a_signal_is_named() {
-    let (error, output) = Bench::script("kill -KILL $$").failed().await;
-    assert_eq!(error, "ended by SIGKILL");
-    assert_eq!(output.unwrap()["signal"], "SIGKILL");
-}
-
-#[tokio::test]
 async fn what_cannot_start_says_why_and_that_nothing_ran() {
     for program in ["no-such-program-anywhere", "./no-such-program"] {
         let mut bench = Bench::of(&[program]);
@@ -330,116 +312,4 @@ async fn a_missing_variable_stops_it_before_it_starts() {
     let (error, _) = bench.failed().await;
     assert!(error.contains("`DEPLOY_TOKEN` is not set"), "{error}");
     assert!(!bench.dir.path().join("started").exists());
-}
-
-#[tokio::test]
-async fn secrets_are_redacted_also_where_the_output_is_cut() {
-    let secret = "s3cr3t".repeat(50);
-    let script = r#"i=0; while [ $i -lt 300 ]; do printf '%s' "$TOKEN"; i=$((i+1)); done; echo; echo "$TOKEN" >&2"#;
-    let output = Bench::script(script).with_secret("TOKEN", &secret).succeeded().await;
-    assert_eq!((&output["stdout"], &output["stderr"]), (&json!("[redacted]\n"), &json!("[redacted]\n")));
-    assert_eq!(output["stdout_truncated"], true);
-}
-
-#[tokio::test]
-async fn a_secret_that_the_run_was_not_given_is_redacted_too() {
-    let secret = "another-runbooks-s3cr3t-that-is-longer-than-one-line-of-what-base64-prints";
-    let file = |script: &str| {
-        let mut bench = Bench::script(script);
-        bench.redactions = Redactions::new([secret.as_bytes().to_vec()]);
-        std::fs::write(bench.dir.path().join("found"), secret).unwrap();
-        bench
-    };
-    for script in
-        ["cat found", "base64 found", "(printf user:; cat found) | base64", "od -An -tx1 found | tr -d ' \\n'", "od -An -tx1 -v found"]
-    {
-        let output = file(script).succeeded().await;
-        let text = output["stdout"].as_str().unwrap().trim();
-        let text = text.strip_prefix("dXNlcj").unwrap_or(text);
-        assert_eq!(text, "[redacted]", "{script}");
-    }
-    let bench = file("head -c 40 found; kill -9 $$");
-    assert_eq!(bench.failed().await.1.unwrap()["stdout"], "[redacted]", "it was ended in the middle of it");
-}
-
-#[tokio::test]
-async fn much_output_is_cut_and_does_not_block() {
-    let output = Bench::script("head -c 200000000 /dev/zero | tr '\\0' x; echo end").succeeded().await;
-    let stdout = output["stdout"].as_str().unwrap();
-    assert_eq!(stdout.len(), KEPT);
-    assert!(stdout.ends_with("xxxend\n"));
-    assert_eq!(output["stdout_truncated"], true);
-}
-
-#[tokio::test]
-async fn what_stays_in_the_background_does_not_hold_the_run() {
-    let bench = Bench::script("sleep 600 & echo $! > background; echo done");
-    let begun = Instant::now();
-    let output = bench.succeeded().await;
-    assert!(begun.elapsed() < WAIT_LIMIT);
-    assert_eq!((&output["stdout"], &output["streams_left_open"]), (&json!("done\n"), &json!(true)));
-    let background = bench.number_in("background").await;
-    assert!(runs(background), "a runbook may leave a service behind");
-    rustix::process::kill_process(background, Signal::KILL).unwrap();
-}
-
-#[tokio::test]
-async fn a_timeout_ends_what_ignores_being_asked() {
-    let bench = Bench::script("trap '' TERM; echo $$ > own; echo begun; while :; do sleep 1; done").timeout(Duration::from_secs(1));
-    let (error, output) = bench.failed().await;
-    assert_eq!(error, "timed out after 1s; its process tree was ended");
-    assert_eq!(output.unwrap()["stdout"], "begun\n");
-    assert!(!runs(bench.number_in("own").await));
-}
-
-#[tokio::test]
-async fn a_timeout_lets_a_command_clean_up() {
-    let bench = Bench::script("trap 'echo cleaned; exit 0' TERM; while :; do sleep 0.1; done").timeout(Duration::from_secs(1));
-    let (error, output) = bench.failed().await;
-    assert_eq!(error, "timed out after 1s; its process tree was ended");
-    assert_eq!(output.unwrap()["stdout"], "cleaned\n");
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_timeout_ends_those_that_left_the_group() {
-    let script = "
-        setsid sh -c 'echo $$ > session; trap \"\" TERM; while :; do sleep 1; done' &
-        (setsid sh -c 'echo $$ > orphan; exec sleep 600' &)
-        env -i sh -c 'setsid sh -c \"echo \\$\\$ > unmarked; exec sleep 600\"' &
-        while :; do sleep 1; done";
-    let bench = Bench::script(script).timeout(Duration::from_secs(3));
-    assert_eq!(bench.failed().await.0, "timed out after 3s; its process tree was ended");
-    for file in ["session", "orphan", "unmarked"] {
-        assert!(!runs(bench.number_in(file).await), "{file}");
-    }
-}
-
-#[tokio::test]
-async fn a_run_that_is_dropped_leaves_nothing_behind() {
-    let bench = Bench::script("(setsid sh -c 'echo $$ > orphan; exec sleep 600' &); echo $$ > own; exec sleep 600");
-    let (own, orphan) = tokio::select! {
-        outcome = bench.run() => panic!("ended: {outcome:?}"),
-        pids = async { (bench.number_in("own").await, bench.number_in("orphan").await) } => pids,
-    };
-    until(|| (!runs(own)).then_some(())).await;
-    if cfg!(target_os = "linux") {
-        until(|| (!runs(orphan)).then_some(())).await;
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn stragglers_of_a_workflow_are_ended_and_no_others() {
-    let bench = Bench::script("setsid sh -c 'echo $$ > straggler; exec sleep 600' > /dev/null 2>&1 & echo $! > started");
-    let other = Bench::script("setsid sh -c 'echo $$ > straggler; exec sleep 600' > /dev/null 2>&1 &");
-    bench.succeeded().await;
-    other.succeeded().await;
-    let (straggler, kept) = (bench.number_in("straggler").await, other.number_in("straggler").await);
-    assert!(runs(straggler));
-    end_stragglers(bench.workflow_id).await;
-    assert!(!runs(straggler));
-    assert!(runs(kept));
-    end_stragglers(other.workflow_id).await;
-    assert!(!runs(kept));
 }

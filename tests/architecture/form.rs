@@ -1,0 +1,83 @@
+//! The form of a file: how long it is, how wide its prose, and what stands at its top.
+
+use crate::source::{files, root, sources};
+use regex::Regex;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of a file, beyond which it should be cut along an event, a resource or a type.
+const LONGEST_FILE: usize = 400;
+/// Those that are longer, each with its reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Where tests are, and the languages that they are written in.
+const TESTS: [(&str, &[&str]); 2] = [("tests", &["js", "mjs", "ps1", "py", "rs", "sh"]), ("support/clients/python/tests", &["py"])];
+
+/// Columns of a line of prose.
+const WIDEST_COMMENT: usize = 100;
+
+#[test]
+fn files_are_short() {
+    for file in sources() {
+        let lines = file.text.lines().count();
+        let known = LONG_FILES.iter().any(|(name, _)| *name == file.name);
+        assert!(
+            lines <= LONGEST_FILE || known,
+            "src/{} has {lines} lines, more than {LONGEST_FILE}: cut it along an event, a resource or a type; if it is one thing that is \
+             read as a whole, add it to LONG_FILES of this test with the reason",
+            file.name
+        );
+        assert!(lines > LONGEST_FILE || !known, "src/{} has only {lines} lines by now: take it out of LONG_FILES of this test", file.name);
+    }
+    for (name, _) in LONG_FILES {
+        assert!(sources().iter().any(|file| file.name == *name), "src/{name} is gone: take it out of LONG_FILES of this test");
+    }
+}
+
+/// A test is read when it fails, by somebody who looks for the one rule that it holds.
+#[test]
+fn test_files_are_short() {
+    let of =
+        |folder: &str, languages: &[&str]| languages.iter().flat_map(|language| files(&root().join(folder), language)).collect::<Vec<_>>();
+    // What a package manager has installed beside the tests is nobody's to cut.
+    let is_ours = |path: &Path| !path.iter().any(|part| part == "node_modules");
+    let tests: Vec<PathBuf> = TESTS.iter().flat_map(|(folder, languages)| of(folder, languages)).filter(|path| is_ours(path)).collect();
+    assert!(tests.len() > 200, "the scan finds the tests");
+    for path in tests {
+        let lines = fs::read_to_string(&path).expect("a test").lines().count();
+        assert!(
+            lines <= LONGEST_FILE,
+            "{} has {lines} lines, more than {LONGEST_FILE}: cut it along the rules that it holds, and leave what they share in the file \
+             that they come from",
+            path.strip_prefix(root()).expect("below the root").display()
+        );
+    }
+}
+
+/// Prose is read in columns, code by its structure: rustfmt wraps the code.
+#[test]
+fn comments_are_wrapped() {
+    let url = Regex::new(r"https?://\S+").expect("a pattern");
+    for file in sources() {
+        for (number, line) in file.text.lines().enumerate() {
+            let is_prose = line.trim_start().starts_with("//") && !url.is_match(line);
+            // A drawing or a table of a doc comment is as wide as it is.
+            let is_drawn = line.contains("  ") && line.trim_start().starts_with("//!") || line.contains('|');
+            assert!(
+                !is_prose || is_drawn || line.chars().count() <= WIDEST_COMMENT,
+                "src/{}:{}: wrap this comment at {WIDEST_COMMENT} columns",
+                file.name,
+                number + 1
+            );
+        }
+    }
+}
+
+/// What a file is for stands at its top, so that the code map needs a line for each room only.
+#[test]
+fn every_file_begins_with_what_it_is_for() {
+    let said = Regex::new(r"^//! \S[^\n]{9,}").expect("a pattern");
+    for file in sources().iter().filter(|file| !file.name.ends_with("tests.rs")) {
+        assert!(said.is_match(&file.text), "src/{} does not begin with `//!` and what it is for", file.name);
+    }
+}
