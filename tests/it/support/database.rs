@@ -2,13 +2,28 @@
 
 use parkbrake::postgres::{Cluster, Options, Programs};
 use sqlx::{Connection as _, PgConnection};
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 /// It ends with the process, so nothing has to stop it.
 static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+/// How PostgreSQL copies [`TEMPLATE`], set once the template is there.
+static COPY: OnceCell<&str> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
+/// The databases of tests that have ended. The next test that asks for a database drops them.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A database that is migrated once and copied for each test.
+const TEMPLATE: &str = "migrated";
+
+/// A file system in memory. Each database is 300 files, and most of what a test would need from a
+/// disk is the time to create them.
+const MEMORY: &str = "/dev/shm";
+/// The bytes that have to be free there. A container often has less.
+const ENOUGH_MEMORY: u64 = 4 << 30;
 
 /// A database that only one test uses.
 pub struct Database {
@@ -18,17 +33,19 @@ pub struct Database {
 impl Database {
     /// A new, empty database.
     pub async fn create() -> Self {
-        let cluster = SHARED.get_or_init(start).await;
-        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let cluster = cluster().await;
+        let name = next_name();
         cluster.create_database(&name).await.expect("a database");
         Self { url: cluster.url(&name) }
     }
 
     /// A new database, migrated to this version.
     pub async fn migrated() -> Self {
-        let database = Self::create().await;
-        parkbrake::storage::migrate(&database.url).await.expect("migrations");
-        database
+        let cluster = cluster().await;
+        let copy = COPY.get_or_init(|| migrate_template(cluster)).await;
+        let name = next_name();
+        server(cluster).execute(&format!("create database {name} template {TEMPLATE} {copy}")).await;
+        Self { url: cluster.url(&name) }
     }
 
     /// A connection for checking what is stored.
@@ -75,20 +92,71 @@ impl Hold {
     }
 }
 
-async fn start() -> Cluster {
-    let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
-    sweep();
-    let folder = folder(std::process::id());
-    Cluster::start(&programs, &folder, Options { durable: false }).await.unwrap_or_else(|error| panic!("{error}"))
+/// The one PostgreSQL, without the databases of tests that have ended.
+async fn cluster() -> &'static Cluster {
+    let cluster = SHARED.get_or_init(start).await;
+    let ended = std::mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
+    for name in ended {
+        server(cluster).execute(&format!("drop database if exists {name} with (force)")).await;
+    }
+    cluster
 }
 
-fn folder(process: u32) -> PathBuf {
-    std::env::temp_dir().join(format!("parkbrake-it-{process}"))
+/// The database through which the harness creates and drops the others.
+fn server(cluster: &Cluster) -> Database {
+    Database { url: cluster.url("postgres") }
+}
+
+/// Creates [`TEMPLATE`], and returns the words that have PostgreSQL copy its files: by default, it
+/// writes each page to its log as well, which takes ten times as long. Before version 15 it always
+/// copied the files, and did not know the words.
+async fn migrate_template(cluster: &Cluster) -> &'static str {
+    cluster.create_database(TEMPLATE).await.expect("a database");
+    parkbrake::storage::migrate(&cluster.url(TEMPLATE)).await.expect("migrations");
+    let version = server(cluster).count("select current_setting('server_version_num')::bigint").await;
+    if version < 150_000 { "" } else { "strategy file_copy" }
+}
+
+/// A name that no other database has. Its database is dropped some time after the thread that asked
+/// for it has ended: each test runs in a thread of its own.
+fn next_name() -> String {
+    thread_local! {
+        static OF_THIS_TEST: RefCell<Names> = const { RefCell::new(Names(Vec::new())) };
+    }
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    OF_THIS_TEST.with_borrow_mut(|names| names.0.push(name.clone()));
+    name
+}
+
+struct Names(Vec<String>);
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        ENDED.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.0);
+    }
+}
+
+async fn start() -> Cluster {
+    let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
+    let (memory, disk) = (PathBuf::from(MEMORY), std::env::temp_dir());
+    sweep(&disk);
+    sweep(&memory);
+    let has_room = rustix::fs::statvfs(&memory).is_ok_and(|of| of.f_bavail * of.f_frsize >= ENOUGH_MEMORY);
+    let folder = folder(if has_room { &memory } else { &disk }, std::process::id());
+    let cluster = Cluster::start(&programs, &folder, Options { durable: false }).await.unwrap_or_else(|error| panic!("{error}"));
+    // PostgreSQL keeps a log of up to 1 GB otherwise.
+    server(&cluster).execute("alter system set max_wal_size = '256MB'").await;
+    server(&cluster).execute("select pg_reload_conf()").await;
+    cluster
+}
+
+fn folder(within: &Path, process: u32) -> PathBuf {
+    within.join(format!("parkbrake-it-{process}"))
 }
 
 /// Removes what test processes that have ended left behind.
-fn sweep() {
-    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(process) = name.strip_prefix("parkbrake-it-").and_then(|number| number.parse::<i32>().ok()) else { continue };
         let ended = rustix::process::Pid::from_raw(process).is_none_or(|pid| rustix::process::test_kill_process(pid).is_err());
