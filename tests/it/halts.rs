@@ -3,10 +3,10 @@
 
 mod drills;
 mod outages;
-
 mod starts;
 
 use crate::support::client::{at, events, high, low, time};
+use crate::support::server::settings;
 use crate::support::{Client, Config, Database, Ledger, TestApp, eventually};
 use futures_util::future::join_all;
 use parkbrake::settings::Settings;
