@@ -24,7 +24,7 @@ async fn suspension_takes_every_right_away_within_a_second_and_restoring_gives_t
     let list = done(parkbrake(&app, &["person", "list"]).await);
     assert!(list.lines().any(|line| line.starts_with("alice ") && line.ends_with(": laptop stolen")), "{list}");
     assert!(list.lines().any(|line| line.starts_with("tom ") && line.ends_with("good")), "{list}");
-    assert!(done(parkbrake(&app, &["person", "suspend", "alice"]).await).contains("before"));
+    assert!(done(parkbrake(&app, &["person", "suspend", "alice"]).await).contains("already"));
 
     done(parkbrake(&app, &["person", "suspend", "deploy-bot"]).await);
     tokio::time::sleep(Duration::from_secs(1)).await;
