@@ -117,7 +117,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tower_http", &["app/router.rs", "http/compression.rs", "web/"]),
     ("serde_yaml", &["config/"]),
     ("cel", &["domain/risk/expression"]),
-    ("chrono_tz", &["config/freezes.rs", "domain/hold/"]),
+    ("chrono_tz", &["config/freezes.rs", "domain/hours.rs", "domain/hold/"]),
     ("hmac", &["http/signature.rs", "outbound/", "secret_key.rs", "web/"]),
     ("ring", &["outbound/rs256.rs"]),
     ("minijinja", &["config/channels.rs", "notify/", "web/"]),

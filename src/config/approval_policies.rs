@@ -1,10 +1,10 @@
 //! `hitl/approval-policies.yaml`: the people, the agents, and the terms of decisions.
 
 use crate::config::grants;
+use crate::config::names;
 use crate::config::quotas;
 use crate::config::risk_rules::{self, AskedRole};
 use crate::config::value::{At, Fields};
-use crate::config::{mail_address, names};
 use crate::domain::duration;
 use crate::domain::grant::GrantLimits;
 use crate::domain::policy::quota::Quotas;
@@ -12,14 +12,14 @@ use crate::domain::policy::{Agent, Goal, Person, SYSTEM, roles};
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use crate::domain::workflow::transition;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 mod document;
+mod people;
 
 const KEYS: [&str; 9] =
     ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes", "grants"];
-const PERSON_KEYS: [&str; 5] = ["roles", "email", "slack", "linear", "team"];
 const POLICY_KEYS: [&str; 12] = [
     "required",
     "distinct_roles",
@@ -157,7 +157,7 @@ impl Default for ApprovalPolicies<'_> {
 pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
     let fields = file.fields(&KEYS);
     let section = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
-    let (people, people_are_known) = section("people").map_or_else(|| (BTreeMap::new(), true), |at| people(&at));
+    let (people, people_are_known) = section("people").map_or_else(|| (BTreeMap::new(), true), |at| people::read(&at));
     let mut quotas = Quotas::default();
     if let Some(at) = section("quotas") {
         quotas.usual = quotas::quota(&at, quotas.usual);
@@ -182,46 +182,6 @@ pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
 fn by_level<'s, T>(at: &At<'s>, read: impl Fn(&At<'s>) -> Option<T>) -> BTreeMap<Level, T> {
     let Some(fields) = at.fields(&Level::ALL.map(Level::as_str)) else { return BTreeMap::new() };
     Level::ALL.into_iter().filter_map(|level| Some((level, read(&fields.get(level.as_str())?)?))).collect()
-}
-
-/// The people, and whether all of them could be read.
-fn people(at: &At<'_>) -> (BTreeMap<String, Person>, bool) {
-    let entries = at.entries("people: a name and { roles: [...] }");
-    let (mut people, mut known) = (BTreeMap::new(), entries.is_some());
-    let entries = entries.unwrap_or_default();
-    for (name, at) in &entries {
-        sound_name(name, at, people.keys());
-        let person = person(at);
-        known &= person.is_some();
-        people.insert((*name).to_owned(), person.unwrap_or_default());
-    }
-    for (name, at) in &entries {
-        no_role(name, at, &people);
-    }
-    (people, known)
-}
-
-/// One person; `None` if the roles cannot be read.
-fn person(at: &At<'_>) -> Option<Person> {
-    let fields = at.fields(&PERSON_KEYS)?;
-    let text = |key: &str| fields.get(key).and_then(|at| contact(&at));
-    let email = fields.get("email").and_then(|at| at.parsed(mail_address::parse));
-    let (slack, linear) = (text("slack"), text("linear"));
-    let team = fields.get("team").and_then(|at| at.parsed(names::team));
-    let roles = fields.get("roles").map_or(Some(Vec::new()), |at| at.items("roles"))?;
-    let roles: Vec<_> = roles.iter().map(|at| at.parsed(names::role)).collect();
-    let roles: BTreeSet<_> = roles.into_iter().collect::<Option<_>>()?;
-    Some(Person { roles, email, slack, linear, team })
-}
-
-/// A person's address on a channel: text in one line.
-fn contact(at: &At<'_>) -> Option<String> {
-    let text = at.text()?;
-    if text.is_empty() || text.chars().any(|character| character.is_whitespace() || character.is_control()) {
-        at.problem("is not an address: write it without spaces, or leave the key out");
-        return None;
-    }
-    Some(text.to_owned())
 }
 
 fn agents(at: &At<'_>, people: &BTreeMap<String, Person>, quotas: &mut Quotas) -> BTreeMap<String, Agent> {

@@ -7,7 +7,8 @@ use crate::config::policy::held;
 use crate::config::risk_rules::{self, RiskRules};
 use crate::config::value::{At, Fields};
 use crate::config::words::Words;
-use crate::domain::hold::{DAY, Freeze, Window};
+use crate::domain::hold::Freeze;
+use crate::domain::hours::{DAY, Hours, Window};
 use crate::domain::text::shown;
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, Weekday};
 use chrono_tz::Tz;
@@ -34,17 +35,14 @@ pub fn read(at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>
 fn freeze(name: &str, at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>) -> Option<Freeze> {
     let fields = at.fields(&KEYS)?;
     let zone = fields.required("time_zone", "write whose clock it goes by, such as Europe/Berlin or UTC");
-    let zone = zone.and_then(|at| {
-        let unknown =
-            |text: &str| format!("`{}` is not a time zone; write a name of the IANA list, such as Europe/Berlin or UTC", shown(text));
-        at.parsed(|text| text.parse::<Tz>().map_err(|_| unknown(text)))
-    });
+    let zone = zone.and_then(|at| at.parsed(time_zone));
     let window = window(at, &fields);
     let words = |key: &str, known: &Words<'_>| fields.get(key).map(|at| words(&at, known));
     let environments = words("environments", &rules.environments);
     let operations = words("operations", &rules.operations);
     let exception = fields.get("exception").map(|at| held(&risk_rules::roles(&at), approvals));
-    Some(Freeze { name: name.to_owned(), window: window?, zone: zone?, environments, operations, exception: exception.unwrap_or_default() })
+    let hours = Hours { window: window?, zone: zone? };
+    Some(Freeze { name: name.to_owned(), hours, environments, operations, exception: exception.unwrap_or_default() })
 }
 
 /// The words that the freeze covers, in alphabetical order.
@@ -93,8 +91,19 @@ fn weekly(at: &At<'_>, weekdays: Option<&At<'_>>, hours: Option<&At<'_>>) -> Opt
     Some(Window::Weekly { days, from, minutes })
 }
 
+/// A name of the IANA list.
+pub(super) fn time_zone(text: &str) -> Result<Tz, String> {
+    let unknown = |_| format!("`{}` is not a time zone; write a name of the IANA list, such as Europe/Berlin or UTC", shown(text));
+    text.parse().map_err(unknown)
+}
+
+/// Every day, from one minute of the day on for so many minutes.
+pub(super) fn daily((from, minutes): (u32, u32)) -> Window {
+    Window::Weekly { days: WEEK.to_vec(), from, minutes }
+}
+
 /// Parses `22:00-06:00`: the minute of the day at which it begins, and its length in minutes.
-fn stretch(text: &str) -> Result<(u32, u32), String> {
+pub(super) fn stretch(text: &str) -> Result<(u32, u32), String> {
     let unfit = || format!("is `{}`, but has to be a period of the day, such as 22:00-06:00 or 00:00-24:00", shown(text));
     let (from, until) = text.split_once('-').ok_or_else(unfit)?;
     let (from, until) = (minute(from).ok_or_else(unfit)?, minute(until).ok_or_else(unfit)?);
@@ -142,13 +151,13 @@ fn moment(text: &str, is_last: bool) -> Result<NaiveDateTime, String> {
 /// The freezes as a document.
 pub fn document(freezes: &[Freeze]) -> Value {
     let one = |freeze: &Freeze| {
-        let window = match &freeze.window {
+        let window = match &freeze.hours.window {
             Window::Weekly { days, from, minutes } => {
                 json!({ "weekdays": days.iter().map(Weekday::to_string).collect::<Vec<_>>(), "from": from, "minutes": minutes })
             }
             Window::Between { from, until } => json!({ "from": from.to_string(), "until": until.to_string() }),
         };
-        let zone = freeze.zone.name();
+        let zone = freeze.hours.zone.name();
         json!({ "name": freeze.name, "window": window, "time_zone": zone, "environments": freeze.environments,
                 "operations": freeze.operations, "exception": freeze.exception })
     };

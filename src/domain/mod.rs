@@ -16,6 +16,7 @@ pub mod figures;
 pub mod grant;
 pub mod hold;
 pub mod hosts;
+pub mod hours;
 pub mod json;
 pub mod notice;
 pub mod page;

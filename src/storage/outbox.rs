@@ -31,6 +31,8 @@ pub struct DueNotice {
     pub first_due_at: DateTime<Utc>,
     /// Whether somebody has asked for it to be sent once more.
     pub resent: bool,
+    /// Whether it has waited for the end of its recipient's quiet hours.
+    pub waited: bool,
 }
 
 /// The reminder after one that is done with.
@@ -64,7 +66,7 @@ impl Storage {
     pub async fn due_notices(&self, channel: &str, all: bool, limit: i64) -> Result<Vec<DueNotice>, Error> {
         let mut db = self.lease_background().await?;
         let query = sqlx::query!(
-            "select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.risk_level, n.recipient, n.attempts, n.first_due_at, n.resends
+            "select n.notice_id, n.workflow_id, n.version, n.kind, n.number, n.risk_level, n.recipient, n.attempts, n.first_due_at, n.resends, n.waited
              from notice n
              where n.status = 'pending' and n.channel >= $1
                and (n.channel, n.due_at) <= ($1, case when $2 then 'infinity' else statement_timestamp() end)
@@ -97,6 +99,7 @@ impl Storage {
                     attempts: u32::try_from(row.attempts).unwrap_or(0),
                     first_due_at: row.first_due_at,
                     resent: row.resends > 0,
+                    waited: row.waited,
                 }),
                 _ => unreadable.push(row.notice_id),
             }
@@ -241,6 +244,47 @@ impl Storage {
         within(query.execute(&mut *db)).await?;
         db.release();
         Ok(())
+    }
+
+    /// A notice waits for the end of its recipient's quiet hours. All that wait for it are due at the
+    /// same moment, so that they can be one message.
+    ///
+    /// # Errors
+    /// Fails if the database is unavailable.
+    pub async fn notice_waits(&self, id: Uuid, until: DateTime<Utc>) -> Result<(), Error> {
+        let mut db = self.lease_background().await?;
+        let query = sqlx::query!(
+            "update notice set waited = true, first_due_at = $2, due_at = $2 where notice_id = $1 and status = 'pending'",
+            id,
+            until
+        );
+        within(query.execute(&mut *db)).await?;
+        db.release();
+        Ok(())
+    }
+
+    /// Whether another notice that asks the same recipient about the same request waits for the end
+    /// of quiet hours.
+    ///
+    /// # Errors
+    /// Fails if the database is unavailable.
+    pub async fn another_waits(&self, row: &DueNotice, channel: &str) -> Result<bool, Error> {
+        let mut db = self.lease_background().await?;
+        let query = sqlx::query_scalar!(
+            r#"select exists (
+                   select from notice
+                   where workflow_id = $1 and channel = $2 and recipient is not distinct from $3 and notice_id <> $4
+                     and status = 'pending' and waited
+                     and kind in ('approval.requested', 'approval.reminded', 'approval.escalated', 'approval.goal_nears',
+                          'approval.expiring')) as "waits!""#,
+            row.workflow_id,
+            channel,
+            row.recipient.as_deref(),
+            row.id
+        );
+        let waits = within(query.fetch_one(&mut *db)).await?;
+        db.release();
+        Ok(waits)
     }
 
     /// A notice is no longer true, or is not wanted, and is not sent.

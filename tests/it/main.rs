@@ -73,6 +73,7 @@ mod probe;
 mod proxy;
 mod prune;
 mod queries;
+mod quiet;
 mod quotas;
 mod readable;
 mod requests;

@@ -4,6 +4,8 @@
 //! time, counted from the oldest, so that fifty requests in a minute become one message. A critical
 //! request closes the window at once, but no sooner than one window after the last message, so that
 //! a flood of critical requests is grouped as well. A notice that asks nobody goes alone.
+//!
+//! On every channel, what has waited for the end of somebody's quiet hours is one message.
 
 use crate::domain::risk::level::Level;
 use crate::storage::DueNotice;
@@ -25,16 +27,13 @@ pub struct Batched {
     pub wait: Option<Duration>,
 }
 
-/// Puts the notices that are due into messages. Without a window, each notice is a message.
+/// Puts the notices that are due into messages. Without a window, each notice is a message, unless
+/// it has waited for the end of quiet hours.
 pub fn batch(due: Vec<DueNotice>, window: Duration, now: DateTime<Utc>, sent: &Sent) -> Batched {
     let mut batched = Batched::default();
-    if window.is_zero() {
-        batched.messages = due.into_iter().map(|notice| vec![notice]).collect();
-        return batched;
-    }
     let mut groups: BTreeMap<Option<String>, Vec<DueNotice>> = BTreeMap::new();
     for notice in due {
-        if notice.kind.asks() {
+        if notice.kind.asks() && (notice.waited || !window.is_zero()) {
             groups.entry(notice.recipient.clone()).or_default().push(notice);
         } else {
             batched.messages.push(vec![notice]);
@@ -59,8 +58,8 @@ pub fn batch(due: Vec<DueNotice>, window: Duration, now: DateTime<Utc>, sent: &S
 fn closes_at(group: &[DueNotice], window: Duration, last: Option<&DateTime<Utc>>) -> DateTime<Utc> {
     let window = TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX);
     let after = |from: DateTime<Utc>| from.checked_add_signed(window).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    // A notice that was tried before has waited for its window already.
-    if group.iter().any(|notice| notice.attempts > 0) {
+    // A notice that was tried before, or is due at the end of quiet hours, has waited already.
+    if group.iter().any(|notice| notice.attempts > 0 || notice.waited) {
         return DateTime::<Utc>::MIN_UTC;
     }
     let usual = group.iter().map(|notice| after(notice.first_due_at)).min().unwrap_or(DateTime::<Utc>::MIN_UTC);
@@ -94,6 +93,7 @@ mod tests {
             attempts: 0,
             first_due_at: at(due),
             resent: false,
+            waited: false,
         }
     }
 
@@ -143,6 +143,18 @@ mod tests {
         assert_eq!(sizes(due, 60, &Sent::new()), (vec![100, 100, 50], None));
         let failed = DueNotice { attempts: 1, ..asks(Level::High, 0) };
         assert_eq!(sizes(vec![failed, asks(Level::High, 5)], 5, &Sent::new()), (vec![2], None));
+    }
+
+    #[test]
+    fn what_waited_for_the_end_of_quiet_hours_is_one_message_for_each_recipient() {
+        let waited = |name: &str, kind| DueNotice { waited: true, ..notice(kind, Level::High, Some(name), 0) };
+        let due = || {
+            vec![waited("ann", Kind::Requested), waited("ben", Kind::Reminded), waited("ann", Kind::Reminded), waited("ann", Kind::Failed)]
+        };
+        for window in [Duration::ZERO, WINDOW] {
+            let batched = batch(due(), window, at(0), &Sent::new());
+            assert_eq!(batched.messages.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2, 1], "what asks nobody goes alone");
+        }
     }
 
     #[test]

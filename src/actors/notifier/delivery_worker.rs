@@ -14,7 +14,7 @@ use crate::domain::notice::{Kind, outbox};
 use crate::domain::text::escaped;
 use crate::storage::{Done, DueNotice, Error, Next};
 use crate::telemetry;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -190,9 +190,27 @@ impl DeliveryWorker {
                 self.renderer.storage.notice_cancelled(row.id, reason).await?;
             }
             Rendered::Rest(pause) => self.renderer.storage.notice_rests(row.id, pause).await?,
+            Rendered::Wait(until) => self.wait(row, until).await?,
             Rendered::GiveUp(reason) => self.give_up(row, &bounded(&reason), false).await?,
         }
         Ok(None)
+    }
+
+    /// Has a notice wait for the end of its recipient's quiet hours. Of what asks them about one
+    /// request, one notice waits: it is told then as things stand then.
+    async fn wait(&self, row: &DueNotice, until: DateTime<Utc>) -> Result<(), Error> {
+        let storage = &self.renderer.storage;
+        let is_double = row.kind.asks() && storage.another_waits(row, self.name()).await?;
+        if !is_double {
+            return storage.notice_waits(row.id, until).await;
+        }
+        if row.kind == Kind::Reminded {
+            let after = TimeDelta::from_std(self.renderer.configuration.policy.level(row.level).remind_every).unwrap_or(TimeDelta::MAX);
+            let until = until.checked_add_signed(after).unwrap_or(until);
+            let pause = (until - self.clock.now()).to_std().unwrap_or_default();
+            return storage.notice_rests(row.id, pause).await;
+        }
+        storage.notice_cancelled(row.id, "another notice about this request waits for the end of quiet hours").await
     }
 
     async fn send(&self, notices: Vec<Notice>) -> Result<(), Undelivered> {

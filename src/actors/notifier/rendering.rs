@@ -5,6 +5,7 @@ use crate::actors::ports::{Contact, Notice};
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::domain::notice::outbox;
+use crate::domain::notice::reach::{self, People};
 use crate::domain::notice::{Kind, Medium};
 use crate::domain::policy::{Person, SYSTEM};
 use crate::domain::task::difference::{self, Difference};
@@ -15,6 +16,7 @@ use crate::domain::workflow::transition;
 use crate::domain::workflow::{ApprovalStatus, Event, Recorded, Workflow};
 use crate::identity::Suspensions;
 use crate::storage::{DueNotice, Error, Storage};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub enum Rendered {
     Cancel(&'static str),
     /// The notice must not be sent now, and may be sent later.
     Rest(Duration),
+    /// Its recipient has quiet hours until then.
+    Wait(DateTime<Utc>),
     /// The notice can never be rendered.
     GiveUp(String),
 }
@@ -83,7 +87,8 @@ impl NoticeRenderer {
             return Ok(Rendered::Rest(rest));
         }
         let suspended = self.suspensions.current().await?;
-        let asked = outbox::asked(&now, Today { policy: &self.configuration.policy, suspended: &suspended });
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let asked = outbox::asked(&now, today);
         let recipient = match &row.recipient {
             None => None,
             Some(name) => {
@@ -94,10 +99,14 @@ impl NoticeRenderer {
                     let is_reminder = row.kind == Kind::Reminded;
                     return Ok(if is_reminder { Rendered::Rest(pause) } else { Rendered::Cancel("this person is no longer asked") });
                 }
-                let Some(person) = self.configuration.policy.people().get(name).filter(|person| outbox::is_reached(person, self.medium))
+                let Some(person) = self.configuration.policy.people().get(name).filter(|person| reach::is_reached(person, self.medium))
                 else {
                     return Ok(Rendered::Cancel("this person is not reached by this channel any more"));
                 };
+                let concerned = if row.kind.asks() { asked.clone() } else { outbox::answerable(&now, row.kind, today) };
+                if let Some(until) = self.waits(row, name, person, concerned).filter(|_| !row.resent) {
+                    return Ok(Rendered::Wait(until));
+                }
                 Some(contact(name, person))
             }
         };
@@ -129,9 +138,32 @@ impl NoticeRenderer {
             differences,
             document,
             recipient,
-            asked: if row.kind.asks() { asked.into_iter().map(|(name, person)| contact(name, person)).collect() } else { Vec::new() },
+            asked: if row.kind.asks() { self.contacts(row, &asked) } else { Vec::new() },
             link: self.link(row),
         })))
+    }
+
+    /// Until when a notice to somebody waits because of quiet hours. A notice that has waited is due
+    /// at their very end.
+    fn waits(&self, row: &DueNotice, name: &str, person: &Person, concerned: People<'_>) -> Option<DateTime<Utc>> {
+        let now = self.clock.now().max(row.first_due_at);
+        let told = reach::told(concerned, row.kind, row.level, self.medium);
+        reach::waits_until(name, person, row.kind, row.level, &told, now)
+    }
+
+    /// The people who are asked, as a channel for all names them. Nobody is mentioned who would not
+    /// be told now by a notice of their own.
+    fn contacts(&self, row: &DueNotice, asked: &People<'_>) -> Vec<Contact> {
+        let told = reach::told(asked.clone(), row.kind, row.level, self.medium);
+        let is_disturbed = |name: &str, person: &Person| {
+            told.iter().any(|(told, _)| *told == name) && self.waits(row, name, person, asked.clone()).is_none()
+        };
+        let one = |(name, person): &(&str, &Person)| {
+            let mentioned = self.medium != Medium::Slack || is_disturbed(name, person);
+            let contact = contact(name, person);
+            Contact { slack: contact.slack.filter(|_| mentioned), ..contact }
+        };
+        asked.iter().map(one).collect()
     }
 
     /// How long a reminder rests because the requester was asked something. Then it is looked at

@@ -1,10 +1,9 @@
 //! The values of the file as a document, with defaults filled in: part of the configuration's
 //! version.
 
-use super::{ApprovalPolicies, Chain, OnExpiry, Step, Terms};
+use super::{ApprovalPolicies, Chain, OnExpiry, Step, Terms, people};
 use crate::config::quotas;
 use crate::domain::duration;
-use crate::domain::policy::Person;
 use crate::domain::risk::level::Level;
 use serde_json::{Map, Value, json};
 
@@ -23,13 +22,13 @@ impl ApprovalPolicies<'_> {
 
     /// The values of the file as a document, with defaults filled in.
     pub fn document(&self) -> Value {
-        let people: Map<_, _> = self.people.iter().map(|(name, person)| (name.clone(), person_document(person))).collect();
+        let listed: Map<_, _> = self.people.iter().map(|(name, person)| (name.clone(), people::document(person))).collect();
         let agents: Map<_, _> =
             self.agents.iter().map(|(name, agent)| (name.clone(), json!({ "on_behalf_of": agent.on_behalf_of }))).collect();
         let policies: Map<_, _> = Level::ALL.into_iter().map(|level| (level.to_string(), self.policy_document(level))).collect();
         let escalation: Map<_, _> = self.escalation.iter().map(|(level, chain)| (level.to_string(), chain.document())).collect();
         json!({
-            "people": people,
+            "people": listed,
             "agents": agents,
             "policies": policies,
             "separation_of_duties": self.separation_of_duties,
@@ -38,14 +37,6 @@ impl ApprovalPolicies<'_> {
             "quotas": quotas::document(&self.quotas),
         })
     }
-}
-
-fn person_document(person: &Person) -> Value {
-    let mut document = json!({ "roles": person.roles, "email": person.email, "slack": person.slack, "linear": person.linear });
-    if let Some(team) = &person.team {
-        document["team"] = json!(team);
-    }
-    document
 }
 
 impl Terms {

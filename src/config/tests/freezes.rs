@@ -2,7 +2,7 @@
 
 use super::unsound::refuses;
 use super::*;
-use crate::domain::hold::Window;
+use crate::domain::hours::Window;
 use chrono::Weekday;
 
 #[test]
@@ -16,12 +16,12 @@ fn a_week_and_dates_are_read_with_their_words() {
     let configuration = sound(&[(APPROVALS, &format!("{PEOPLE}{freezes}"))]);
     let named = |name: &str| configuration.freezes.iter().find(|freeze| freeze.name == name).unwrap();
     let weekend = named("weekend");
-    assert_eq!(weekend.window, Window::Weekly { days: vec![Weekday::Sat, Weekday::Sun], from: 0, minutes: 1_440 });
+    assert_eq!(weekend.hours.window, Window::Weekly { days: vec![Weekday::Sat, Weekday::Sun], from: 0, minutes: 1_440 });
     assert_eq!(weekend.environments.as_deref(), Some(&["production".to_owned()][..]));
     assert_eq!(weekend.operations.as_deref(), Some(&["deploy".to_owned(), "restart".to_owned()][..]));
     assert_eq!(weekend.exception, ["cto"]);
-    assert!(matches!(&named("nights").window, Window::Weekly { days, from: 1_320, minutes: 480 } if days.len() == 7));
-    let moments = |name: &str| match &named(name).window {
+    assert!(matches!(&named("nights").hours.window, Window::Weekly { days, from: 1_320, minutes: 480 } if days.len() == 7));
+    let moments = |name: &str| match &named(name).hours.window {
         Window::Between { from, until } => [from.to_string(), until.to_string()],
         other => panic!("{other:?}"),
     };

@@ -6,6 +6,7 @@ use super::*;
 #[test]
 fn people_and_agents_that_cannot_be() {
     let with = |more: &str| format!("{PEOPLE}{more}");
+    let told = |notify: &str| PEOPLE.replace("tom: { roles", &format!("tom: {{ notify: {notify}, roles"));
     refuses(
         APPROVALS,
         &[
@@ -17,6 +18,22 @@ fn people_and_agents_that_cannot_be() {
             (&PEOPLE.replace("tom: { roles", "tom: { e-mail: x, roles"), ":1: people.tom.e-mail: is not a known key", "email"),
             (&PEOPLE.replace("tom: { roles", "tom: { email: a b, roles"), ":1: people.tom.email: is not an address", ""),
             (&PEOPLE.replace("tom: { roles", "tom: { slack: 17, roles"), ":1: people.tom.slack: is the number 17", "in quotes"),
+            (&told("{}"), ":1: people.tom.notify: says nothing", "leave it out"),
+            (&told("{ levels: [] }"), ":1: people.tom.notify.levels: names no level", "leave the key out"),
+            (&told("{ levels: [urgent] }"), ":1: people.tom.notify.levels[0]: is `urgent`", "low, medium, high or critical"),
+            (&told("{ quiet: { time_zone: UTC } }"), ":1: people.tom.notify.quiet.hours: is missing", "22:00-07:00"),
+            (&told("{ quiet: { hours: '22:00-07:00' } }"), ":1: people.tom.notify.quiet.time_zone: is missing", "Europe/Berlin"),
+            (&told("{ quiet: { hours: '22-7', time_zone: UTC } }"), ":1: people.tom.notify.quiet.hours: is `22-7`", "22:00-06:00"),
+            (
+                &told("{ quiet: { hours: '00:00-24:00', time_zone: UTC } }"),
+                ":1: people.tom.notify.quiet.hours: is the whole day",
+                "never end",
+            ),
+            (
+                &told("{ quiet: { hours: '22:00-07:00', time_zone: Berlin } }"),
+                ":1: people.tom.notify.quiet.time_zone: `Berlin` is not a time zone",
+                "IANA",
+            ),
             (&PEOPLE.replace("tom:", "Alice: { }, tom:"), ":1: people.Alice: `alice` stands for somebody else", "whatever its case"),
             (&PEOPLE.replace("tom:", "Parkbrake: { }, tom:"), ":1: people.Parkbrake: is the name under which parkbrake itself acts", ""),
             (&PEOPLE.replace("tom:", "\"a b\": { }, tom:"), ":1: people.a b: `a b` cannot be used", ""),

@@ -54,6 +54,12 @@ fn another_value_has_another_version() {
         vec![approvals("policies: { high: { required: 2 } }\n")],
         vec![approvals("policies: { high: { expire_after: 2h } }\n")],
         vec![approvals("policies: { high: { expire_after: 2h, on_expiry: hold } }\n")],
+        vec![file(APPROVALS, &PEOPLE.replace("[team_lead]", "[team_lead], notify: { levels: [high] }"))],
+        vec![file(APPROVALS, &PEOPLE.replace("[team_lead]", "[team_lead], notify: { quiet: { hours: '22:00-07:00', time_zone: UTC } }"))],
+        vec![file(
+            APPROVALS,
+            &PEOPLE.replace("[team_lead]", "[team_lead], notify: { quiet: { hours: '22:00-07:00', time_zone: UTC, except: [] } }"),
+        )],
         vec![approvals("policies: { high: { goal: 1h } }\n")],
         vec![approvals("policies: { high: { goal: 1h, remind: [50%] } }\n")],
         vec![approvals("policies: { high: { goal: 1h, remind: [50%, 90%] } }\n")],

@@ -7,7 +7,7 @@
 mod freeze;
 mod halt;
 
-pub use freeze::{DAY, Freeze, Window};
+pub use freeze::Freeze;
 pub use halt::Halt;
 
 use crate::domain::risk::Rules;
@@ -105,6 +105,7 @@ impl fmt::Display for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::hours::{Hours, Window};
     use crate::domain::via::Via;
     use uuid::Uuid;
 
@@ -133,8 +134,7 @@ mod tests {
         let window = Window::Between { from: day("2026-11-26"), until: day(until) };
         Freeze {
             name: name.to_owned(),
-            window,
-            zone: chrono_tz::UTC,
+            hours: Hours { window, zone: chrono_tz::UTC },
             environments: None,
             operations: None,
             exception: vec!["cto".to_owned()],

@@ -2,6 +2,7 @@
 
 pub mod buttons;
 pub mod outbox;
+pub mod reach;
 
 use crate::domain::risk::level::Level;
 use std::collections::BTreeMap;

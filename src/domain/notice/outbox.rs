@@ -7,13 +7,15 @@
 //!    GitHub asks and is answered, whatever these say.
 //! 2. On a personal channel each person gets their own notice: the people who are asked ([`asked`])
 //!    when somebody has to decide, and the people answerable for the request when something went
-//!    wrong. A person who cannot be reached there gets none.
+//!    wrong. A person who cannot be reached there, or does not want notices of the level, gets none
+//!    ([`reach`]).
 //! 3. An escalation asks the people who were not asked before. The others are reminded.
 //! 4. Each request has one chain of reminders for each channel and recipient. A reminder is written
 //!    with the request, and the next one once that has been delivered. Reminders are not events,
 //!    because no decision depends on them. The reminders of the goal and the warning before the
 //!    expiry are written with the request as well, and sent once.
 
+use crate::domain::notice::reach::{self, People};
 use crate::domain::notice::{Kind, Medium, Notifications, Service};
 use crate::domain::policy::{Goal, LevelPolicy, Person};
 use crate::domain::risk::level::Level;
@@ -193,7 +195,7 @@ fn answers(commit: Commit<'_>) -> bool {
 ///
 /// These are left out: the requester and the person an agent acts for, people who have approved,
 /// and people whose roles others have answered for.
-pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
+pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> People<'p> {
     let Some(round) = workflow.round().filter(|_| workflow.approval_status() == ApprovalStatus::Pending) else { return Vec::new() };
     let open = approval::open_roles(round);
     let wanted = |name: &str| {
@@ -226,11 +228,12 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
         kind if kind.asks() => asked(commit.after, today),
         kind => answerable(commit.after, kind, today),
     };
-    who.into_iter().filter(|(name, person)| !before.contains(name) && is_reached(person, medium)).map(|(name, _)| Some(name)).collect()
+    let who = who.into_iter().filter(|(name, _)| !before.contains(name)).collect();
+    reach::told(who, kind, commit.after.asked_level(), medium).into_iter().map(|(name, _)| Some(name)).collect()
 }
 
 /// The matching people who have rights today.
-fn of<'p>(today: Today<'p>, is_meant: impl Fn(&str) -> bool) -> Vec<(&'p str, &'p Person)> {
+fn of<'p>(today: Today<'p>, is_meant: impl Fn(&str) -> bool) -> People<'p> {
     let people = today.policy.people().iter().filter(|(name, _)| is_meant(name) && !today.suspended.contains(name));
     people.map(|(name, person)| (name.as_str(), person)).collect()
 }
@@ -238,7 +241,7 @@ fn of<'p>(today: Today<'p>, is_meant: impl Fn(&str) -> bool) -> Vec<(&'p str, &'
 /// The people who are notified that an action went wrong: the person who asked for it and those who
 /// approved it. If the outcome is unknown, also everybody who may decide at its level, because one
 /// of them has to find out.
-fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p str, &'p Person)> {
+pub fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> People<'p> {
     let submission = &workflow.submission;
     let round = workflow.round();
     let entitled =
@@ -251,16 +254,6 @@ fn answerable<'p>(workflow: &Workflow, kind: Kind, today: Today<'p>) -> Vec<(&'p
     };
     let told = today.policy.people().iter().filter(|(name, person)| !today.suspended.contains(name) && concerned(name, person));
     told.map(|(name, person)| (name.as_str(), person)).collect()
-}
-
-/// Whether a personal channel of this kind reaches this person.
-pub fn is_reached(person: &Person, medium: Medium) -> bool {
-    match medium {
-        Medium::Email => person.email.is_some(),
-        Medium::Slack => person.slack.is_some(),
-        Medium::Linear => person.linear.is_some(),
-        Medium::Webhook | Medium::PagerDuty | Medium::Github => false,
-    }
 }
 
 /// How long the delivery of a notice is retried before parkbrake gives up, counted from when it was

@@ -1,10 +1,12 @@
 //! Policy: who may decide at each level, how many people have to, and who is asked when nobody
 //! answers.
 
+mod attention;
 pub mod quota;
 pub mod sign_in;
 mod signed_in;
 
+pub use attention::{Attention, Quiet};
 pub use signed_in::{GroupRole, GroupRoles, SignedIn};
 
 use crate::domain::duration;
@@ -196,6 +198,7 @@ pub struct Person {
     pub linear: Option<String>,
     /// The person's team, for the statistics.
     pub team: Option<String>,
+    pub notify: Attention,
 }
 
 /// An agent, and the person it acts for.

@@ -1,0 +1,105 @@
+//! Whom a notice of their own reaches, and when: channels, the levels that people want to be told
+//! of, and their quiet hours.
+//!
+//! What people want never means that nobody is told. Where nobody of those who are to be told wants
+//! to hear of a level, all of them are; and what somebody has to act on waits for the end of quiet
+//! hours only while somebody else has been told.
+
+use crate::domain::notice::{Kind, Medium};
+use crate::domain::policy::Person;
+use crate::domain::risk::level::Level;
+use chrono::{DateTime, Utc};
+
+/// People by their names.
+pub type People<'p> = Vec<(&'p str, &'p Person)>;
+
+/// Whether a personal channel of this kind reaches somebody at all.
+pub fn is_reached(person: &Person, medium: Medium) -> bool {
+    match medium {
+        Medium::Email => person.email.is_some(),
+        Medium::Slack => person.slack.is_some(),
+        Medium::Linear => person.linear.is_some(),
+        Medium::Webhook | Medium::PagerDuty | Medium::Github => false,
+    }
+}
+
+/// Those of these people who are told on a channel. In an emergency everybody is whom it reaches.
+pub fn told<'p>(people: People<'p>, kind: Kind, level: Level, medium: Medium) -> People<'p> {
+    let reached: People<'p> = people.into_iter().filter(|(_, person)| is_reached(person, medium)).collect();
+    let wanted: People<'p> = reached.iter().copied().filter(|(_, person)| person.notify.wants(level)).collect();
+    if kind == Kind::GlassBroken || wanted.is_empty() { reached } else { wanted }
+}
+
+/// Until when a notice to one of the people waits because of quiet hours; `None` if it is sent now.
+/// `told` are all those who are told of the same on this channel.
+pub fn waits_until(
+    name: &str,
+    person: &Person,
+    kind: Kind,
+    level: Level,
+    told: &[(&str, &Person)],
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let until = person.notify.quiet_until(level, now)?;
+    let is_awake = |(other, person): &(&str, &Person)| *other != name && person.notify.quiet_until(level, now).is_none();
+    match kind {
+        // An escalation and an emergency wait for nobody.
+        Kind::Escalated | Kind::GlassBroken => None,
+        kind if kind.asks() || kind == Kind::OutcomeUnknown => told.iter().any(is_awake).then_some(until),
+        _ => Some(until),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::hours::{DAY, Hours, Window};
+    use crate::domain::policy::{Attention, Quiet};
+    use chrono::Weekday;
+
+    fn person(levels: Option<&[Level]>, is_quiet: bool) -> Person {
+        let window = Window::Weekly { days: vec![Weekday::Fri], from: 0, minutes: DAY };
+        let quiet = Quiet { hours: Hours { window, zone: "UTC".parse().unwrap() }, except: vec![Level::Critical] };
+        let notify = Attention { levels: levels.map(<[Level]>::to_vec), quiet: is_quiet.then_some(quiet) };
+        Person { email: Some("somebody@example.com".to_owned()), notify, ..Person::default() }
+    }
+
+    fn names(people: &People<'_>) -> Vec<String> {
+        people.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn who_does_not_want_a_level_is_not_told_of_it_unless_nobody_wants_it() {
+        let (all, high, away) = (person(None, false), person(Some(&[Level::High]), false), Person::default());
+        let people = || vec![("all", &all), ("high", &high), ("away", &away)];
+        let told_at = |people, kind, level| names(&told(people, kind, level, Medium::Email));
+        assert_eq!(told_at(people(), Kind::Requested, Level::High), ["all", "high"]);
+        assert_eq!(told_at(people(), Kind::Requested, Level::Medium), ["all"]);
+        assert_eq!(told_at(vec![("high", &high)], Kind::Requested, Level::Medium), ["high"], "nobody else would be told");
+        assert_eq!(told_at(people(), Kind::GlassBroken, Level::Medium), ["all", "high"], "in an emergency");
+    }
+
+    /// On a Friday, which is quiet from its beginning to its end.
+    #[test]
+    fn a_notice_waits_for_the_end_of_quiet_hours_only_while_somebody_else_is_told() {
+        let (quiet, awake) = (person(None, true), person(None, false));
+        let (now, end) = ("2026-11-27T12:00:00Z".parse().unwrap(), "2026-11-28T00:00:00Z".parse().unwrap());
+        let waits = |kind, level, others: &[(&str, &Person)]| {
+            let told: People<'_> = others.iter().copied().chain([("quiet", &quiet)]).collect();
+            waits_until("quiet", &quiet, kind, level, &told, now)
+        };
+        let (alone, together) = ([("too", &quiet)], [("awake", &awake)]);
+        for kind in [Kind::Requested, Kind::Reminded, Kind::GoalNears, Kind::Expiring, Kind::OutcomeUnknown] {
+            assert_eq!(waits(kind, Level::High, &together), Some(end), "{kind:?}");
+            assert_eq!(waits(kind, Level::High, &alone), None, "{kind:?}: nobody would be told");
+            assert_eq!(waits(kind, Level::Critical, &together), None, "{kind:?}: excepted");
+        }
+        for kind in [Kind::Escalated, Kind::GlassBroken] {
+            assert_eq!(waits(kind, Level::High, &together), None, "{kind:?}");
+        }
+        for kind in [Kind::Failed, Kind::ReportOverdue, Kind::Asked, Kind::Answered] {
+            assert_eq!(waits(kind, Level::High, &alone), Some(end), "{kind:?}: nobody has to act on it tonight");
+        }
+        assert_eq!(waits_until("awake", &awake, Kind::Requested, Level::High, &[("awake", &awake)], now), None);
+    }
+}
