@@ -1,5 +1,5 @@
-//! The level of what no trigger speaks of: only what is listed as low risk is low, and everything
-//! else is of one level.
+//! The level of tasks that no trigger covers: tasks that are listed as low risk are low, and
+//! everything else has one level.
 
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
@@ -14,13 +14,13 @@ pub struct Baseline {
     pub otherwise: Level,
 }
 
-/// What is of low risk: one of these operations, and where they are given, in one of these
-/// environments on one of these types.
+/// An entry of low risk: one of these operations and, if given, in one of these environments on one
+/// of these types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LowRisk {
     /// Canonical words, as in the other lists.
     pub operations: Vec<String>,
-    /// `None`: any, and also one that nobody knows.
+    /// `None` is any, even an unknown one.
     pub environments: Option<Vec<String>>,
     pub resource_types: Option<Vec<String>>,
 }
@@ -35,7 +35,7 @@ impl LowRisk {
 }
 
 impl Baseline {
-    /// Everything is low: the baseline of a file that has neither key.
+    /// Everything is low: the baseline if the file has neither key.
     pub const LOW: Self = Self { low_risk: Vec::new(), otherwise: Level::Low };
 
     /// Whether a task for which no trigger matches is always low.
@@ -43,7 +43,7 @@ impl Baseline {
         self.otherwise == Level::Low
     }
 
-    /// Why the task is not of low risk, for the first reading that nothing lists.
+    /// Why the task is not of low risk, for the first reading that no entry covers.
     pub fn reason(&self, readings: &[Reading]) -> Option<Reason> {
         if self.is_low() {
             return None;

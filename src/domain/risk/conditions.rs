@@ -1,9 +1,9 @@
-//! The operator's own conditions, held against every reading of a task, within one budget for all
-//! of them.
+//! Evaluates the operator's own conditions on every reading of a task, within one budget for all of
+//! them.
 //!
-//! Of what parkbrake runs, the requester's findings, costs and metadata are claims like any other:
-//! a condition is held against the task with each of them and without it, so that no claim calms. A
-//! Terraform plan never calms, whoever acts.
+//! For what parkbrake runs, the requester's findings, costs and metadata are claims like any other:
+//! a condition is evaluated with and without each of them, so that no claim lowers the level. A
+//! Terraform plan never lowers it, whoever acts.
 
 use crate::domain::risk::expression::Expression;
 use crate::domain::risk::expression::cost::{self, Size};
@@ -18,9 +18,9 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-/// The claims that no runbook states, by the names under which conditions see them.
+/// The claims that no runbook states, by their names in conditions.
 const CLAIMS: [&str; 4] = ["metadata", "security_findings", "estimated_cost", terraform::VARIABLE];
-/// The place of the Terraform plan among them.
+/// The index of the Terraform plan among them.
 const PLAN: usize = 3;
 
 /// Which of [`CLAIMS`] count.
@@ -32,18 +32,17 @@ pub struct Conditions<'a> {
     requested_by: &'a str,
     now: DateTime<Utc>,
     readings: &'a [Reading],
-    /// Whether the claims are believed, so that there is nothing to hold a condition against but
-    /// them.
+    /// Whether the claims are believed, so that a condition is evaluated with all of them only.
     believes: bool,
-    /// What the conditions look at, all of them together.
+    /// The variables that any of the conditions reads.
     variables: Vec<&'static str>,
     sizes: Sizes,
     bases: BTreeMap<Believed, Base>,
-    /// The steps that are left.
+    /// The steps left in the budget.
     budget: u64,
 }
 
-/// How large the claims are.
+/// The sizes of the claims.
 #[derive(Clone, Copy, Default)]
 struct Sizes {
     metadata: Size,
@@ -89,7 +88,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Why a condition counts as matched, in words.
+    /// Why a condition counts as matched, in words; `None` if it does not.
     pub fn holds(&mut self, condition: &Expression) -> Option<String> {
         let mut seen = BTreeSet::new();
         let readings = self.readings;
@@ -97,8 +96,8 @@ impl<'a> Conditions<'a> {
         self.believed(condition).into_iter().find_map(|believed| self.holds_for(condition, believed, &told_apart))
     }
 
-    /// The claims that the condition is to be held against: those that it looks at, and where they
-    /// are not believed, without each.
+    /// The sets of claims to evaluate the condition with: those that it reads and, if they are not
+    /// believed, also without each.
     fn believed(&self, condition: &Expression) -> Vec<Believed> {
         let task = self.task;
         let claimed =
@@ -193,7 +192,7 @@ fn without(mut believed: Believed, place: usize) -> Believed {
     believed
 }
 
-/// The bytes of each text of a finding.
+/// The length of each text of a finding, in bytes.
 fn lengths(finding: &SecurityFinding) -> [usize; 3] {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     [finding.severity.len(), length(&finding.id), length(&finding.title)]

@@ -1,12 +1,12 @@
-//! Conditions of the operator's own, in the Common Expression Language (<https://cel.dev>).
+//! The operator's own conditions, in the Common Expression Language (<https://cel.dev>).
 //!
 //! A condition sees `operation`, `environment`, `resource`, `resource_type`, `estimated_cost`,
-//! `security_findings`, `metadata`, `plan`, `requested_by` and `now`; what a task leaves out is
-//! empty. It answers yes or no; anything else, an error among them, counts as yes.
+//! `security_findings`, `metadata`, `plan`, `requested_by` and `now`; fields that a task omits are
+//! empty. It returns true or false. Anything else, including an error, counts as true.
 //!
-//! A condition is refused beforehand where it could never be evaluated ([`samples`]), where it
-//! compares with a word that it never sees ([`words`]), and where its steps could multiply
-//! ([`parse`]). What it costs is known before it is evaluated ([`cost`]).
+//! The configuration check refuses a condition that could never be evaluated ([`samples`]), that
+//! compares with a word that it never sees ([`words`]), or whose steps could multiply ([`parse`]).
+//! The cost of an evaluation is known beforehand ([`cost`]).
 
 pub mod cost;
 mod parse;
@@ -42,7 +42,7 @@ pub struct Expression {
     source: String,
     program: Arc<Program>,
     variables: Arc<[&'static str]>,
-    /// The patterns of `matches`, and how large each is.
+    /// The patterns of `matches`, with the size of each.
     patterns: Arc<[(String, usize)]>,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Debug for Expression {
     }
 }
 
-/// Why a text is not a sound condition.
+/// Why a condition is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidExpression {
     #[error("is not sound CEL: {0}")]
@@ -103,8 +103,7 @@ impl Expression {
         Ok(expression)
     }
 
-    /// Looks for names that nothing declares: evaluation alone would miss those behind a short
-    /// circuit.
+    /// Checks for undeclared names. Evaluation alone would miss those behind a short circuit.
     fn check_names(&self) -> Result<(), InvalidExpression> {
         let references = self.program.references();
         let undeclared = |probe: String| {
@@ -115,8 +114,8 @@ impl Expression {
         };
         let mut functions: Vec<_> = references.functions().into_iter().filter(|name| is_identifier(name)).collect();
         functions.sort_unstable();
-        // Some functions exist only as methods (`now.getDayOfWeek()`), so a name is unknown where
-        // it is neither.
+        // Some functions exist only as methods (`now.getDayOfWeek()`), so a name is unknown if it
+        // is neither.
         if let Some(name) = functions.into_iter().find(|name| undeclared(format!("{name}()")) && undeclared(format!("''.{name}()"))) {
             return Err(InvalidExpression::UnknownFunction(name.to_owned()));
         }
@@ -130,7 +129,8 @@ impl Expression {
         Ok(())
     }
 
-    /// Evaluates the condition over an empty task, to find one that can never answer true or false.
+    /// Evaluates the condition over an empty task, to find a condition that can never return true
+    /// or false.
     fn check_answer(&self) -> Result<(), InvalidExpression> {
         let metadata = crate::domain::task::metadata::Metadata::default();
         let common = Common {
@@ -149,7 +149,7 @@ impl Expression {
         }
     }
 
-    /// Looks for comparisons with a word that is on none of these lists, or that is another
+    /// Checks for comparisons with a word that is on none of these lists, or that is a variant
     /// spelling of one.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl Expression {
         words::check(self.program.expression(), lists, &mut Vec::new())
     }
 
-    /// The steps that it takes to evaluate it over these claims, at most.
+    /// The most steps that an evaluation over these claims takes.
     pub fn steps(&self, claims: &cost::Claims<'_>) -> u64 {
         cost::steps(self.program.expression(), &cost::Known { claims, patterns: &self.patterns })
     }
@@ -168,7 +168,7 @@ impl Expression {
         &self.source
     }
 
-    /// The variables that the condition looks at.
+    /// The variables that the condition reads.
     pub fn variables(&self) -> &[&'static str] {
         &self.variables
     }
@@ -187,7 +187,7 @@ impl Expression {
     }
 }
 
-/// A failure in words: what was of the wrong type, rather than what it said.
+/// A failure in words. It names the type that was wrong, and not the value.
 fn told(error: &ExecutionError) -> String {
     let name = |value: &Value| match value {
         Value::Float(_) => "double".to_owned(),

@@ -1,9 +1,9 @@
-//! How dangerous something is.
+//! Risk levels.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How dangerous, the least first.
+/// A risk level, the least dangerous first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -14,7 +14,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Every level, the least first.
+    /// Every level, the least dangerous first.
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
     /// The word for it, the same in YAML, JSON and SQL.

@@ -1,5 +1,5 @@
-//! Every level that the words alone give a task: operation, environment and type of resource, each
-//! also left out.
+//! The level of every combination of operation, environment and type of resource, each also left
+//! out.
 
 use crate::domain::risk::Rules;
 use crate::domain::risk::level::Level;
@@ -11,11 +11,11 @@ use std::fmt;
 
 const HOURS_OF_A_WEEK: i64 = 7 * 24;
 
-/// What stands in place of a word that the task leaves out.
+/// Shown in place of a word that the task leaves out.
 const LEFT_OUT: &str = "(left out)";
 
-/// The levels of all tasks that name a known operation, and neither a resource nor findings nor
-/// costs nor metadata.
+/// The levels of all tasks that name a known operation, and no resource, findings, costs or
+/// metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
     /// The columns; `None`: left out.
@@ -34,8 +34,7 @@ pub struct Row {
 }
 
 impl Rules {
-    /// The matrix of these rules; where conditions look at the time, with the highest level in the
-    /// course of a week.
+    /// The matrix of these rules. If conditions read the time, each level is the highest of a week.
     pub fn matrix(&self) -> Matrix {
         let looks_at_time = |trigger: &Trigger| match &trigger.condition {
             Condition::Expression(condition) => condition.variables().contains(&"now"),
@@ -85,7 +84,7 @@ impl Matrix {
 }
 
 impl fmt::Display for Matrix {
-    /// A table of words, each column as wide as its longest.
+    /// A table with columns as wide as their longest word.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_left_out = |word: &Option<String>| word.clone().unwrap_or_else(|| LEFT_OUT.to_owned());
         let heading = ["operation", "environment"].map(str::to_owned).into_iter().chain(self.resource_types.iter().map(or_left_out));

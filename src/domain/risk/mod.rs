@@ -1,13 +1,15 @@
-//! The assessment: how dangerous a task is, and why, in words.
+//! The assessment: the level of a task, and the reasons in words.
 //!
-//! Three rules make it safe to believe:
-//! 1. The highest level of all triggers that match holds; no rule can lower another.
-//! 2. Claims never calm. What parkbrake itself runs is assessed by what parkbrake knows: the
-//!    runbook and the resource registry; what the requester claims is assessed beside that, can
-//!    only raise the level, and a disagreement is itself a reason. Claims are believed only of what
-//!    the requester could do without asking (`external`), and not against the registry.
-//! 3. What is left unsaid is assessed for every value that it could have: by the runbook, for what
-//!    parkbrake runs; by the requester, for what it does itself. So leaving a field out never pays.
+//! Three rules make it reliable:
+//! 1. The highest level of all matching triggers counts; no rule lowers another.
+//! 2. Claims never lower the level. What parkbrake runs is assessed by what parkbrake knows: the
+//!    runbook and the resource registry. The requester's claims are assessed in addition and can
+//!    only raise the level, and a disagreement is itself a reason. Claims are believed only for
+//!    actions that the requester could perform without asking (`external`), and not against the
+//!    registry.
+//! 3. An omitted field is assessed for every value that it could have: if the runbook omits it, for
+//!    what parkbrake runs; if the requester omits it, for what the requester does itself. So
+//!    omitting a field never helps.
 
 pub mod baseline;
 mod conditions;
@@ -41,12 +43,13 @@ use std::cmp::Reverse;
 pub struct Assessment {
     pub level: Level,
     pub reasons: Vec<Reason>,
-    /// The digest of the configuration that it was assessed by.
+    /// The digest of the configuration that produced it.
     pub policy_version: Digest,
 }
 
 impl Assessment {
-    /// Both together: the higher level, and the reasons of each, the most dangerous first.
+    /// Combines two assessments: the higher level, and the reasons of both, the most dangerous
+    /// first.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.level = self.level.max(other.level);
@@ -76,14 +79,14 @@ pub struct Rules {
     /// The most dangerous first.
     pub environments: Vocabulary,
     pub resources: Vec<Resource>,
-    /// Which environment each workspace of Terraform is: what matches a name, and the environment.
+    /// The environment of each Terraform workspace: patterns of names, and their environments.
     pub workspaces: Vec<Resource>,
     /// The level of a word that is on none of the lists.
     pub unrecognized: Level,
-    /// At least the level of a resource that is named and that no entry of `resources` matches;
-    /// `None`: the claim is believed.
+    /// The least level of a named resource that no entry of `resources` matches; `None` means the
+    /// claim is believed.
     pub unregistered: Option<Level>,
-    /// The level of what no trigger speaks of.
+    /// The level of tasks that no trigger covers.
     pub baseline: Baseline,
     pub triggers: Vec<Trigger>,
     /// The digest of the whole configuration.
@@ -91,7 +94,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Assesses a task: what the requester claims, beside what parkbrake knows.
+    /// Assesses a task by what the requester claims and by what parkbrake knows.
     pub fn assess(&self, task: &Task, facts: Option<&Facts>, requested_by: &str, now: DateTime<Utc>) -> Assessment {
         let mut reasons = Vec::new();
         let readings = self.readings(task, facts, &mut reasons);

@@ -1,4 +1,4 @@
-//! The orders in which people read what waits for them, and places in such a list.
+//! The orders of the list of waiting requests, and places in it.
 
 use crate::domain::risk::level::Level;
 use chrono::{DateTime, Utc};
@@ -6,12 +6,12 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// What comes first in a list of requests that wait.
+/// The order of a list of waiting requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The most dangerous; of one level, what falls due next.
+    /// The most dangerous first; within a level, by deadline.
     Level,
-    /// What falls due next, of whatever level.
+    /// By deadline, whatever the level.
     Due,
     Oldest,
     #[default]
@@ -37,24 +37,24 @@ impl Order {
     }
 }
 
-/// Where a request stands in a list of what waits: the next page begins after it.
+/// The place of a request in a list of waiting requests. The next page begins after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub order: Order,
     pub level: Level,
-    /// When something falls due; nothing ever does where this is missing.
+    /// The next deadline, if there is one.
     pub due: Option<DateTime<Utc>>,
     pub workflow_id: Uuid,
 }
 
 impl Place {
-    /// The place of a request in the list that has the newest first.
+    /// The place of a request in a list that is newest first.
     pub fn of_newest(workflow_id: Uuid) -> Self {
         Self { order: Order::Newest, level: Level::Low, due: None, workflow_id }
     }
 }
 
-/// As it is handed out: opaque to browsers.
+/// The form that browsers get; it is opaque to them.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let due = self.due.map(|due| format!("{:x}", due.timestamp_micros())).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The assessment of a plan: each step as a task of its own, and the plan by its most dangerous
-//! step.
+//! The assessment of a plan: each step is assessed as a task of its own, and the plan has the level
+//! of its most dangerous step.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::Facts;
@@ -11,18 +11,18 @@ use crate::domain::text::shown;
 use chrono::{DateTime, Utc};
 use std::cmp::Reverse;
 
-/// How dangerous a plan is.
+/// The assessment of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanAssessment {
-    /// The highest level of all steps; each reason says which step it is about.
+    /// The highest level of all steps. Each reason names its step.
     pub whole: Assessment,
-    /// What the most dangerous step is about; the first of them where there are several.
+    /// The target of the most dangerous step; of the first, if there are several.
     pub target: Target,
-    /// One for each step, in their order.
+    /// One assessment for each step, in order.
     pub steps: Vec<StepAssessment>,
 }
 
-/// How dangerous one step is, and what it is about.
+/// The assessment of one step, and its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepAssessment {
     pub level: Level,
@@ -30,8 +30,7 @@ pub struct StepAssessment {
 }
 
 impl Rules {
-    /// Assesses a plan. What costs more in several steps than in one costs that in all: a step that
-    /// names a cost is assessed by the sum.
+    /// Assesses a plan. Costs are added up: every step that has a cost is assessed with the sum.
     pub fn assess_plan(&self, plan: &PlanDocument, facts: &[Option<Facts>], requested_by: &str, now: DateTime<Utc>) -> PlanAssessment {
         let costs = plan.steps.iter().filter_map(|step| step.task.estimated_cost);
         let cost: f64 = costs.sum();
@@ -56,7 +55,7 @@ impl Rules {
         PlanAssessment { whole: Assessment { level, reasons, policy_version: self.version.clone() }, target, steps }
     }
 
-    /// A step with what is said of the whole plan.
+    /// A step with the fields of the whole plan.
     fn in_plan(&self, plan: &PlanDocument, step: &Task, cost: f64) -> Task {
         let mut task = step.clone();
         task.task_id.clone_from(&plan.task_id);
@@ -70,7 +69,7 @@ impl Rules {
     }
 }
 
-/// A step as reasons name it.
+/// The name of a step in reasons.
 fn named(place: usize, step: &StepDocument) -> String {
     match &step.name {
         Some(name) => format!("step {} ({})", place + 1, shown(name)),

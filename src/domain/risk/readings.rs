@@ -1,5 +1,5 @@
-//! The ways in which one task can be read: what its requester claims, what parkbrake knows, and
-//! what was left unsaid.
+//! The readings of a task: what its requester claims, what parkbrake knows, and every value that an
+//! omitted field could have.
 
 mod possible;
 
@@ -8,7 +8,7 @@ pub use crate::domain::risk::registry::Resource;
 use crate::domain::risk::expression::scope::Words;
 use serde::{Deserialize, Serialize};
 
-/// Where knowledge comes from.
+/// The source of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -18,7 +18,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The word for it, as it stands in JSON.
+    /// The word for it in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Runbook => "runbook",
@@ -28,11 +28,11 @@ impl Source {
     }
 }
 
-/// What parkbrake itself knows of an action, whatever the requester says: for a runbook or a
+/// What parkbrake itself knows about an action, whatever the requester says: for a runbook or a
 /// webhook, what it really does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// Where the knowledge comes from, for the reason: ``runbook `deploy-service` ``.
+    /// The source, for reasons: ``runbook `deploy-service` ``.
     pub source: String,
     pub from: Source,
     pub operation: Option<String>,
@@ -45,7 +45,7 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     pub word: String,
-    /// Whether it was left unsaid, and this is one of the values that it could have.
+    /// Whether the field was omitted, and this is one of its possible values.
     pub assumed: bool,
 }
 
@@ -64,13 +64,13 @@ pub struct Reading {
     pub operation: Value,
     pub environment: Value,
     pub resource_type: Value,
-    /// As conditions see it; the registry has been asked already. `None`: any, because a runbook
-    /// does not state it.
+    /// The resource as conditions see it, after the registry was consulted. `None` is any, because
+    /// a runbook does not state it.
     pub resource: Option<String>,
 }
 
 impl Reading {
-    /// What was assumed for this reading of the fields that a condition looks at, for the end of a
+    /// The assumptions of this reading about the fields that a condition reads, for the end of a
     /// sentence.
     pub fn assumption(&self, looked_at: &[&str]) -> String {
         let fields = [("operation", &self.operation), ("environment", &self.environment), ("resource_type", &self.resource_type)];
@@ -85,7 +85,7 @@ impl Reading {
         if assumed.is_empty() { String::new() } else { format!(", assuming {}", assumed.join(" and ")) }
     }
 
-    /// What conditions that look only at these variables can tell apart.
+    /// The values that conditions reading only these variables can distinguish.
     pub fn seen_by(&self, variables: &[&str]) -> [Option<&str>; 4] {
         let fields = [
             ("operation", Some(&self.operation.word)),

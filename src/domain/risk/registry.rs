@@ -1,13 +1,13 @@
-//! What resources really are, whatever a requester says, and the spellings under which one is
-//! looked up.
+//! The resource registry: what resources really are, whatever a requester says, and the spellings
+//! under which a resource is looked up.
 
 use crate::domain::task::vocabulary::normalized;
 use core::net::Ipv6Addr;
 
-/// What resources whose name matches really are.
+/// An entry: what resources with a matching name really are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// `*` stands for any text; compared like every spelling, trimmed and in ASCII lower case.
+    /// `*` matches any text. Like every spelling, it is compared trimmed and in ASCII lower case.
     pub pattern: String,
     /// Canonical words.
     pub environment: Option<String>,
@@ -15,21 +15,21 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Whether this entry speaks of a resource of this name, however the name is spelled.
+    /// Whether this entry matches a resource with this name, however the name is spelled.
     pub fn matches(&self, resource: &str) -> bool {
         self.speaks_of(&spellings(resource))
     }
 
-    /// Whether this entry speaks of a resource with these [`spellings`]. Whoever asks many entries
-    /// makes them once.
+    /// Whether this entry matches a resource with these [`spellings`]. Compute them once to check
+    /// many entries.
     pub fn speaks_of(&self, spellings: &[String]) -> bool {
         spellings.iter().any(|spelling| glob(self.pattern.as_bytes(), spelling.as_bytes()))
     }
 }
 
-/// The names under which a resource is known: as it is written, as it is compared, and each host of
-/// it alone, without scheme, user, port, path and trailing dot. Each stands once; the first is the
-/// name as it is written.
+/// The names under which a resource is looked up: as written, as compared, and each of its hosts
+/// alone, without scheme, user, port, path and trailing dot. Each appears once; the first is the
+/// name as written.
 pub fn spellings(resource: &str) -> Vec<String> {
     let compared = normalized(resource);
     let mut spellings = vec![resource.to_owned()];
@@ -41,10 +41,10 @@ pub fn spellings(resource: &str) -> Vec<String> {
     spellings
 }
 
-/// The hosts in an address, or in a list of them as clients of databases write it
+/// The hosts in an address, or in a list of them as database clients write it
 /// (`postgres://u@a:5432,b:5432/x`).
 fn hosts(name: &str) -> Vec<String> {
-    // Browsers and Windows take a backslash for a slash.
+    // Browsers and Windows treat a backslash as a slash.
     let name = name.replace('\\', "/");
     let address = name.split_once("://").map_or(name.as_str(), |(_, rest)| rest).trim_start_matches('/');
     let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
@@ -57,20 +57,20 @@ fn host(written: &str) -> Option<String> {
     let bare = match written.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((inside, _)) => inside,
         None if written.parse::<Ipv6Addr>().is_ok() => &written,
-        // Two colons and no brackets are no host with a port, but a name of another kind, such as
-        // an ARN.
+        // Text with two colons and no brackets is not a host with a port, but another kind of name,
+        // such as an ARN.
         None => match written.split_once(':') {
             Some((host, port)) if !port.contains(':') => host,
             _ => &written,
         },
     };
     let bare = bare.split('%').next().unwrap_or_default().trim_end_matches('.');
-    // One address has many spellings, of which one is compared.
+    // An address has many spellings; one of them is compared.
     let bare = bare.parse::<Ipv6Addr>().map_or_else(|_| bare.to_owned(), |address| address.to_string());
     (!bare.is_empty()).then_some(bare)
 }
 
-/// A host with its `%2D` read as what they stand for, where that is visible ASCII.
+/// A host with percent escapes such as `%2D` decoded, if they stand for visible ASCII.
 fn unescaped(host: &str) -> String {
     let mut parts = host.split('%');
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -90,8 +90,8 @@ fn unescaped(host: &str) -> String {
     plain
 }
 
-/// Whether a text fits a pattern in which `*` stands for any run of characters, in linear space and
-/// at worst length × length steps.
+/// Whether a text matches a pattern in which `*` matches any characters, in linear space and at
+/// most length × length steps.
 pub fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

@@ -1,4 +1,4 @@
-//! The severities of security findings, and the spellings that scanners have for them.
+//! The severities of security findings, and the spellings that scanners use.
 
 use crate::domain::risk::level::Level;
 use crate::domain::task::vocabulary::normalized;
@@ -6,7 +6,7 @@ use crate::domain::task::vocabulary::normalized;
 /// The words that conditions see, the least severe first.
 pub const WORDS: [&str; 4] = ["low", "medium", "high", "critical"];
 
-/// The severity that a scanner means; `None` for a word that nobody knows.
+/// The severity that a scanner means; `None` for an unknown word.
 pub fn resolve(written: &str) -> Option<Level> {
     match normalized(written).as_str() {
         "critical" => Some(Level::Critical),
@@ -17,7 +17,7 @@ pub fn resolve(written: &str) -> Option<Level> {
     }
 }
 
-/// The severity as it counts: a word that nobody knows is taken for critical.
+/// The severity that counts: an unknown word is critical.
 pub fn counted(written: &str) -> Level {
     resolve(written).unwrap_or(Level::Critical)
 }

@@ -1,8 +1,8 @@
-//! What a request is about, as far as parkbrake knows: what the runbook really does, then what the
-//! registry knows of the resource, then what the requester claims.
+//! The target of a request, as far as parkbrake knows: what the runbook really does, then what the
+//! registry knows about the resource, then what the requester claims.
 //!
-//! Lists, headings, notices, confirmations and the command line name the target and never the bare
-//! claim. Where the two differ they say so, with the words of [`Target::called`].
+//! Lists, headings, notices, confirmations and the command line show the target and never the bare
+//! claim. If the two differ, they say so, in the words of [`Target::called`].
 
 use crate::domain::risk::Rules;
 use crate::domain::risk::readings::Facts;
@@ -12,10 +12,10 @@ use crate::domain::task::vocabulary::{Vocabulary, normalized};
 use crate::domain::text::{escaped, shown};
 use serde::{Deserialize, Serialize};
 
-/// The mark of a request whose claim is not what parkbrake knows.
+/// The mark of a request whose claim differs from what parkbrake knows.
 pub const DIFFERS: &str = "DIFFERS";
 
-/// What a request is about.
+/// The target of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub operation: String,
@@ -25,30 +25,31 @@ pub struct Target {
     pub resource: Option<String>,
     #[serde(default)]
     pub resource_type: Option<String>,
-    /// Where what is known is not what was claimed.
+    /// The fields whose known value is not the claimed one.
     #[serde(default)]
     pub differs: Vec<Differs>,
 }
 
-/// One field of which parkbrake knows better.
+/// A field that parkbrake knows better than the requester.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differs {
     /// `operation`, `environment`, `resource` or `resource_type`.
     pub field: String,
-    /// In the requester's words; `None` where the runbook and the registry differ on something that
-    /// the requester left out.
+    /// In the requester's words; `None` if the runbook and the registry differ on a field that the
+    /// requester omitted.
     pub claimed: Option<String>,
     pub known: String,
     pub from: Source,
 }
 
-/// One field with everything that is said and known of it.
+/// One field with everything that is claimed and known about it.
 struct Field<'a> {
     name: &'static str,
     claimed: Option<&'a str>,
-    /// What is known, the better source first.
+    /// The known values, the better source first.
     known: Vec<(Source, &'a str)>,
-    /// What makes two spellings one word; for a resource, its spelling as it is compared.
+    /// The vocabulary that maps spellings to words; `None` for a resource, whose spelling is
+    /// compared.
     vocabulary: Option<&'a Vocabulary>,
 }
 
@@ -63,7 +64,7 @@ impl Field<'_> {
         known.map_or_else(|| normalized(written), str::to_owned)
     }
 
-    /// As the target names it: the word for it where there is one, else as it was written.
+    /// The target's name for it: the canonical word if there is one, otherwise as it was written.
     fn named(&self) -> Option<String> {
         let written = self.known.first().map(|(_, known)| *known).or(self.claimed)?;
         let known = self.vocabulary.and_then(|vocabulary| vocabulary.resolve(written));
@@ -74,7 +75,7 @@ impl Field<'_> {
         let Some(said) = self.claimed.or_else(|| self.known.first().map(|(_, known)| *known)) else { return Vec::new() };
         let mut found: Vec<Differs> = Vec::new();
         for (from, known) in self.known.iter().filter(|(_, known)| !self.same(said, known)) {
-            // Two sources that agree are told of once, by the better one.
+            // Two sources that agree appear once, as the better one.
             if found.iter().all(|before| !self.same(&before.known, known)) {
                 let claimed = self.claimed.map(str::to_owned);
                 found.push(Differs { field: self.name.to_owned(), claimed, known: (*known).to_owned(), from: *from });
@@ -85,7 +86,7 @@ impl Field<'_> {
 }
 
 impl Rules {
-    /// What a task is about, as far as is known.
+    /// The target of a task, as far as it is known.
     pub fn target(&self, task: &Task, facts: Option<&Facts>) -> Target {
         let (environment, resource_types) = self.known(task, facts);
         let stated = |part: fn(&Facts) -> Option<&str>| facts.and_then(|facts| Some((facts.from, part(facts)?))).into_iter();
@@ -123,7 +124,7 @@ impl Rules {
 }
 
 impl Target {
-    /// Whether it is what the requester claims, word for word: then it need not be stored beside
+    /// Whether it equals the requester's claim, word for word. Then it need not be stored beside
     /// the document.
     pub fn is_claim_of(&self, task: &Task) -> bool {
         self.differs.is_empty()
@@ -131,31 +132,30 @@ impl Target {
             && (self.resource == task.resource && self.resource_type == task.resource_type)
     }
 
-    /// The target of a request that was submitted before targets were stored: the claim is all that
-    /// is left of it.
+    /// The target of a request that was submitted before targets were stored, which is its claim.
     pub fn claimed(task: &Task) -> Self {
         let Task { operation, environment, resource, resource_type, .. } = task.clone();
         Self { operation, environment, resource, resource_type, differs: Vec::new() }
     }
 
-    /// The target that is stored as JSON.
+    /// Reads a target stored as JSON.
     pub fn read(stored: &str) -> Option<Self> {
         serde_json::from_str(stored).ok()
     }
 
-    /// In a line, with long names cut: `deploy api-gateway in production`, and the mark where the
-    /// claim differs.
+    /// The target in a line, with long names cut: `deploy api-gateway in production`, and the mark
+    /// if the claim differs.
     pub fn headline(&self) -> String {
         let line = self.short();
         if self.differs.is_empty() { line } else { format!("{line} [{DIFFERS}]") }
     }
 
-    /// The same without the mark, where [`Target::called`] stands beside it.
+    /// The same without the mark, for places that also show [`Target::called`].
     pub fn short(&self) -> String {
         self.line(shown)
     }
 
-    /// In a line with nothing cut and no mark.
+    /// The target in a line, with nothing cut and no mark.
     pub fn whole(&self) -> String {
         self.line(escaped)
     }
@@ -166,15 +166,16 @@ impl Target {
         format!("{}{on}{within}", written(&self.operation))
     }
 
-    /// What has to be typed to approve a critical request: the resource, or the environment where
-    /// none is named, or the operation; as it is shown, so that it can be typed.
+    /// The text to type to approve a critical request: the resource, or the environment if no
+    /// resource is named, or the operation. It is escaped like the shown text, so that it can be
+    /// typed.
     pub fn confirmation(&self) -> String {
         let named = self.resource.as_deref().or(self.environment.as_deref()).unwrap_or(&self.operation);
         escaped(named.trim())
     }
 
-    /// The sentence that stands wherever a request is named whose claim is not what parkbrake
-    /// knows.
+    /// The sentence that is shown wherever a request is named whose claim differs from what
+    /// parkbrake knows.
     pub fn called(&self) -> Option<String> {
         let one = |one: &Differs| {
             let claimed = one.claimed.as_deref().map(|claimed| format!(" \"{}\"", shown(claimed))).unwrap_or_default();
@@ -185,8 +186,8 @@ impl Target {
     }
 }
 
-/// Whether a reason of an assessment tells that the requester and parkbrake disagree, which is
-/// shown as a warning whatever its level.
+/// Whether a reason reports that the requester and parkbrake disagree. It is shown as a warning,
+/// whatever its level.
 pub fn is_warning(trigger: &str) -> bool {
     trigger.ends_with("_disagreement")
 }

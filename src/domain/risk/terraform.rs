@@ -1,4 +1,4 @@
-//! What a Terraform plan makes of a task: further readings, and the names under which conditions
+//! What a Terraform plan adds to a task: further readings, and the variables with which conditions
 //! see it.
 
 use crate::domain::risk::Rules;
@@ -7,10 +7,10 @@ use crate::domain::task::vocabulary::Vocabulary;
 use crate::domain::text::shown;
 use serde_json::{Map, Value, json};
 
-/// Addresses that a reason names.
+/// The most addresses in a reason.
 const MOST_NAMED: usize = 3;
 
-/// Under which name conditions see a plan.
+/// The name of the plan in conditions.
 pub const VARIABLE: &str = "plan";
 
 /// A plan as conditions see it. Without a plan everything in it is zero or empty.
@@ -39,7 +39,7 @@ pub fn variable(plan: Option<&Summary>) -> Map<String, Value> {
     fields.as_object().cloned().unwrap_or_default()
 }
 
-/// The operations that a plan stands for, of those that the configuration knows; the most dangerous
+/// The operations that a plan performs, as far as the configuration knows them, the most dangerous
 /// first.
 pub(super) fn operations(plan: &Summary, words: &Vocabulary) -> Vec<&'static str> {
     let meant = [("delete", plan.counts.destroys()), ("modify", plan.counts.changes_anything())];
@@ -53,8 +53,8 @@ pub(super) fn resource_type(plan: &Summary, words: &Vocabulary) -> Option<&'stat
 }
 
 impl Rules {
-    /// The environment of the workspace that a plan is for: by an entry of the configuration, or
-    /// where its name is a word for one.
+    /// The environment of a plan's workspace: by an entry of the configuration, or because its name
+    /// is a word for an environment.
     pub(super) fn environment_of_workspace<'r>(&'r self, plan: &Summary) -> Option<&'r str> {
         let workspace = plan.workspace.as_deref()?;
         let entries = self.workspaces.iter().filter(|entry| entry.matches(workspace)).filter_map(|entry| entry.environment.as_deref());
@@ -62,7 +62,8 @@ impl Rules {
     }
 }
 
-/// How many resources a plan deletes or replaces, and which, for a reason; `None`: none.
+/// How many resources a plan deletes or replaces, and which ones, for a reason; `None` if there are
+/// none.
 pub(super) fn destroyed(plan: &Summary, act: Act) -> Option<String> {
     let (count, verb) = match act {
         Act::Delete => (plan.counts.deletes, "deletes"),

@@ -8,7 +8,7 @@ use crate::domain::task::Task;
 use crate::domain::task::terraform::Act;
 use crate::domain::text::shown;
 
-/// One rule: when its condition holds, the task is at least of this level.
+/// A rule: if its condition holds, the task has at least this level.
 #[derive(Debug, Clone)]
 pub struct Trigger {
     pub name: String,
@@ -16,7 +16,7 @@ pub struct Trigger {
     pub condition: Condition,
 }
 
-/// What a trigger looks at.
+/// The condition of a trigger.
 #[derive(Debug, Clone)]
 pub enum Condition {
     BuiltIn(BuiltIn),
@@ -92,12 +92,12 @@ impl BuiltIn {
         }
     }
 
-    /// Whether it looks for any operation that changes something.
+    /// Whether it matches any operation that changes something.
     fn is_about_changes(self) -> bool {
         matches!(self, Self::ChangeProductionDatabase | Self::ChangeProductionInfrastructure)
     }
 
-    /// The canonical words that its condition needs; without them in the vocabulary it could never
+    /// The canonical words that its condition needs. Without them in the vocabulary it could never
     /// match.
     pub fn needs(self) -> Needs {
         let (operation, environment, resource_type) = match self {
@@ -125,23 +125,23 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// The fields that the condition looks at.
+    /// The fields that the condition reads.
     pub fn fields(&self) -> Vec<&'static str> {
         let fields = [("operation", self.operation), ("environment", self.environment), ("resource_type", self.resource_type)];
         fields.into_iter().filter_map(|(field, needed)| needed.map(|_| field)).collect()
     }
 }
 
-/// The worst finding of the list.
+/// The most severe finding of a task.
 #[derive(Clone, Copy)]
 pub struct Severity {
     pub worst: Level,
-    /// Its place in the list.
+    /// Its index in the list.
     pub finding: usize,
 }
 
 impl BuiltIn {
-    /// Whether the condition holds for this reading, and what matched, in words.
+    /// If the condition holds for this reading, what matched, in words.
     pub fn matches(self, reading: &Reading, task: &Task, severity: Option<Severity>) -> Option<String> {
         let needs = self.needs();
         let fits = |needed: Option<&str>, word: &str| needed.is_none_or(|needed| needed == word);

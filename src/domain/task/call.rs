@@ -1,38 +1,35 @@
-//! A call of a configured destination that is ready to be made.
+//! A webhook call that is ready to be made.
 //!
-//! An approval covers the address, how long an answer may take, and whether the call may be made
-//! twice; the arguments that are sent stand beside it in the document. The secret that signs the
-//! call is named and never stored.
+//! An approval covers the address, the timeout, and whether the call may be repeated; the document
+//! also has the arguments to send. The secret that signs the call is named and never stored.
 
 use crate::domain::duration;
 use crate::domain::task::retry::Retry;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// One call of a destination.
+/// One call of a configured destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     pub url: String,
-    /// The variable of the server's environment that holds the secret; without one the call is not
-    /// signed.
+    /// The server's environment variable that holds the secret; without one the call is not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// How long the answer may take, from the connection to its last byte.
+    /// How long the call may take, from connecting to the last byte of the response.
     #[serde(with = "duration::text")]
     pub timeout: Duration,
-    /// Whether it may be called again, with the same key, where nobody knows what became of the
-    /// call.
+    /// Whether it may be called again, with the same key, if its outcome is unknown.
     pub idempotent: bool,
-    /// Whether the address may be one of the server's machine or of a private network.
+    /// Whether the address may be on the server's machine or in a private network.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_private: bool,
-    /// What is done about an attempt that fails.
+    /// How failed attempts are retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 }
 
 impl Call {
-    /// What is different now from this, which was approved; `None` if nothing is.
+    /// How the call differs now from this approved one; `None` if it does not.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let secret = |call: &Self| call.secret.as_deref().unwrap_or("none").to_owned();
         let tries = |call: &Self| call.retry.map_or_else(|| "one attempt".to_owned(), |retry| retry.to_string());

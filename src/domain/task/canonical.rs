@@ -1,10 +1,10 @@
-//! The JSON Canonicalization Scheme (RFC 8785): one spelling of each document, so that its digest
-//! means something.
+//! The JSON Canonicalization Scheme (RFC 8785): one spelling for each document, so that its digest
+//! is meaningful.
 //!
-//! Written here, because every submit passes through it and it is short. The tests hold it to
-//! another implementation. It is a serializer, which writes each value once, as it comes, and puts
-//! an object's members in order only where they did not come in order. JSON text that comes from
-//! outside is brought into canonical form in the same way while it is read.
+//! The implementation is our own because every submit uses it and it is short. The tests compare it
+//! with another implementation. It is a serializer that writes each value once, as it comes, and
+//! sorts the members of an object only if they are out of order. JSON text from outside is
+//! canonicalized in the same way while it is parsed.
 
 mod reader;
 mod serializer;
@@ -17,17 +17,16 @@ use serde_json::Error;
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// The largest whole number up to which a double counts, 2^53; JSON in canonical form knows only
-/// doubles.
+/// 2^53, the largest whole number up to which doubles are exact; canonical JSON has only doubles.
 const LAST_EXACT: u64 = 1 << 53;
-/// Most objects have no more members; memory for so many is asked for at once.
+/// Most objects have at most this many members, so memory for that many is allocated at once.
 const MEMBERS: usize = 12;
 
 /// The canonical bytes of a value.
 ///
 /// # Errors
-/// Something in it is not JSON: a map with keys that are not strings, or an integer of more than 64
-/// bits.
+/// The value cannot be JSON: it has a map with keys that are not strings, or an integer of more
+/// than 64 bits.
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::with_capacity(2048);
     value.serialize(Writer { out: &mut bytes })?;
@@ -51,28 +50,28 @@ struct Writer<'a> {
     out: &'a mut Vec<u8>,
 }
 
-/// Writes the items of a list, each with a comma behind it.
+/// Writes the items of a list, each followed by a comma.
 struct List<'a> {
     out: &'a mut Vec<u8>,
-    /// What stands behind the list.
+    /// The text that closes the list.
     close: &'static [u8],
 }
 
-/// Writes the members of an object, each with a comma behind it.
+/// Writes the members of an object, each followed by a comma.
 pub struct Object<'a> {
     out: &'a mut Vec<u8>,
     members: Vec<Member>,
-    /// Whether each key came after the one before it.
+    /// Whether the keys came in order.
     is_sorted: bool,
-    /// What stands behind the object.
+    /// The text that closes the object.
     close: &'static [u8],
 }
 
-/// Where a member stands.
+/// The position of a member.
 struct Member {
-    /// Its key as it is written, without the quotes.
+    /// Its key as written, without the quotes.
     key: Range<usize>,
-    /// All of it, its comma included.
+    /// The whole member, including its comma.
     all: Range<usize>,
 }
 
@@ -87,8 +86,7 @@ impl<'a> Writer<'a> {
         Object { out: self.out, members: Vec::with_capacity(members), is_sorted: true, close }
     }
 
-    /// The beginning of a variant that holds something: an object of one member. What it holds ends
-    /// with one more brace.
+    /// Begins a variant that has contents: an object of one member. It ends with one more brace.
     fn variant(self, name: &'static str) -> Result<Self, Error> {
         self.out.push(b'{');
         write_text(name, self.out)?;
@@ -124,7 +122,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// Notes the key that was written from here on, and begins its value.
+    /// Notes the key that was written from here, and begins its value.
     fn end_key(&mut self, start: usize) {
         let end = self.out.len();
         let key = start + 1..end - 1;
@@ -141,7 +139,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// Notes that the value of the last key has been written.
+    /// Notes the end of the last key's value.
     fn end_value(&mut self) {
         self.out.push(b',');
         if let Some(member) = self.members.last_mut() {
@@ -166,7 +164,7 @@ impl Object<'_> {
         value.map_or(Ok(()), |value| self.add(key, value))
     }
 
-    /// Adds a member whose value is in canonical form already.
+    /// Adds a member whose value is already canonical.
     ///
     /// # Errors
     /// As [`write()`].
@@ -177,8 +175,8 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// Ends the object, with its members in order. Whether each key stood once in it: of two with
-    /// one key the later one stays, as in any map.
+    /// Ends the object and sorts its members. Returns whether all keys were distinct. Of two
+    /// members with one key the later one stays, as in any map.
     fn close(mut self) -> bool {
         let before = self.members.len();
         let after = if self.is_sorted { before } else { self.sort() };
@@ -190,7 +188,7 @@ impl Object<'_> {
         before == after
     }
 
-    /// Puts the members in order, and says how many there are with keys of their own.
+    /// Sorts the members, and returns how many distinct keys there are.
     fn sort(&mut self) -> usize {
         let Some(start) = self.members.first().map(|member| member.all.start) else { return 0 };
         let written = self.out.split_off(start);
@@ -207,14 +205,14 @@ impl Object<'_> {
     }
 }
 
-/// Keys are in the order of their UTF-16 code units (section 3.2.3), which for ASCII is that of
-/// their bytes. These are keys as they are written, so an escape is resolved first.
+/// Keys are ordered by their UTF-16 code units (section 3.2.3), which for ASCII is the order of
+/// their bytes. The arguments are keys as written, so escapes are resolved first.
 fn order(one: &[u8], other: &[u8]) -> Ordering {
     let is_plain = |key: &[u8]| key.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
     if is_plain(one) && is_plain(other) { one.cmp(other) } else { resolved(one).encode_utf16().cmp(resolved(other).encode_utf16()) }
 }
 
-/// A key from how it is written.
+/// A key without its escapes.
 fn resolved(key: &[u8]) -> String {
     let quoted = [b"\"", key, b"\""].concat();
     serde_json::from_slice(&quoted).expect("a key that was just written")

@@ -1,7 +1,7 @@
-//! What a command may use and reach at most.
+//! The limits and the sandbox of a command.
 //!
-//! Only what its runbook says stands here, and so in the document: what every command is held to by
-//! default is the executor's.
+//! Only what the runbook says is here, and so in the document. The executor knows the defaults for
+//! all commands.
 
 use crate::domain::duration;
 use crate::domain::size::{self, Size};
@@ -10,13 +10,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Limits that the kernel holds a command to. Each is left out where the runbook does not say it.
+/// Limits that the kernel enforces on a command. Each is `None` unless the runbook sets it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The processor time of each process.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
     pub cpu: Option<Duration>,
-    /// The memory that each process may write to and does not share.
+    /// The private writable memory of each process.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "size::optional")]
     pub memory: Option<Size>,
     /// The processes and threads of its account.
@@ -30,14 +30,14 @@ pub struct Limits {
     pub file_size: Option<Size>,
 }
 
-/// What a command that runs in a sandbox may reach: it reads all that its account may read, and
-/// writes where it is told to.
+/// What a command in a sandbox may reach: it can read everything that its account can read, and
+/// write only where it is allowed to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// Whether it has the machine's network; otherwise it has none.
+    /// Whether it can use the machine's network; otherwise it has none.
     pub network: bool,
-    /// The folders and files that it may write to. Before they were looked for: as the runbook
-    /// says, relative to its folder. Afterwards: their real paths.
+    /// The folders and files that it may write to. Before they are resolved: as in the runbook,
+    /// relative to its folder. Afterwards: their real paths.
     pub write: Vec<PathBuf>,
 }
 

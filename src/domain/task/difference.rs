@@ -1,18 +1,18 @@
-//! What is different between two documents, field by field.
+//! The differences between two documents, field by field.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// One field that is different.
+/// A field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Where it stands, as a JSON pointer (RFC 6901).
+    /// Its place, as a JSON Pointer (RFC 6901).
     pub pointer: String,
-    /// What stood there, as JSON; `None` where nothing did.
+    /// The earlier value, as JSON; `None` if there was none.
     #[serde(default)]
     pub before: Option<String>,
-    /// What stands there now.
+    /// The present value.
     #[serde(default)]
     pub after: Option<String>,
 }
@@ -31,15 +31,15 @@ pub fn between(before: &Value, after: &Value) -> Vec<Difference> {
         .collect()
 }
 
-/// Every value of a document that holds no others, as JSON, by its place as a JSON pointer. Nothing
-/// of the document is left out.
+/// Every leaf value of a document, as JSON, by its JSON Pointer. Nothing of the document is left
+/// out.
 pub fn fields(document: &Value) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     leaves(document, String::new(), &mut found);
     found
 }
 
-/// The values that hold no others, and empty lists and objects, by their places.
+/// Collects the leaf values, and empty lists and objects, by their places.
 fn leaves(value: &Value, place: String, found: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {

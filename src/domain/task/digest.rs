@@ -1,8 +1,8 @@
-//! Digests and the canonical form that they are taken of.
+//! Digests, and the canonical form that they cover.
 //!
-//! What is shown to an approver, hashed, stored and executed is one document in one spelling: the
-//! JSON Canonicalization Scheme (RFC 8785). Anybody who has the document can compute the digest
-//! again with any JCS library and `sha256sum`.
+//! The document that is shown to an approver, hashed, stored and executed has one spelling: the
+//! JSON Canonicalization Scheme (RFC 8785). Anybody who has the document can verify the digest with
+//! any JCS library and `sha256sum`.
 
 use crate::domain::task::canonical::{self, Object};
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,10 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
 
-/// What everything is that has a canonical form.
+/// The reason why canonicalization cannot fail.
 const DOCUMENT: &str = "a document of strings, booleans, numbers, lists and objects";
 
-/// SHA-256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits. Copies share
-/// their text.
+/// A SHA-256, written as `sha256:` and 64 lower-case hexadecimal digits. Copies share their text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(Arc<str>);
@@ -44,7 +43,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A digest of bytes that come piece by piece.
+/// Computes a digest piece by piece.
 #[derive(Default)]
 pub struct Digester(Sha256);
 
@@ -71,7 +70,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The canonical bytes of a value (RFC 8785).
 ///
 /// # Panics
-/// Never for the types of this crate: only maps with keys that are not strings are no JSON.
+/// Never for the types of this crate: only maps with keys that are not strings cannot be JSON.
 pub fn canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     canonical::write(value).expect(DOCUMENT)
 }

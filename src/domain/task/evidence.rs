@@ -1,14 +1,14 @@
-//! What a requester shows beside its words: a document that a tool made, of which what people and
-//! rules need is kept.
+//! Evidence: a document made by a tool that a requester adds to its description. Only what people
+//! and rules need of it is kept.
 //!
-//! Evidence is a claim like any other: it raises the level of a task, and never lowers it.
+//! Evidence is a claim like any other: it can raise the level of a task, and never lowers it.
 
 use crate::domain::task::digest::Digest;
 use crate::domain::task::terraform::Summary;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// One document.
+/// A piece of evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Evidence {
@@ -18,13 +18,13 @@ pub enum Evidence {
 /// A plan of Terraform or OpenTofu.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TerraformPlan {
-    /// Of everything that the plan would do.
+    /// The fingerprint of everything that the plan would do.
     pub fingerprint: Fingerprint,
     pub summary: Summary,
 }
 
 impl Evidence {
-    /// The plan, if it is one.
+    /// The Terraform plan, if it is one.
     pub fn terraform_plan(&self) -> Option<&TerraformPlan> {
         match self {
             Self::TerraformPlan(plan) => Some(plan),
@@ -39,13 +39,13 @@ impl Evidence {
     }
 }
 
-/// What tells a document from every other one, its sensitive values included.
+/// Identifies a document, including its sensitive values.
 ///
-/// A bare digest would let whoever reads it guess a short secret. So it is sealed with the server's
-/// secret key before anything is stored, hashed or shown, and the bare one can be written nowhere.
+/// A reader of a bare digest could guess a short secret. So it is sealed with the server's secret
+/// key before anything is stored, hashed or shown, and the bare digest cannot be serialized.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Fingerprint {
-    /// The digest, as the requester's side took it.
+    /// The digest as the requester computed it.
     Bare(Digest),
     /// The digest under the server's key.
     Sealed(String),

@@ -1,9 +1,8 @@
-//! A command that is ready to run, and what of this machine belongs to it.
+//! A command that is ready to run, and the files on this machine that belong to it.
 //!
-//! An approval covers the argument vector, and the bytes that it would run as well: the program and
-//! the files that its runbook lists stand in the document by their real paths and digests. So a
-//! script that is edited after it was shown is another command, and [`Invocation::difference`] says
-//! so.
+//! An approval covers the argument vector and also the bytes that would run: the document has the
+//! real paths and digests of the program and of the files that its runbook lists. So a script that
+//! is edited after it was shown is a different command, which [`Invocation::difference`] detects.
 
 use crate::domain::duration;
 use crate::domain::task::confinement::{Limits, Sandbox};
@@ -15,57 +14,58 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a probe or a precondition may look.
+/// The timeout of a probe or a precondition.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One command: an argument vector, never a shell line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
     pub command: Vec<String>,
-    /// The program that `command` names, as it was found on the machine. `None` before it was
-    /// looked for, and in documents of versions that did not look.
+    /// The program of `command`, as found on the machine. `None` before it is resolved, and in
+    /// documents of versions that did not resolve it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<Artifact>,
     /// The files that the runbook lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Artifact>,
     pub working_dir: PathBuf,
-    /// The account that it runs as, `USER` or `USER:GROUP`; the server's own if there is none.
+    /// The account that it runs as, `USER` or `USER:GROUP`; `None` is the server's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Names of the variables that are passed on, as `NAME` or `NAME=SOURCE`; their values are read
-    /// when it runs and are never stored.
+    /// The variables to pass on, as `NAME` or `NAME=SOURCE`; their values are read when it runs and
+    /// are never stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
-    /// After this long the whole process tree is ended.
+    /// After this time the whole process tree is killed.
     #[serde(with = "duration::text")]
     pub timeout: Duration,
     /// Whether it may be run again, with the same key, after a crash.
     pub idempotent: bool,
-    /// What may not run beside it.
+    /// Limits how many such commands run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
-    /// What it may use at most, where its runbook says so.
+    /// The limits that its runbook sets.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
     /// The sandbox that it runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Sandbox>,
-    /// Whether programs that it starts may gain rights that it does not have, as `sudo` does.
+    /// Whether programs that it starts may gain privileges that it does not have, as with `sudo`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_privileges: bool,
-    /// What is done about an attempt that fails.
+    /// How failed attempts are retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// What finds out whether an attempt of unknown outcome happened; empty where nothing does.
+    /// The command that finds out whether an attempt of unknown outcome happened; empty if there is
+    /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe: Vec<String>,
-    /// What has to print the same right before it starts.
+    /// The command whose output has to be unchanged right before the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precondition: Option<Precondition>,
 }
 
-/// How many commands with the same key run at once, whatever their runbooks; the others wait in
+/// How many commands with the same key run at once, whatever their runbooks. The others wait in
 /// order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concurrency {
@@ -83,23 +83,23 @@ impl fmt::Display for Concurrency {
 /// A file on the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// Before it was looked for: as the runbook says. Afterwards: its real path, without links.
+    /// Before it is resolved: as in the runbook. Afterwards: its real path, without symbolic links.
     pub path: PathBuf,
-    /// Of its content; `None` before it was looked for.
+    /// The digest of its content; `None` before it is resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }
 
 impl Artifact {
-    /// A file that is yet to be looked for.
+    /// An unresolved file.
     pub fn named(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), digest: None }
     }
 }
 
 impl Invocation {
-    /// Another command that looks at something for this one: it runs as this one does, for at most
-    /// [`LOOK_TIMEOUT`]. Its program is yet to be looked for.
+    /// A command that inspects something for this one. It runs in the same way, for at most
+    /// [`LOOK_TIMEOUT`]. Its program is unresolved.
     pub fn looking(&self, command: &[String]) -> Self {
         Self {
             command: command.to_vec(),
@@ -112,7 +112,7 @@ impl Invocation {
         }
     }
 
-    /// What is different now from this, which was approved; `None` if nothing is.
+    /// How the command differs now from this approved one; `None` if it does not.
     pub fn difference(&self, now: &Self) -> Option<String> {
         if self.command != now.command {
             return Some(format!("its command is {:?} now, and {:?} was approved", now.command, self.command));

@@ -1,4 +1,4 @@
-//! What a requester says beside the fields of a task: any JSON object.
+//! The metadata of a task: any JSON object that the requester adds.
 
 use crate::domain::task::digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use std::ops::Deref;
 use std::sync::OnceLock;
 
-/// The metadata of a task. It is kept as its canonical text, which is what is hashed and stored;
-/// the fields are read from there for those who look at them, and most tasks are never looked into.
+/// The metadata of a task, kept as canonical text, which is hashed and stored. Fields are parsed
+/// from it on demand, and most tasks never need that.
 #[derive(Debug, Clone)]
 pub struct Metadata {
     written: String,
@@ -15,7 +15,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Metadata from its canonical text. `None` where that is no object.
+    /// Metadata from canonical text; `None` if that is not an object.
     pub fn of_canonical(written: String) -> Option<Self> {
         written.starts_with('{').then_some(Self { written, fields: OnceLock::new() })
     }
@@ -25,7 +25,7 @@ impl Metadata {
         &self.written
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.written == "{}"
     }

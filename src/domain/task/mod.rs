@@ -1,5 +1,5 @@
-//! The task: what an agent says that it wants to do, and, for a runbook or a webhook, exactly what
-//! parkbrake would run or call.
+//! The task: what an agent wants to do and, for a runbook or a webhook, exactly what parkbrake
+//! would run or call.
 
 pub mod call;
 pub mod canonical;
@@ -26,11 +26,11 @@ use crate::domain::task::terraform::Summary;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One task. Its canonical bytes are what is shown, hashed, stored and executed.
+/// One task. Its canonical bytes are shown, hashed, stored and executed.
 ///
-/// Everything in it but `action.runs` and `action.calls` is the requester's claim; these two are
-/// resolved by parkbrake from the configured runbook or webhook, and are part of the document so
-/// that an approval covers them.
+/// All fields except `action.runs` and `action.calls` are the requester's claim. Parkbrake resolves
+/// these two from the configured runbook or webhook, and they are part of the document so that an
+/// approval covers them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The requester's own name for it.
@@ -41,7 +41,7 @@ pub struct Task {
     pub operation: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// What it acts on.
+    /// The resource that it acts on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct Task {
     /// In US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_cost: Option<f64>,
-    /// What the requester shows beside its words.
+    /// The evidence that the requester adds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
     pub action: Action,
@@ -62,7 +62,7 @@ pub struct Task {
 impl Task {
     /// The bytes that are shown, hashed, stored and executed (RFC 8785).
     pub fn canonical(&self) -> Vec<u8> {
-        // Every field, so that none is forgotten that is added.
+        // Destructures every field, so that a new field cannot be forgotten.
         let Self {
             task_id,
             description,
@@ -98,13 +98,13 @@ impl Task {
         Digest::of(&self.canonical())
     }
 
-    /// What the requester shows of a plan of Terraform.
+    /// The Terraform plan that the requester shows, if there is one.
     pub fn terraform(&self) -> Option<&Summary> {
         Some(&self.evidence.as_ref()?.terraform_plan()?.summary)
     }
 }
 
-/// A finding of a scanner that the requester reports with its task.
+/// A scanner's finding that the requester reports with its task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityFinding {
@@ -115,18 +115,18 @@ pub struct SecurityFinding {
     pub title: Option<String>,
 }
 
-/// What is to be done once it may be.
+/// The action of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Action {
     #[serde(rename = "type")]
     pub kind: ActionKind,
-    /// The name of the runbook or webhook; for an external action whatever the requester calls it.
+    /// The name of the runbook or webhook. For an external action, any name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
-    /// The arguments that each name an output of an earlier step, and get their value when the turn
-    /// of this one has come.
+    /// The arguments that name an output of an earlier step, and get their value when this step is
+    /// next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaits: Vec<String>,
     /// What parkbrake would run, for a runbook.
@@ -138,23 +138,23 @@ pub struct Action {
 }
 
 impl Action {
-    /// The action of a task that names none: the requester acts once it may, and reports.
+    /// The action of a task that names none: the requester acts once it is released, and reports
+    /// the result.
     pub fn external() -> Self {
         Self { kind: ActionKind::External, name: None, args: Map::new(), awaits: Vec::new(), runs: None, calls: None }
     }
 
-    /// What is done about an attempt that fails.
+    /// How failed attempts are retried.
     pub fn retry(&self) -> Option<Retry> {
         self.runs.as_ref().and_then(|runs| runs.retry).or_else(|| self.calls.as_ref().and_then(|calls| calls.retry))
     }
 
-    /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
+    /// Whether a probe can find out whether an attempt of unknown outcome happened.
     pub fn has_probe(&self) -> bool {
         self.runs.as_ref().is_some_and(|runs| !runs.probe.is_empty())
     }
 
-    /// Whether parkbrake may do it again, with the same key, where nobody knows what became of an
-    /// attempt.
+    /// Whether parkbrake may repeat it, with the same key, if the outcome of an attempt is unknown.
     pub fn is_idempotent(&self) -> bool {
         self.runs.as_ref().is_some_and(|runs| runs.idempotent) || self.calls.as_ref().is_some_and(|calls| calls.idempotent)
     }
@@ -164,7 +164,7 @@ impl Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionKind {
-    /// The requester itself acts once it may, and reports the result.
+    /// The requester itself acts once the action is released, and reports the result.
     External,
     /// Parkbrake runs a configured command.
     Runbook,

@@ -1,30 +1,30 @@
-//! Outputs: what a step of a plan hands out, and how a later step names it.
+//! Outputs: values that a step of a plan provides, and references to them in later steps.
 //!
-//! A runbook writes a JSON object of texts and numbers into the file that [`VARIABLE`] names. An
-//! argument of a later step that is `{{ steps.backup.output.path }}`, and nothing else, takes one
-//! of them when its turn has come.
+//! A runbook writes a JSON object of texts and numbers into the file named by [`VARIABLE`]. An
+//! argument of a later step that consists only of `{{ steps.backup.output.path }}` takes one of
+//! these values when the step is next.
 
 use crate::domain::task::ActionKind;
 use crate::domain::task::plan::is_name;
 use crate::domain::text::shown;
 use serde_json::{Map, Value};
 
-/// Names the file into which a runbook writes what it hands out.
+/// The environment variable with the path of the file into which a runbook writes its outputs.
 pub const VARIABLE: &str = "PARKBRAKE_OUTPUT";
 
-/// Bytes of what a runbook hands out.
+/// The most bytes of a runbook's outputs.
 pub const LONGEST: usize = 16 * 1024;
-/// How many outputs there are at most.
+/// The most outputs.
 const MOST: usize = 64;
-/// Bytes of a text.
+/// The most bytes in a text.
 const LONGEST_TEXT: usize = 4 * 1024;
 
-/// Where the output of a runbook's attempt has what was handed out.
+/// The key of the outputs in the recorded output of an attempt.
 pub const HANDED_OUT: &str = "outputs";
-/// Where it says why nothing of it can be used.
+/// The key of the reason why the outputs were refused.
 pub const REFUSED: &str = "outputs_refused";
 
-/// Names an output of a step.
+/// A reference to an output of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     pub step: String,
@@ -32,7 +32,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The reference that a text is; `None` of any other text.
+    /// Parses a reference; `None` for any other text.
     pub fn read(text: &str) -> Option<Self> {
         let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
         let (step, output) = inner.strip_prefix("steps.")?.split_once(".output.")?;
@@ -40,21 +40,21 @@ impl Reference {
     }
 }
 
-/// Whether a text means to name an output, whether or not it does.
+/// Whether a text looks like an attempt to name an output, even if it is not a valid reference.
 pub fn means_one(text: &str) -> bool {
     text.split("{{").skip(1).any(|rest| rest.trim_start().starts_with("steps."))
 }
 
-/// The arguments that each name an output.
+/// The arguments that are references to outputs.
 pub fn named_in(args: &Map<String, Value>) -> Vec<String> {
     let is_one = |value: &Value| value.as_str().is_some_and(|text| Reference::read(text).is_some());
     args.iter().filter(|(_, value)| is_one(value)).map(|(name, _)| name.clone()).collect()
 }
 
-/// What a runbook has written for later steps; `None` where it has written nothing.
+/// Parses the outputs that a runbook has written; `None` if it has written nothing.
 ///
 /// # Errors
-/// Why it cannot be used.
+/// The reason why the outputs cannot be used.
 pub fn read(written: &[u8]) -> Result<Option<Map<String, Value>>, String> {
     if written.len() > LONGEST {
         return Err(format!("it wrote more than {} KiB", LONGEST / 1024));
@@ -80,10 +80,10 @@ pub fn read(written: &[u8]) -> Result<Option<Map<String, Value>>, String> {
     Ok(Some(outputs))
 }
 
-/// The output of this name, by what is recorded of an attempt that succeeded.
+/// The output with this name, from the recorded output of a successful attempt.
 ///
 /// # Errors
-/// Why there is none, after the name of its step.
+/// The reason why there is none, to follow the name of its step.
 pub fn of_attempt(kind: ActionKind, recorded: Option<&Value>, name: &str) -> Result<Value, String> {
     let handed_out = match kind {
         ActionKind::Runbook => {

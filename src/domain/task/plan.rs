@@ -1,4 +1,4 @@
-//! Plans: several tasks that are asked for, shown, approved and done as one, in their order.
+//! Plans: several tasks that are submitted, shown, approved and executed together, in order.
 
 use crate::domain::task::Task;
 use crate::domain::task::digest::{self, Digest};
@@ -6,21 +6,21 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Steps of one plan.
+/// The most steps of a plan.
 pub const MOST_STEPS: usize = 50;
 
-/// Characters of a step's name.
+/// The most characters in a step's name.
 pub const LONGEST_NAME: usize = 63;
 
-/// Whether a step, or one of its outputs, can be called this.
+/// Whether this can be the name of a step or of an output.
 pub fn is_name(text: &str) -> bool {
     text.len() <= LONGEST_NAME
         && text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-')
 }
 
-/// A plan as it is stored. Its canonical bytes hold every step in order, so a decision about its
-/// digest is about all of them.
+/// A plan as it is stored. Its canonical bytes contain every step in order, so a decision about its
+/// digest covers all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanDocument {
     /// The requester's own name for it.
@@ -28,26 +28,27 @@ pub struct PlanDocument {
     pub task_id: Option<String>,
     /// In the requester's words; shown as a claim, never trusted.
     pub description: String,
-    /// What the requester says of all steps.
+    /// The requester's metadata for all steps.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
-    /// The playbook that has made the steps; `None` where the requester sent them.
+    /// The playbook that made the steps; `None` if the requester sent them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playbook: Option<Box<PlaybookUse>>,
-    /// What people approve at once; left out where that is the whole plan.
+    /// Whether people approve the whole plan at once or each step. It is not written for the whole
+    /// plan.
     #[serde(default, skip_serializing_if = "Gate::is_plan")]
     pub gate: Gate,
     pub steps: Vec<StepDocument>,
 }
 
-/// What of a plan people approve at once.
+/// Whether people approve the whole plan at once or each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gate {
-    /// All of it, before anything starts.
+    /// The whole plan, before anything starts.
     #[default]
     Plan,
-    /// Each step by itself, when its turn has come.
+    /// Each step separately, when it is next.
     Step,
 }
 
@@ -71,25 +72,25 @@ impl Gate {
     }
 }
 
-/// Names one step of exactly this plan.
+/// Identifies one step of exactly this plan.
 #[derive(Serialize)]
 struct OfStep<'a> {
     plan: &'a Digest,
     step: u32,
 }
 
-/// What a decision about one step of a plan is about: the SHA-256 of `{"plan": …, "step": …}`, as
-/// RFC 8785 writes it, with the digest of the whole plan and the number of the step. So it covers
-/// every byte of the step, and is worth nothing for another step, or in another plan.
+/// The subject of a decision about one step: the SHA-256 of `{"plan": …, "step": …}` in RFC 8785
+/// form, with the digest of the whole plan and the number of the step. So it covers every byte of
+/// the step, and is worth nothing for another step or in another plan.
 pub fn step_digest(plan: &Digest, step: u32) -> Digest {
     Digest::of(&digest::canonical(&OfStep { plan, step }))
 }
 
-/// A playbook as it was used.
+/// A playbook and the arguments it was used with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlaybookUse {
     pub name: String,
-    /// Of what the configuration said under this name.
+    /// The digest of the playbook's entry in the configuration.
     pub digest: Digest,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
@@ -98,10 +99,10 @@ pub struct PlaybookUse {
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepDocument {
-    /// The requester's name for the step; no two steps of a plan have the same.
+    /// The requester's name for the step, which is unique within the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What undoes it, if a later step fails.
+    /// The task that undoes it if a later step fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensate: Option<Box<Task>>,
     #[serde(flatten)]
@@ -109,8 +110,8 @@ pub struct StepDocument {
 }
 
 impl PlanDocument {
-    /// What undoes steps, in the order in which it would be done, which is the reverse of theirs:
-    /// each with the number of its step. It is numbered after the steps.
+    /// The compensations, in the order in which they run, which is the reverse of the order of the
+    /// steps. Each has the number of its step. Compensations are numbered after the steps.
     pub fn compensations(&self) -> impl Iterator<Item = (u32, &Task)> {
         let numbered = (1..).zip(&self.steps).collect::<Vec<_>>().into_iter().rev();
         numbered.filter_map(|(number, step)| Some((number, &**step.compensate.as_ref()?)))
@@ -122,7 +123,7 @@ impl PlanDocument {
     }
 }
 
-/// What a workflow is about: one task, or a plan of several.
+/// The document of a workflow: one task, or a plan of several.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
     Task(Box<Task>),
@@ -135,7 +136,7 @@ impl From<Task> for Document {
     }
 }
 
-/// What tells a plan from a task.
+/// The fields that distinguish a plan from a task.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(default)]
@@ -143,7 +144,7 @@ struct Shape {
 }
 
 impl Document {
-    /// Reads what was stored.
+    /// Parses a stored document.
     ///
     /// # Errors
     /// It is neither a task nor a plan.
@@ -181,7 +182,7 @@ impl Document {
         }
     }
 
-    /// The one task, where it is no plan.
+    /// The task, if the document is not a plan.
     pub fn single(&self) -> Option<&Task> {
         match self {
             Self::Task(task) => Some(task),
@@ -189,7 +190,7 @@ impl Document {
         }
     }
 
-    /// What is to be done, in its order, each with its name if it has one; then what would undo it.
+    /// The steps in order, each with its name if it has one; then the compensations.
     pub fn steps(&self) -> Vec<(Option<&str>, &Task)> {
         match self {
             Self::Task(task) => vec![(None, task)],
@@ -212,7 +213,7 @@ impl Document {
         }
     }
 
-    /// The same, to change it.
+    /// The task of a step, mutable.
     pub fn task_mut(&mut self, step: u32) -> Option<&mut Task> {
         let place = usize::try_from(step).ok()?.checked_sub(1)?;
         let plan = match self {
@@ -227,7 +228,7 @@ impl Document {
         plan.steps.get_mut(usize::try_from(of).ok()?.checked_sub(1)?)?.compensate.as_deref_mut()
     }
 
-    /// The costs that the requester estimates, all together; `None` where it says nothing of them.
+    /// The sum of the requester's cost estimates; `None` if there are none.
     pub fn estimated_cost(&self) -> Option<f64> {
         self.steps().into_iter().filter_map(|(_, task)| task.estimated_cost).reduce(|sum, cost| sum + cost)
     }

@@ -1,31 +1,31 @@
-//! What has to be so when a command starts as it was when people were asked: a command that prints
-//! it.
+//! Preconditions: a command whose output has to be the same when the action starts as when people
+//! were asked.
 
 use crate::domain::task::Task;
 use crate::domain::text::shown;
 use serde::{Deserialize, Serialize};
 
-/// How many lines of each side a difference shows.
+/// The most lines of each side in a difference.
 const LINES: usize = 5;
 
 /// A command, and what it printed when the task was submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Precondition {
     pub command: Vec<String>,
-    /// `None` before it has run, and in what undoes steps: what is undone has changed what it would
-    /// print.
+    /// `None` before it has run, and for compensations: the step that they undo has changed what it
+    /// would print.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
 }
 
 impl Precondition {
-    /// One that is yet to run.
+    /// A precondition that has not run yet.
     pub fn new(command: Vec<String>) -> Self {
         Self { command, output: None }
     }
 }
 
-/// What a precondition prints now, where that is not what the document says.
+/// A precondition's present output, which differs from the one in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     output: String,
@@ -33,20 +33,21 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// `None` if both are the same.
+    /// The drift between two outputs; `None` if they are equal.
     pub fn between(before: &str, now: String) -> Option<Self> {
         difference(before, &now).map(|difference| Self { output: now, difference })
     }
 
-    /// Has a task say what is printed now, and says why; `None` of a task without a precondition.
+    /// Records the present output in the task, and returns the reason for people; `None` for a task
+    /// without a precondition.
     pub fn record(self, task: &mut Task) -> Option<String> {
         task.action.runs.as_mut()?.precondition.as_mut()?.output = Some(self.output);
         Some(format!("its precondition prints something else now: {}", self.difference))
     }
 }
 
-/// The lines that are gone and those that have come, from the first that differs to the last, for a
-/// sentence; `None` if both are the same.
+/// The removed and added lines, from the first difference to the last, for a sentence; `None` if
+/// both outputs are equal.
 fn difference(before: &str, now: &str) -> Option<String> {
     if before == now {
         return None;

@@ -1,4 +1,4 @@
-//! How often an action that fails is tried, and how long it rests in between.
+//! How often a failed action is retried, and the pauses between the attempts.
 
 use crate::domain::duration;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use std::time::Duration;
 /// The longest pause between two attempts, however often the pause has doubled.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// What is done about an attempt that fails. Only what is idempotent has one.
+/// The retry policy of an idempotent action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// How many attempts may fail before the action has failed; at least 2.
+    /// How many attempts may fail before the action counts as failed; at least 2.
     pub attempts: u32,
     /// The pause after the first failure. It doubles with each one after that, up to
     /// [`LONGEST_PAUSE`].
@@ -20,8 +20,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// The pause after so many failures, counted from 1; `None` where it is not tried again. The
-    /// same for the same count, on every server.
+    /// The pause after this many failures, counted from 1; `None` if there is no further attempt.
+    /// It is the same for the same count, on every server.
     pub fn pause_after(&self, failures: u32) -> Option<Duration> {
         let doubled = || 1_u32.checked_shl(failures.saturating_sub(1)).and_then(|factor| self.backoff.checked_mul(factor));
         (failures < self.attempts).then(|| doubled().unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE))

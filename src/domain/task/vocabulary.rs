@@ -1,11 +1,10 @@
-//! The words that a task may use for operations, environments and kinds of resource, and their
-//! other spellings.
+//! The words for operations, environments and types of resource, and their other spellings.
 //!
-//! Spellings are compared after trimming and ASCII lower-casing against this table only. There is
+//! Spellings are trimmed and lower-cased in ASCII, and then compared with this table only. There is
 //! no fuzzy matching and no Unicode folding: `prоduction` with a Cyrillic о is not on the list, so
 //! it is unrecognized, which is dangerous.
 
-/// An ordered list of canonical words. For environments the order is by danger, the most dangerous
+/// An ordered list of canonical words. Environments are ordered by danger, the most dangerous
 /// first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Vocabulary {
@@ -20,13 +19,13 @@ pub struct Word {
 }
 
 impl Vocabulary {
-    /// A vocabulary of these words, in this order. The caller has seen to it that no spelling
-    /// stands twice.
+    /// A vocabulary of these words, in this order. The caller ensures that no spelling appears
+    /// twice.
     pub fn new(words: Vec<Word>) -> Self {
         Self { words }
     }
 
-    /// The canonical word for a spelling, or `None` where it is on no list.
+    /// The canonical word for a spelling; `None` if it is on no list.
     pub fn resolve(&self, written: &str) -> Option<&str> {
         let written = normalized(written);
         self.words.iter().find(|word| word.name == written || word.spellings.contains(&written)).map(|word| word.name.as_str())
@@ -42,14 +41,14 @@ impl Vocabulary {
         self.names().any(|known| known == name)
     }
 
-    /// The place of a canonical word in the order; what is not on the list comes first, as the most
+    /// The rank of a canonical word. A word that is not on the list comes first, as the most
     /// dangerous.
     pub fn rank(&self, name: &str) -> usize {
         self.names().position(|known| known == name).map_or(0, |place| place + 1)
     }
 }
 
-/// A spelling as it is compared.
+/// The form of a spelling that is compared.
 pub fn normalized(written: &str) -> String {
     written.trim().to_ascii_lowercase()
 }

@@ -1,13 +1,13 @@
 //! Characters that a reader does not see.
 //!
-//! The table is made of the Unicode Character Database, version 16.0:
+//! The table is derived from the Unicode Character Database, version 16.0:
 //! `Default_Ignorable_Code_Point`, the general categories `Cf` (format), `Zs`, `Zl` and `Zp`
-//! (blanks other than U+0020), `Co` (private use, which looks like whatever a font makes of it),
-//! the noncharacters, and the few that have no glyph although no property says so (listed in the
-//! test). The test holds it to the tables of the `regex` crate. `lib.jq` and `show.ps1` have the
-//! same list.
+//! (blanks other than U+0020), `Co` (private use, whose look depends on the font), the
+//! noncharacters, and the few that have no glyph although no property says so (listed in the test).
+//! The test compares it with the tables of the `regex` crate. `lib.jq` and `show.ps1` have the same
+//! list.
 
-/// The ranges, in order, both ends included.
+/// The ranges, in order, with inclusive ends.
 const INVISIBLE: &[(u32, u32)] = &[
     (0x00A0, 0x00A0),
     (0x00AD, 0x00AD),
@@ -61,8 +61,8 @@ const INVISIBLE: &[(u32, u32)] = &[
     (0xEFFFE, 0x10FFFF),
 ];
 
-/// Whether a character changes what a reader sees without being seen, or is a blank that is not the
-/// plain one.
+/// Whether a character is invisible but changes what a reader sees, or is a blank other than the
+/// plain space.
 pub fn is_invisible(character: char) -> bool {
     let code = u32::from(character);
     let place = INVISIBLE.partition_point(|(_, last)| *last < code);
@@ -74,8 +74,8 @@ mod tests {
     use super::*;
     use regex::Regex;
 
-    /// Characters without a glyph of which no property says so: the blank of braille, the joiners
-    /// of Tifinagh and Brahmi, what stands for an object, the controls, blanks and modifiers of
+    /// Characters without a glyph that no property identifies: the blank of braille, the joiners of
+    /// Tifinagh and Brahmi, the object replacement character, the controls, blanks and modifiers of
     /// hieroglyphs, the filler of Khitan, the selector of Duployan, an empty note head.
     const EMPTY: &str = r"\u{2800}\u{2D7F}\u{FFFC}\u{1107F}\u{13430}-\u{13455}\u{16FE4}\u{1BC9D}\u{1D159}";
 

@@ -1,8 +1,8 @@
-//! How much it costs to evaluate a condition, at most, before it is evaluated.
+//! An upper bound for the cost of evaluating a condition, computed before the evaluation.
 //!
-//! The evaluator of CEL cannot be stopped in the middle. So the steps of a condition over the very
-//! claims of a task are counted beforehand, each part by the most that it could do, and what would
-//! be more than the budget of an assessment is not evaluated. The same task costs the same on every
+//! The CEL evaluator cannot be interrupted. So the steps of a condition over the actual claims of a
+//! task are counted beforehand, each part by the most that it could do, and a condition that
+//! exceeds the budget of an assessment is not evaluated. The same task costs the same on every
 //! machine.
 
 use crate::domain::risk::expression::parse::parts;
@@ -11,22 +11,22 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 use serde_json::{Map, Value as Json};
 
-/// Steps of one assessment, all conditions and readings together: some milliseconds. A step was
-/// measured at 4 to 12 nanoseconds.
+/// The budget of one assessment, for all conditions and readings together: a few milliseconds. A
+/// step was measured at 4 to 12 nanoseconds.
 pub const BUDGET: u64 = 200_000;
-/// Steps to compile a regular expression, which is done at each use: so many, and so many for each
-/// three bytes of what comes out.
+/// The steps to compile a regular expression, which happens at each use: this many, and this many
+/// for each three bytes of the compiled pattern.
 const PATTERN: u64 = 300;
 const PATTERN_PER_THREE_BYTES: u64 = 2;
-/// Steps of a call, and of one turn of a loop, beside what is in it.
+/// The steps of a call, and of one iteration of a loop, in addition to its contents.
 const CALL: u64 = 8;
 const TURN: u64 = 6;
-/// Steps to make a scope for a reading.
+/// The steps to make a scope for a reading.
 pub const SCOPE: u64 = 40;
-/// Bytes of text that are looked at in one step.
+/// The bytes of text that one step processes.
 const BYTES: u64 = 32;
 
-/// How large a value is, at most: in all, and as something that has elements.
+/// The largest possible size of a value: in total, and as its number of elements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
     pub weight: u64,
@@ -41,7 +41,7 @@ impl Size {
         Self { weight: 1 + bytes as u64 / BYTES, ..Self::ONE }
     }
 
-    /// A part of it of which nothing more is known.
+    /// The size of an unknown part of it.
     fn part(self) -> Self {
         Self { weight: self.each, count: self.each, each: self.each }
     }
@@ -92,11 +92,11 @@ pub struct Claims<'t> {
     pub plan: Size,
 }
 
-/// What is known of a condition before it is evaluated.
+/// What is known about a condition before it is evaluated.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'t> {
     pub claims: &'t Claims<'t>,
-    /// The patterns of `matches`, and the bytes that each is compiled to.
+    /// The patterns of `matches`, with the compiled size of each in bytes.
     pub patterns: &'t [(String, usize)],
 }
 
@@ -110,18 +110,18 @@ impl Known<'_> {
     }
 }
 
-/// What an expression costs, and how large its value is.
+/// The cost of an expression, and the size of its value.
 struct Bound<'t> {
     steps: u64,
     size: Size,
-    /// The very value, where it is a part of the metadata.
+    /// The actual value, if it is a part of the metadata.
     json: Option<&'t Json>,
 }
 
 /// The names that loops bind, the innermost last.
 type Bindings<'e> = Vec<(&'e str, Size)>;
 
-/// The steps to evaluate an expression over these claims, at most.
+/// The most steps to evaluate an expression over these claims.
 pub fn steps(expression: &IdedExpr, known: &Known<'_>) -> u64 {
     bound(expression, known, &mut Vec::new()).steps
 }
@@ -164,8 +164,8 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, known: &Known<'t>, bindings: &mut Bin
                 }
                 name if answers_with_one_value(name) => plain(steps.saturating_add(weight), Size::ONE),
                 "matches" => plain(steps.saturating_add(weight.saturating_mul(4)).saturating_add(known.steps_of_patterns(call)), Size::ONE),
-                // Any other function copies its arguments, looks at all of them, and makes
-                // something of them that is as long: at most a value for each byte.
+                // Any other function is assumed to copy and read its arguments, and to return
+                // something equally long: at most one value per byte.
                 _ => {
                     let long = weight.saturating_mul(BYTES);
                     plain(steps.saturating_add(weight.saturating_mul(4)), Size { weight: long.min(weight * 4), count: long, each: weight })
@@ -180,12 +180,12 @@ fn bound<'t, 'e>(expression: &'e IdedExpr, known: &Known<'t>, bindings: &mut Bin
     }
 }
 
-/// A loop: its body for each element of what it goes through.
+/// The cost of a loop: its body for each element of its range.
 fn plain_loop<'t, 'e>(all: &'e ComprehensionExpr, known: &Known<'t>, bindings: &mut Bindings<'e>) -> Bound<'t> {
     let range = bound(&all.iter_range, known, bindings);
     let start = bound(&all.accu_init, known, bindings);
     bindings.push((&all.iter_var, range.size.part()));
-    // What is gathered is only added to, one element at a time, which costs as much as the element.
+    // The accumulator only grows, one element at a time, which costs as much as the element.
     bindings.push((&all.accu_var, Size::ONE));
     let condition = bound(&all.loop_cond, known, bindings);
     let step = bound(&all.loop_step, known, bindings);
@@ -207,13 +207,13 @@ fn variable(name: &str, claims: &Claims<'_>) -> Size {
         "metadata" => claims.metadata_size,
         "security_findings" => claims.findings,
         "plan" => claims.plan,
-        // A word, a name or a moment. The resource is the longest of them.
+        // A word, a name or a time. The resource is the longest of them.
         _ => Size::text(1_024),
     }
 }
 
-/// Operators and functions whose value is a number, a moment, or true or false, and which look at
-/// their arguments once.
+/// Operators and functions that return a number, a time or a boolean, and read their arguments
+/// once.
 fn answers_with_one_value(name: &str) -> bool {
     const ONE_VALUE: [&str; 23] = [
         operators::EQUALS,

@@ -1,9 +1,9 @@
-//! From the text of a condition to a program, within bounds.
+//! Parses a condition into a program, within bounds.
 //!
-//! The parser and the evaluator of CEL recurse. Without bounds a condition with a few dozen
-//! brackets overflows the stack, which ends the whole process, whoever wrote it. So the text is
-//! bounded before it is parsed, it is parsed on a stack that is large enough for every text within
-//! the bounds, and what is kept is flat enough to be evaluated on any thread.
+//! The CEL parser and evaluator recurse. Without bounds, a condition with a few dozen brackets
+//! overflows the stack, which ends the whole process. So the text is bounded before it is parsed,
+//! it is parsed on a stack that is large enough for every text within the bounds, and the accepted
+//! program is flat enough to be evaluated on any thread.
 
 use crate::domain::risk::expression::InvalidExpression;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
@@ -14,13 +14,13 @@ use regex::RegexBuilder;
 const LONGEST: usize = 4_096;
 /// The deepest nesting of brackets in the text. Those in quotes count too.
 const MOST_BRACKETS: usize = 32;
-/// The deepest nesting of the parsed expression; the evaluator bears more than twice as much on a
-/// stack of 2 MiB.
+/// The deepest nesting of the parsed expression. The evaluator can take more than twice as much on
+/// a stack of 2 MiB.
 const DEEPEST: usize = 24;
 /// The largest compiled pattern of `matches`, in bytes.
 const LARGEST_PATTERN: usize = 64 * 1024;
-/// A stack on which every text within the bounds can be parsed, several times what was seen to be
-/// needed.
+/// A stack on which every text within the bounds can be parsed: several times the largest observed
+/// need.
 const STACK: usize = 64 * 1024 * 1024;
 
 /// Parses a condition.
@@ -62,7 +62,7 @@ fn depth(expression: &IdedExpr) -> usize {
     1 + parts(expression).into_iter().map(depth).max().unwrap_or_default()
 }
 
-/// The expressions directly inside of one.
+/// The direct subexpressions.
 pub fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
     fn entry(entry: &EntryExpr) -> Vec<&IdedExpr> {
         match entry {
@@ -81,9 +81,9 @@ pub fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
     }
 }
 
-/// Whether a loop runs inside of another one: then the steps multiply, and a task of a few
-/// kilobytes takes minutes. What a loop goes through may come from another one
-/// (`filter(…).exists(…)`), because that one ends first.
+/// Whether a loop runs inside another one: then the steps multiply, and a task of a few kilobytes
+/// takes minutes. The range of a loop may come from another loop (`filter(…).exists(…)`), because
+/// that one ends first.
 fn loops_in_loops(expression: &IdedExpr, inside: bool) -> bool {
     match &expression.expr {
         Expr::Comprehension(_) if inside => true,
@@ -95,11 +95,11 @@ fn loops_in_loops(expression: &IdedExpr, inside: bool) -> bool {
     }
 }
 
-/// The patterns of `matches` in an expression, each with the bytes that it is compiled to, at most.
-/// To compile one, which is done at each use, costs more than everything else.
+/// The patterns of `matches` in an expression, each with its largest compiled size in bytes.
+/// Compiling one, which happens at each use, costs more than everything else.
 ///
 /// # Errors
-/// A pattern that the requester would choose, that is not sound, or that is too large.
+/// A pattern that depends on the task, that is invalid, or that is too large.
 pub fn patterns(expression: &IdedExpr) -> Result<Vec<(String, usize)>, InvalidExpression> {
     let mut found = Vec::new();
     if let Expr::Call(call) = &expression.expr
@@ -119,7 +119,7 @@ pub fn patterns(expression: &IdedExpr) -> Result<Vec<(String, usize)>, InvalidEx
     Ok(found)
 }
 
-/// The smallest power of two within which a pattern can be compiled.
+/// The smallest power of two that bounds the compiled size of a pattern.
 fn size_of(pattern: &str) -> Result<usize, InvalidExpression> {
     let mut limit = 256;
     loop {

@@ -1,8 +1,8 @@
-//! Conditions tried on samples of a task: a part that fails for all of them fails for every task,
-//! and a condition that fails counts as a match.
+//! Tries conditions on sample tasks. A part that fails for all of them fails for every task, and a
+//! failing condition counts as a match.
 //!
-//! Each part is tried by itself, because `has(metadata.x) && …` hides what stands behind it from a
-//! task without metadata. What a condition reads from the metadata is filled with a value of each
+//! Each part is tried on its own, because `has(metadata.x) && …` hides the rest from a task without
+//! metadata. Each value that a condition reads from the metadata is filled with a value of each
 //! type.
 
 use crate::domain::risk::expression::InvalidExpression;
@@ -16,27 +16,27 @@ use cel::{ExecutionError, IdedExpr, Value};
 use chrono::{DateTime, Duration};
 use serde_json::{Value as Json, json};
 
-/// More values of the metadata than this in one part are not tried in all combinations, and so
-/// nothing is said about it.
+/// A part that reads more metadata values than this is not checked, because their combinations
+/// would be too many.
 const MOST_PATHS: usize = 3;
-/// The longest list that is made to have an element at an index.
+/// The longest list that is made so that an index has an element.
 const LONGEST_LIST: usize = 16;
 const MOST_FINDINGS: usize = 256;
 
 /// Tries every part of a condition.
 ///
 /// # Errors
-/// A part that fails for every sample by what it is, not by what a text happens to say.
+/// A part that fails for every sample because of its types, and not because of a particular text.
 pub fn check(expression: &IdedExpr) -> Result<(), InvalidExpression> {
     Trial { bound: None, kinds: Vec::new(), gathering: None }.check(expression)
 }
 
-/// What holds where the part stands.
+/// The context of a part.
 struct Trial<'e> {
-    /// What the loop around it binds, and what that could be.
+    /// The variable of the enclosing loop, and its possible values.
     bound: Option<(&'e str, Vec<Value>)>,
     kinds: words::Bindings<'e>,
-    /// What the loop around it gathers, which nothing can be said about.
+    /// The accumulator of the enclosing loop, whose value is unknown.
     gathering: Option<&'e str>,
 }
 
@@ -62,13 +62,13 @@ impl<'e> Trial<'e> {
         }
     }
 
-    /// Whether the samples say anything about this part: not about what a loop gathers, or goes
-    /// through without our knowing what.
+    /// Whether the samples can test this part. They cannot if it depends on the accumulator of a
+    /// loop, or on a range of unknown elements.
     fn can_be_tried(&self, expression: &IdedExpr) -> bool {
         match &expression.expr {
             Expr::Ident(name) if Some(name.as_str()) == self.gathering => false,
             Expr::Ident(name) => self.bound.as_ref().is_none_or(|(bound, elements)| bound != name || !elements.is_empty()),
-            // A loop binds the same names anew.
+            // A loop binds the same names again.
             Expr::Comprehension(all) => self.can_be_tried(&all.iter_range),
             _ => parts(expression).into_iter().all(|part| self.can_be_tried(part)),
         }
@@ -104,7 +104,7 @@ impl<'e> Trial<'e> {
                     match result {
                         Ok(_) => return Ok(()),
                         Err(error) if self.is_certain(expression, &error) => first = first.or(Some(error)),
-                        // With another text or number in it, it could do.
+                        // It could succeed with another text or number.
                         Err(_) => return Ok(()),
                     }
                 }
@@ -116,8 +116,8 @@ impl<'e> Trial<'e> {
         first.map_or(Ok(()), |error| Err(InvalidExpression::AlwaysFails(super::told(&error))))
     }
 
-    /// Whether a failure lies in what the part is, and no other text or number in its place would
-    /// do.
+    /// Whether the part itself causes the failure, so that no other text or number could prevent
+    /// it.
     fn is_certain(&self, expression: &IdedExpr, error: &ExecutionError) -> bool {
         match error {
             ExecutionError::NoSuchKey(_) => match &expression.expr {
@@ -147,14 +147,14 @@ fn mentions_nothing_but(expression: &IdedExpr, variable: &str) -> bool {
     }
 }
 
-/// A step on the way to a value in the metadata.
+/// A step of a path in the metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Key(String),
     Index(usize),
 }
 
-/// Gathers the ways to what the expression reads from the metadata. The answer is `false` where one
+/// Collects the paths of the metadata values that the expression reads. Returns `false` if a path
 /// cannot be known beforehand.
 fn read_paths(expression: &IdedExpr, paths: &mut Vec<Vec<Step>>) -> bool {
     match path(expression) {
@@ -169,8 +169,7 @@ fn read_paths(expression: &IdedExpr, paths: &mut Vec<Vec<Step>>) -> bool {
     }
 }
 
-/// The way from the metadata to this expression, if it is one; an error where it depends on the
-/// task.
+/// The metadata path of this expression, if it is one; an error if the path depends on the task.
 fn path(expression: &IdedExpr) -> Option<Result<Vec<Step>, ()>> {
     let (operand, step) = match &expression.expr {
         Expr::Ident(name) if name == "metadata" => return Some(Ok(Vec::new())),
@@ -195,7 +194,7 @@ fn path(expression: &IdedExpr) -> Option<Result<Vec<Step>, ()>> {
     }))
 }
 
-/// Metadata with a value of each type at the end of each way, in all combinations.
+/// Metadata with a value of each type at the end of each path, in all combinations.
 fn filled(paths: &[Vec<Step>]) -> Vec<Metadata> {
     let values = [
         json!(3),
@@ -212,7 +211,7 @@ fn filled(paths: &[Vec<Step>]) -> Vec<Metadata> {
     ];
     let mut all = vec![json!({})];
     for path in paths {
-        // The way to a value inside of this one fills it.
+        // The path of a value inside this one fills it.
         if paths.iter().any(|other| other != path && other.starts_with(path)) {
             continue;
         }

@@ -1,5 +1,5 @@
-//! What conditions are evaluated over: the claims of a task once, and each reading of it in a scope
-//! of its own.
+//! The variables of conditions: the claims of a task, prepared once, and a scope for each reading
+//! of it.
 
 use crate::domain::risk::{severity, terraform};
 use crate::domain::task::SecurityFinding;
@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock};
 /// The functions of CEL, built once.
 static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
-/// What every reading of a task has in common.
+/// The variables that all readings of a task share.
 #[derive(Debug, Clone, Copy)]
 pub struct Common<'a> {
     pub estimated_cost: f64,
@@ -32,19 +32,18 @@ pub struct Words<'a> {
     pub operation: &'a str,
     pub environment: &'a str,
     pub resource_type: &'a str,
-    /// `None`: it could be any, so that a condition that depends on it counts as a match.
+    /// `None` means it could be any, so that a condition that depends on it counts as a match.
     pub resource: Option<&'a str>,
 }
 
-/// What every reading has in common, ready for any number of them; only what `variables` name is
-/// made ready.
+/// The shared variables, prepared for any number of readings; only those in `variables`.
 pub struct Base(Context<'static, 'static>);
 
-/// One reading, ready for any number of conditions.
+/// One reading, prepared for any number of conditions.
 pub struct Scope<'b>(Context<'b, 'static>);
 
 impl Base {
-    /// Builds it; this costs as much as the claims are long.
+    /// Prepares the variables. The cost is proportional to the length of the claims.
     pub fn new(common: &Common<'_>, variables: &[&str]) -> Self {
         let mut context = Context::with_env(Arc::clone(&FUNCTIONS));
         let mut add = |name: &str, value: &dyn Fn() -> Value| {
@@ -75,12 +74,12 @@ impl Base {
 }
 
 impl<'b> Scope<'b> {
-    /// What CEL evaluates over.
+    /// The context that CEL evaluates in.
     pub fn context(&self) -> &Context<'b, 'static> {
         &self.0
     }
 
-    /// The same scope with one more variable, such as what a macro binds.
+    /// The same scope with one more variable, such as that of a macro.
     pub fn with(&self, name: &str, value: Value) -> Scope<'_> {
         let mut scope = self.0.new_inner_scope();
         scope.add_variable_from_value(name, value);
@@ -92,7 +91,7 @@ fn text(text: &str) -> Value {
     Value::String(Arc::new(text.to_owned()))
 }
 
-/// A finding as conditions see it: its severity is one of the four words, whatever the scanner
+/// A finding as conditions see it. Its severity is one of the four words, whatever the scanner
 /// wrote.
 fn finding(finding: &SecurityFinding) -> Value {
     let severity = severity::counted(&finding.severity);
@@ -110,7 +109,7 @@ fn object(fields: &Map<String, Json>) -> Value {
     Value::Map(CelMap { map: Arc::new(fields) })
 }
 
-/// A value of JSON as conditions see it.
+/// A JSON value as conditions see it.
 pub fn value_of(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
@@ -122,8 +121,8 @@ pub fn value_of(json: &Json) -> Value {
     }
 }
 
-/// Whole numbers are `int`, however they are spelled (`2`, `2.0` and `2e0` are one number); others,
-/// and those too large for an `int`, are `double`.
+/// Whole numbers are `int`, however they are written (`2`, `2.0` and `2e0` are one number); all
+/// other numbers, and those too large for an `int`, are `double`.
 fn number_of(number: &Number) -> Value {
     /// 2⁶³, the first double above every `int`.
     const BEYOND: f64 = 9_223_372_036_854_775_808.0;

@@ -1,5 +1,5 @@
-//! The words that a condition compares with: one that conditions never see makes a rule that never
-//! holds.
+//! Checks the words that a condition compares with. A rule that compares with a word that
+//! conditions never see would never match.
 
 use crate::domain::risk::expression::InvalidExpression;
 use crate::domain::risk::expression::parse::parts;
@@ -17,7 +17,7 @@ pub struct Lists<'l> {
     pub resource_types: &'l Vocabulary,
 }
 
-/// What an expression stands for, as far as that says which words it could be.
+/// What an expression yields, as far as that determines which words it could be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Operation,
@@ -28,13 +28,13 @@ pub enum Kind {
     Findings,
     /// A Terraform plan.
     Plan,
-    /// A list of words of this kind, as `map` makes one.
+    /// A list of severities, as `map` makes one.
     Severities,
     Other,
 }
 
 impl Kind {
-    /// What an element of it is.
+    /// The kind of its elements.
     fn element(self) -> Self {
         match self {
             Self::Findings => Self::Finding,
@@ -64,7 +64,7 @@ impl Kind {
 /// The names that loops bind, the innermost last.
 pub type Bindings<'e> = Vec<(&'e str, Kind)>;
 
-/// What an expression stands for.
+/// The kind of an expression.
 pub fn kind(expression: &IdedExpr, bindings: &Bindings<'_>) -> Kind {
     match &expression.expr {
         Expr::Ident(name) => match bindings.iter().rev().find(|(binding, _)| binding == name) {
@@ -105,7 +105,7 @@ fn field(operand: &IdedExpr, name: Option<&str>, bindings: &Bindings<'_>) -> Kin
     }
 }
 
-/// The element that one turn of `map` or `filter` adds to its list: the `x` of `list + [x]`.
+/// The element that one iteration of `map` or `filter` adds to its list: the `x` of `list + [x]`.
 fn gathered(step: &IdedExpr) -> Option<&IdedExpr> {
     match &step.expr {
         Expr::Call(call) if call.func_name == operators::CONDITIONAL => call.args.get(1).and_then(gathered),
@@ -124,7 +124,7 @@ fn text(expression: &IdedExpr) -> Option<&str> {
     }
 }
 
-/// Looks for a comparison with a word that conditions never see.
+/// Checks for a comparison with a word that conditions never see.
 pub fn check<'e>(expression: &'e IdedExpr, lists: &Lists<'_>, bindings: &mut Bindings<'e>) -> Result<(), InvalidExpression> {
     if let Expr::Call(call) = &expression.expr {
         compared(call, bindings).into_iter().try_for_each(|(kind, literal)| known(kind, literal, lists))?;
@@ -140,8 +140,7 @@ pub fn check<'e>(expression: &'e IdedExpr, lists: &Lists<'_>, bindings: &mut Bin
     parts(expression).into_iter().try_for_each(|part| check(part, lists, bindings))
 }
 
-/// Whether a field that is looked for in a plan is one that plans have: `has(plan.deleted)` would
-/// never fail, and never hold.
+/// Whether plans have this field: `has(plan.deleted)` would never fail and never be true.
 fn known_field(expression: &IdedExpr, bindings: &Bindings<'_>) -> Result<(), InvalidExpression> {
     let (operand, field) = match &expression.expr {
         Expr::Select(select) => (&*select.operand, Some(select.field.as_str())),
@@ -160,7 +159,7 @@ fn known_field(expression: &IdedExpr, bindings: &Bindings<'_>) -> Result<(), Inv
     Err(InvalidExpression::UnknownPlanField { field: shown(field), known })
 }
 
-/// The literals that a call compares with something of a kind.
+/// The literals that a call compares with a value of a kind.
 fn compared<'e>(call: &'e CallExpr, bindings: &Bindings<'_>) -> Vec<(Kind, &'e IdedExpr)> {
     let [left, right] = call.args.as_slice() else { return Vec::new() };
     let literals: Vec<(Kind, &IdedExpr)> = match call.func_name.as_str() {
@@ -192,7 +191,7 @@ fn known(kind: Kind, literal: &IdedExpr, lists: &Lists<'_>) -> Result<(), Invali
     };
     let Some(written) = text(literal) else { return Err(InvalidExpression::NoWord(kind.name())) };
     let names: Vec<&str> = vocabulary.map_or_else(|| severity::WORDS.to_vec(), |vocabulary| vocabulary.names().collect());
-    // What is left out is empty; a finding always has a severity.
+    // An omitted field is empty; a finding always has a severity.
     if names.contains(&written) || written.is_empty() && kind != Kind::Severity {
         return Ok(());
     }

@@ -1,9 +1,9 @@
-//! Which values each field of a task has, or could have.
+//! The values that each field of a task has or could have.
 //!
 //! What parkbrake runs is read as parkbrake knows it: a fact that the runbook does not state has
-//! every value, and the requester's claims only add readings, so no claim calms. What the requester
-//! does itself is read as claimed; what is left out could be anything that a claim could say. A
-//! word that nobody knows says nothing, so it could be anything too.
+//! every value, and the requester's claims only add readings, so no claim lowers the level. What
+//! the requester does itself is read as claimed; an omitted field could be anything that a claim
+//! could say. An unknown word says nothing, so it could be anything too.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::readings::{Facts, Reading, Resource, Value};
@@ -15,12 +15,12 @@ use crate::domain::task::vocabulary::{Vocabulary, normalized};
 use crate::domain::text::shown;
 use std::collections::BTreeSet;
 
-/// The values that one field is read with, each word once.
+/// The values of one field, each word once.
 #[derive(Default)]
 struct Values(Vec<Value>);
 
 impl Values {
-    /// Adds a value. What somebody said is not called assumed, even if it was assumed before.
+    /// Adds a value. A stated value is not called assumed, even if it was assumed before.
     fn add(&mut self, value: Value) {
         match self.0.iter_mut().find(|known| known.word == value.word) {
             Some(known) => known.assumed &= value.assumed,
@@ -33,7 +33,7 @@ impl Values {
     }
 }
 
-/// A field as it is claimed, and as the registry knows it.
+/// A field, as claimed and as the registry knows it.
 struct Field<'r> {
     name: &'static str,
     words: &'r Vocabulary,
@@ -42,8 +42,8 @@ struct Field<'r> {
 }
 
 impl Rules {
-    /// Every way in which the task can be read: each value that a field is said to have, is known
-    /// to have, or could have.
+    /// Every reading of the task: each value that a field is claimed to have, is known to have, or
+    /// could have.
     pub fn readings(&self, task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) -> Vec<Reading> {
         let operations = self.operations_of(task, facts, reasons);
         let environments = self.environments_of(task, facts, reasons);
@@ -66,15 +66,15 @@ impl Rules {
         readings
     }
 
-    /// What the registry knows of a task's resource: its environment, the most dangerous if there
-    /// are several, and its types.
+    /// What the registry knows about a task's resource: its environment, the most dangerous if
+    /// there are several, and its types.
     pub fn known(&self, task: &Task, facts: Option<&Facts>) -> (Option<&str>, BTreeSet<&str>) {
         let named = named(task, facts);
         let entries: Vec<_> = named.iter().flat_map(|(_, name)| self.registered(Some(name))).collect();
         (self.most_dangerous(&entries), types(&entries))
     }
 
-    /// The entries of the registry that speak of this resource.
+    /// The registry entries that match this resource.
     fn registered(&self, resource: Option<&str>) -> Vec<&Resource> {
         let Some(name) = resource else { return Vec::new() };
         let spellings = spellings(name);
@@ -85,8 +85,8 @@ impl Rules {
         entries.iter().filter_map(|entry| entry.environment.as_deref()).min_by_key(|word| self.environments.rank(word))
     }
 
-    /// A resource that no entry matches is as little known as a word on no list: only whoever names
-    /// it says what it is.
+    /// Notes resources that no entry matches. They are as unknown as a word on no list: only the
+    /// person who names one says what it is.
     fn unregistered_resources(&self, task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) {
         let Some(level) = self.unregistered else { return };
         for (source, name) in named(task, facts).into_iter().filter(|(_, name)| self.registered(Some(name)).is_empty()) {
@@ -130,8 +130,8 @@ impl Rules {
         let mut values = Values::default();
         values.extend(of_claimed.into_iter().chain(of_real).map(Value::said));
         let known = of_claimed.into_iter().chain(of_real).map(|word| (REGISTRY, word.to_owned())).collect();
-        // What the claimed resource really is wins over a claim that is less dangerous; the claim
-        // counts beside what a runbook states.
+        // The registry overrides a claim that is less dangerous. Next to a runbook's statement, the
+        // claim still counts.
         let limit = of_claimed.filter(|_| facts.is_none()).map_or(usize::MAX, |word| words.rank(word));
         let possible = |name: &&str| words.rank(name) <= limit;
         let of_workspace = task.terraform().and_then(|plan| self.environment_of_workspace(plan));
@@ -168,10 +168,10 @@ impl Rules {
         values.0
     }
 
-    /// Adds what is known of a field besides the claim, and gives back the claim.
+    /// Adds what is known about a field besides the claim, and returns the claim.
     ///
-    /// Who is asked decides what is left unsaid: for what parkbrake runs only the runbook, whatever
-    /// the requester claims; for what the requester does itself, the requester.
+    /// Which source counts as omitting the field: for what parkbrake runs, only the runbook,
+    /// whatever the requester claims; for what the requester does itself, the requester.
     fn stated<'f>(
         &self,
         field: &Field<'_>,
@@ -202,7 +202,7 @@ impl Rules {
         claimed.clone()
     }
 
-    /// The canonical word for what was written; a word that is on no list is a reason of its own.
+    /// The canonical word for what was written. A word that is on no list is a reason of its own.
     fn word(&self, vocabulary: &Vocabulary, field: &str, written: &str, reasons: &mut Vec<Reason>) -> Value {
         if let Some(word) = vocabulary.resolve(written) {
             return Value::said(word);
@@ -214,13 +214,13 @@ impl Rules {
     }
 }
 
-/// Where knowledge comes from that no runbook gives.
+/// The source of facts that no runbook states.
 const REGISTRY: &str = "the resource registry";
 const PLAN: &str = "the Terraform plan";
 const WORKSPACE: &str = "the workspace of the Terraform plan";
 
-/// An unrecognized word says nothing, so beside its own level it is assessed like a field that was
-/// left out.
+/// An unrecognized word says nothing, so it is assessed at its own level and also like an omitted
+/// field.
 fn everything_if_unrecognized(value: Value, vocabulary: &Vocabulary) -> Vec<Value> {
     if vocabulary.contains(&value.word) {
         return vec![value];
@@ -233,7 +233,7 @@ fn types<'r>(entries: &[&'r Resource]) -> BTreeSet<&'r str> {
     entries.iter().filter_map(|entry| entry.resource_type.as_deref()).collect()
 }
 
-/// The resources that the task names, and who names each; the same name once.
+/// The resources that the task names, with who names each; each name once.
 fn named<'t>(task: &'t Task, facts: Option<&'t Facts>) -> Vec<(&'t str, &'t str)> {
     let real = facts.and_then(|facts| Some((facts.source.as_str(), facts.resource.as_deref()?)));
     let claimed = task.resource.as_deref().filter(|claimed| real.is_none_or(|(_, real)| normalized(real) != normalized(claimed)));
@@ -241,8 +241,8 @@ fn named<'t>(task: &'t Task, facts: Option<&'t Facts>) -> Vec<(&'t str, &'t str)
 }
 
 /// The names under which conditions see the resource: the requester's and the runbook's, each in
-/// every spelling in which the registry looks it up, so that no spelling slips past a condition.
-/// `None` is a resource that could be any: one that the runbook does not state.
+/// every spelling in which the registry looks it up, so that no spelling evades a condition. `None`
+/// is a resource that could be any, because the runbook does not state it.
 fn resources_of(task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) -> Vec<Option<String>> {
     let claimed = task.resource.as_deref();
     let real = facts.map(|facts| (facts.source.as_str(), facts.resource.as_deref()));
@@ -260,7 +260,7 @@ fn resources_of(task: &Task, facts: Option<&Facts>, reasons: &mut Vec<Reason>) -
     resources
 }
 
-/// Notes that a field was left out, and what it is therefore assessed for; conditions also see it
+/// Notes that a field was omitted, and which values are therefore assessed; conditions also see it
 /// empty.
 fn unsaid(field: &str, source: Option<&str>, values: &mut Values, reasons: &mut Vec<Reason>) {
     let names: Vec<String> = values.0.iter().map(|value| shown(&value.word)).collect();

@@ -1,4 +1,4 @@
-//! Reads JSON strictly and writes it in canonical form in the same pass, without a tree in between.
+//! Parses JSON strictly and writes it in canonical form in the same pass, without a tree.
 
 use super::{MEMBERS, Object, Writer, write_double, write_text};
 use crate::domain::json::{DEEPEST, FIRST_INEXACT, LARGEST_INTEGER};
@@ -6,18 +6,18 @@ use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Writes the next value of some JSON text in canonical form behind what is there.
+/// Appends the next value of some JSON text in canonical form.
 ///
-/// It is for `serde_json` reading a slice and nothing else: only there is a text that is lent from
-/// the source one without escapes.
+/// It works only with `serde_json` reading a slice: only there is a text borrowed from the source
+/// free of escapes.
 pub struct Rewriter<'a> {
     out: &'a mut Vec<u8>,
-    /// How many lists and objects the value stands in.
+    /// The nesting depth of the value.
     depth: u32,
 }
 
 impl<'a> Rewriter<'a> {
-    /// Writes a value that stands in this many lists and objects.
+    /// Writes a value at this nesting depth.
     pub fn new(out: &'a mut Vec<u8>, depth: u32) -> Self {
         Self { out, depth }
     }
@@ -71,8 +71,7 @@ impl<'de> Visitor<'de> for Rewriter<'_> {
         }
     }
 
-    /// A text without escapes is written as it stands: what would have to be escaped cannot stand
-    /// in it bare.
+    /// A text without escapes is copied: characters that need escapes cannot appear in it.
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<(), E> {
         quote(value, self.out);
         Ok(())
@@ -121,7 +120,7 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
         f.write_str("a key")
     }
 
-    /// As with a value, a key without escapes is written as it stands.
+    /// Like a value, a key without escapes is copied.
     fn visit_borrowed_str<E>(self, key: &'de str) -> Result<(), E> {
         let start = self.0.out.len();
         quote(key, self.0.out);

@@ -1,5 +1,4 @@
-//! How `serde` hands a value over, piece by piece. A variant that holds something is an object of
-//! one member, as in `serde_json`.
+//! The `serde` serializer. A variant with contents is an object of one member, as in `serde_json`.
 
 use super::{LAST_EXACT, List, Object, Writer, write_double, write_text};
 use serde::Serialize;
@@ -71,7 +70,7 @@ impl<'a> Serializer for Writer<'a> {
         self.serialize_f64(value.into())
     }
 
-    /// There is no JSON for a number that is not finite.
+    /// JSON has no numbers that are not finite.
     fn serialize_f64(self, value: f64) -> Result<(), Error> {
         if !value.is_finite() {
             return self.serialize_unit();

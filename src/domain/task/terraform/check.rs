@@ -1,18 +1,17 @@
-//! A summary that somebody else made of a plan: whether it is within the bounds, and agrees with
-//! itself.
+//! Checks a summary that the sender made of a plan: it has to be within the bounds and consistent.
 //!
-//! It is a claim, like a whole plan: whoever sends one could have written the other. This keeps
-//! what is stored small, and what people are shown from contradicting what rules look at.
+//! Such a summary is a claim, like a whole plan: whoever sends one could have forged the other. The
+//! check keeps stored data small, and keeps what people see consistent with what rules evaluate.
 
 use super::{
     Act, Attribute, LONGEST_NAME, LONGEST_VALUE, MOST_ATTRIBUTES, MOST_ATTRIBUTES_OF_ONE, MOST_CHANGES, MOST_OUTPUTS, MOST_TYPES, Summary,
 };
 
-/// Characters that are added to a value that is cut.
+/// The most characters that are added to a value that is cut.
 const AROUND: usize = 32;
 
 impl Summary {
-    /// What is wrong with it.
+    /// Checks the summary.
     ///
     /// # Errors
     /// The first fault, with its place.
@@ -43,7 +42,7 @@ impl Summary {
         let wrong = |place: &str, detail: &str| Err((place.to_owned(), detail.to_owned()));
         let counts = &self.counts;
         let of_all = [counts.creates, counts.updates, counts.deletes, counts.replaces, counts.forgets, counts.reads, counts.actions];
-        // What is only imported or moved is counted there alone.
+        // Resources that are only imported or moved are counted only there.
         let all = of_all.into_iter().fold(0_u64, u64::saturating_add);
         let adopted = self.listed(Act::Adopt);
         let listed = self.changes.len() as u64;
@@ -82,7 +81,7 @@ impl Summary {
         self.changes.iter().filter(|change| change.act == act).count() as u64
     }
 
-    /// Every text that only names something.
+    /// Every text that is only a name.
     fn names(&self) -> impl Iterator<Item = &String> {
         let of_changes = self.changes.iter().flat_map(|change| {
             [Some(&change.address), Some(&change.kind), change.reason.as_ref(), change.previous_address.as_ref(), change.deposed.as_ref()]

@@ -1,13 +1,13 @@
-//! What is different between the plan that was approved and another one, in words.
+//! The differences between the approved plan and another one, in words.
 
 use super::{Attribute, Change, Summary};
 use crate::domain::text::{escaped, shown};
 use std::collections::BTreeMap;
 
-/// Differences that are told one by one.
+/// The most differences that are listed.
 const MOST: usize = 20;
 
-/// What is different in what people were shown; empty where only something else is.
+/// The differences in what people were shown; empty if only other parts differ.
 pub fn differences(approved: &Summary, now: &Summary) -> Vec<String> {
     let mut found = Vec::new();
     let mut differs = |what: &str, approved: &Option<String>, now: &Option<String>| {
@@ -36,7 +36,7 @@ fn changes(approved: &Summary, now: &Summary, found: &mut Vec<String>) {
     let (before, after) = (by_name(approved), by_name(now));
     for (name, change) in &before {
         match after.get(name) {
-            // Where a list is cut, what is missing from it may stand behind the cut.
+            // If a list is cut, a missing entry may be beyond the cut.
             None if now.unlisted > 0 => {}
             None => found.push(format!("{}: approved was to {} it, this plan leaves it as it is", escaped(name), change.act.as_str())),
             Some(other) => one(name, change, other, found),

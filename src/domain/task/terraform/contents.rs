@@ -1,8 +1,8 @@
 //! The digest of everything that a plan would do: its changes and outputs with all their values,
 //! and the state that it was made against.
 //!
-//! What changes nothing is left out, and so is what differs each time that the same plan is written
-//! (the time, say). Whole numbers count to the last digit up to 64 bits; others as doubles.
+//! Parts that change nothing are left out, and so are those that differ each time the same plan is
+//! written, such as the time. Whole numbers are exact up to 64 bits; others are doubles.
 
 use super::Summary;
 use crate::domain::task::digest::{Digest, Digester};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub(super) fn digest(changes: &[&Value], outputs: &BTreeMap<&str, &Value>, plan: &Map<String, Value>, summary: &Summary) -> Digest {
     let mut digester = Digester::default();
     digester.add(b"parkbrake terraform plan v1");
-    // In the order of their digests, so that the order in which a program writes them says nothing.
+    // Sorted by digest, so that the order in the file does not matter.
     let mut each: Vec<Digest> = changes.iter().map(|change| of(change)).collect();
     each.sort_unstable();
     add_length(each.len(), &mut digester);
@@ -39,7 +39,7 @@ fn of(value: &Value) -> Digest {
     digester.finish()
 }
 
-/// Adds a value so that no two values are added alike: each with its kind and its length.
+/// Adds a value with its kind and its length, so that no two values are encoded alike.
 fn add(value: &Value, digester: &mut Digester) {
     match value {
         Value::Null => digester.add(b"n"),

@@ -1,11 +1,11 @@
-//! The values of a resource, each by its path, with what may not be shown hidden.
+//! The values of a resource, each by its path, with sensitive values hidden.
 
 use super::sensitive::{self, Marks};
 use super::{LONGEST_VALUE, SENSITIVE, UNKNOWN};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A value that holds no others, or that is hidden as a whole.
+/// A leaf value, or a value that is hidden as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Leaf<'p> {
     Open(&'p Value),
@@ -16,7 +16,7 @@ pub(super) enum Leaf<'p> {
 /// The leaves of an object, by their paths.
 pub(super) type Leaves<'p> = BTreeMap<String, Leaf<'p>>;
 
-/// Gathers the leaves of a value. What is null is not there.
+/// Collects the leaves of a value. Nulls are left out.
 pub(super) fn gather<'p>(value: &'p Value, marks: Marks<'_>, path: &str, found: &mut Leaves<'p>) {
     if value.is_null() {
         return;
@@ -42,7 +42,7 @@ pub(super) fn gather<'p>(value: &'p Value, marks: Marks<'_>, path: &str, found: 
     }
 }
 
-/// Adds what the plan does not know yet: `after_unknown` is `true` there.
+/// Adds the values that the plan does not know yet: `after_unknown` is `true` there.
 pub(super) fn add_unknown(unknown: &Value, path: &str, found: &mut Leaves<'_>) {
     match unknown {
         Value::Bool(true) => {
@@ -74,12 +74,12 @@ pub(super) fn path_of(segments: &Value) -> String {
     })
 }
 
-/// Whether a path is this one, or leads on from it.
+/// Whether a path equals this one or is below it.
 pub(super) fn is_within(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// A name as it stands in a path.
+/// A name as it is written in a path.
 fn key(name: &str, is_first: bool) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     match (!name.is_empty() && name.bytes().all(plain), is_first) {
@@ -90,8 +90,8 @@ fn key(name: &str, is_first: bool) -> String {
 }
 
 impl Leaf<'_> {
-    /// How it is shown beside the other side of the change; `secrets` are hidden wherever they
-    /// stand.
+    /// The shown form, next to the other side of the change; `secrets` are hidden wherever they
+    /// appear.
     pub(super) fn shown(&self, other: Option<&Self>, secrets: &sensitive::Secrets<'_>) -> String {
         match self {
             Self::Unknown => UNKNOWN.to_owned(),
@@ -109,18 +109,18 @@ impl Leaf<'_> {
     }
 }
 
-/// How many characters two texts have in common at their beginning.
+/// The length of the common prefix of two texts, in characters.
 fn common(one: &str, other: &str) -> usize {
     one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count()
 }
 
-/// A long text around the place from which on it is different.
+/// A long text, cut around the first difference.
 fn cut(text: &str, same: usize) -> String {
     let length = text.chars().count();
     if length <= LONGEST_VALUE {
         return text.to_owned();
     }
-    // A few characters before the difference, so that one sees where it is.
+    // A few characters before the difference, for orientation.
     let start = if same < LONGEST_VALUE / 2 { 0 } else { same.saturating_sub(LONGEST_VALUE / 4).min(length - LONGEST_VALUE / 2) };
     let part: String = text.chars().skip(start).take(LONGEST_VALUE).collect();
     let (before, after) = (if start > 0 { "…" } else { "" }, if start + LONGEST_VALUE < length { "…" } else { "" });

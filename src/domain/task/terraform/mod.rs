@@ -1,10 +1,10 @@
 //! A Terraform or OpenTofu plan as evidence: what people need to see of it, and a digest of
 //! everything that it would do.
 //!
-//! A plan holds secrets, and far more than anybody reads. So it is read once, as
-//! `terraform show -json` writes it, and only a [`Summary`] is kept. What the plan marks as
-//! sensitive never gets into the summary ([`sensitive`]). The digest covers the values that the
-//! summary leaves out ([`contents`]), and is never stored as it is, because a short secret could be
+//! A plan contains secrets, and far more than anybody reads. So it is parsed once, as
+//! `terraform show -json` writes it, and only a [`Summary`] is kept. Values that the plan marks as
+//! sensitive never reach the summary ([`sensitive`]). The digest covers the values that the summary
+//! leaves out ([`contents`]). It is never stored in plain form, because a short secret could be
 //! guessed from it.
 
 pub mod check;
@@ -20,26 +20,26 @@ use crate::domain::task::digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Changes that a summary lists; it counts all of them.
+/// The most changes in a summary; the counts include all of them.
 pub const MOST_CHANGES: usize = 200;
-/// Outputs that a summary lists.
+/// The most outputs in a summary.
 pub const MOST_OUTPUTS: usize = 50;
-/// Attributes that a summary lists of one change, and of all together.
+/// The most attributes in a summary, of one change and in total.
 pub const MOST_ATTRIBUTES_OF_ONE: usize = 40;
 pub const MOST_ATTRIBUTES: usize = 400;
-/// Characters of a value, beyond which it is cut.
+/// The most characters of a value, which is cut beyond that.
 pub const LONGEST_VALUE: usize = 240;
-/// Characters of an address or the path of an attribute.
+/// The most characters in an address or an attribute's path.
 pub const LONGEST_NAME: usize = 512;
-/// Types of resources. Conditions look for types, so none may be left out.
+/// The most resource types. Conditions check types, so none may be left out.
 pub const MOST_TYPES: usize = 500;
 
-/// What stands in place of a sensitive value. A text value stands in quotes, so none looks like it.
+/// Shown in place of a sensitive value. Text values are quoted, so none looks like it.
 pub const SENSITIVE: &str = "(sensitive)";
-/// What stands in place of a value that nobody knows yet.
+/// Shown in place of a value that is not known yet.
 pub const UNKNOWN: &str = "(known after apply)";
 
-/// A plan that was read.
+/// A parsed plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub summary: Summary,
@@ -47,16 +47,16 @@ pub struct Plan {
     pub contents: Digest,
 }
 
-/// What people need to know of a plan.
+/// What people need to know about a plan.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The version of the program that made the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terraform_version: Option<String>,
-    /// The workspace that the requester names; a plan does not say it.
+    /// The workspace that the requester names; plans do not contain it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
-    /// The state that the plan was made against, where the plan says it.
+    /// The state that the plan was made against, if the plan has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
     pub counts: Counts,
@@ -66,10 +66,10 @@ pub struct Summary {
     /// The types of the resources that are deleted or replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destroyed_types: Vec<String>,
-    /// What changes, the most dangerous first.
+    /// The changes, the most dangerous first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// Changes that are counted and not listed.
+    /// The number of changes that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,7 +81,7 @@ pub struct Summary {
     pub is_partial: bool,
 }
 
-/// A state, by what tells it from every other one.
+/// The identity of a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,22 +90,22 @@ pub struct State {
     pub lineage: Option<String>,
 }
 
-/// How many resources each thing happens to.
+/// The number of resources for each kind of change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
     pub creates: u64,
     pub updates: u64,
     pub deletes: u64,
-    /// Deleted and created anew; these are counted nowhere else.
+    /// Deleted and created again; these are counted nowhere else.
     pub replaces: u64,
-    /// Taken out of the state, and left as they are.
+    /// Removed from the state, but left in place.
     pub forgets: u64,
     /// Data sources that are read while the plan is applied.
     pub reads: u64,
-    /// Taken into the state; they are counted by what else happens to them too.
+    /// Imported into the state; these are also counted by their other changes.
     pub imports: u64,
-    /// At another address from now on; they are counted by what else happens to them too.
+    /// Moved to another address; these are also counted by their other changes.
     pub moves: u64,
     /// Actions of providers that are invoked.
     pub actions: u64,
@@ -113,11 +113,11 @@ pub struct Counts {
     pub outputs: u64,
     /// Changed outside Terraform since it last ran.
     pub drifted: u64,
-    /// Put off to a later plan.
+    /// Deferred to a later plan.
     pub deferred: u64,
 }
 
-/// What happens to a resource. The order is that of danger.
+/// The change of a resource, ordered by danger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
@@ -126,7 +126,7 @@ pub enum Act {
     Forget,
     Update,
     Create,
-    /// An action of a provider, which does what its provider says.
+    /// An action of a provider, with effects that only the provider defines.
     Invoke,
     /// Only its place in the state changes: it is imported or moved.
     Adopt,
@@ -134,7 +134,7 @@ pub enum Act {
 }
 
 impl Act {
-    /// What it does, as a sentence says it: `aws_instance.api` …
+    /// The verb for a sentence that begins with an address: `aws_instance.api` …
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Delete => "delete",
@@ -149,33 +149,33 @@ impl Act {
     }
 }
 
-/// What happens to one resource.
+/// The change of one resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     pub address: String,
     #[serde(rename = "type")]
     pub kind: String,
     pub act: Act,
-    /// Why, as the plan says it: `replace_because_tainted`.
+    /// The reason in the plan: `replace_because_tainted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Where it was until now.
+    /// Its address before the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_address: Option<String>,
-    /// The key of an object that was to be replaced and is still there.
+    /// The key of a deposed object: one that should have been replaced and still exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deposed: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_imported: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Attribute>,
-    /// Attributes that change and are not listed.
+    /// The number of changed attributes that are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: u64,
 }
 
-/// An attribute or an output that changes. Values are JSON, cut where they are long; [`SENSITIVE`]
-/// and [`UNKNOWN`] stand for others.
+/// An attribute or an output that changes. Values are JSON, and long ones are cut. [`SENSITIVE`]
+/// and [`UNKNOWN`] replace other values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribute {
     pub path: String,
@@ -194,7 +194,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Counts {
-    /// Counts what happens to one resource.
+    /// Counts the change of one resource.
     fn count(&mut self, act: Act) {
         let count = match act {
             Act::Delete => &mut self.deletes,
@@ -209,7 +209,7 @@ impl Counts {
         *count += 1;
     }
 
-    /// Whether something that exists is taken away.
+    /// Whether something that exists is destroyed.
     pub fn destroys(&self) -> bool {
         self.deletes + self.replaces > 0
     }
@@ -220,7 +220,7 @@ impl Counts {
         creates + updates + deletes + replaces + forgets + imports + moves + actions + outputs + deferred > 0
     }
 
-    /// Each count with its words, what is most dangerous first; those that are zero are left out.
+    /// Each count with its label, the most dangerous first; zero counts are left out.
     pub fn named(&self) -> Vec<(u64, &'static str)> {
         let all = [
             (self.deletes, "to delete"),
@@ -254,7 +254,7 @@ impl fmt::Display for Counts {
 }
 
 impl Change {
-    /// Its address, and what else tells it from others.
+    /// Its address, and what else identifies it.
     pub fn name(&self) -> String {
         let deposed = self.deposed.as_ref().map(|key| format!(" (deposed object {key})")).unwrap_or_default();
         format!("{}{deposed}", self.address)

@@ -1,5 +1,5 @@
-//! A plan as `terraform show -json` and `tofu show -json` write it: what is used is read strictly,
-//! what is new is passed over.
+//! Parses a plan as `terraform show -json` and `tofu show -json` write it. The fields that are used
+//! are parsed strictly; unknown fields are ignored.
 
 use super::leaves::{Leaf, Leaves, add_unknown, gather, is_within, path_of};
 use super::sensitive::{Marks, Secrets, holds_true, is_named_secret};
@@ -11,14 +11,14 @@ use crate::domain::text::shown;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Changes of a plan that are read at all.
+/// The most changes in a plan that is accepted.
 const MOST_READ: usize = 100_000;
-/// Characters of a value that only names something: a version, a reason, a lineage.
+/// The most characters of a value that is only a name: a version, a reason, a lineage.
 const LONGEST_WORD: usize = 128;
-/// The attributes by which people know what is taken away.
+/// The attributes by which people recognize a destroyed resource.
 const NAMING: [&str; 8] = ["id", "name", "arn", "identifier", "bucket", "tags.Name", "project", "region"];
 
-/// Why something is no plan that can be read, and where (a JSON pointer).
+/// Why a plan is not readable, and where (a JSON Pointer).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{pointer}{separator}{detail}", separator = if .pointer.is_empty() { "" } else { " " })]
 pub struct Unreadable {
@@ -30,13 +30,13 @@ fn unreadable<T>(pointer: impl Into<String>, detail: impl Into<String>) -> Resul
     Err(Unreadable { pointer: pointer.into(), detail: detail.into() })
 }
 
-/// What happens to a resource: its fields, and its change.
+/// The change of a resource: its kind, the fields of the entry, and its `change` object.
 type Happening<'p> = (Act, &'p Map<String, Value>, &'p Map<String, Value>);
 
-/// Reads a plan. The workspace is what the requester says.
+/// Parses a plan. The workspace comes from the requester.
 ///
 /// # Errors
-/// What is wrong with it. The text shows no value of the plan.
+/// The fault of the plan. The text contains no value from the plan.
 pub fn read(plan: &Value, workspace: Option<String>) -> Result<Plan, Unreadable> {
     let plan = object(plan, "")?;
     check_kind(plan)?;
@@ -86,7 +86,7 @@ pub fn read(plan: &Value, workspace: Option<String>) -> Result<Plan, Unreadable>
     summary.counts.deferred = list(plan, "", "deferred_changes")?.len() as u64;
     let named = |types: BTreeSet<&str>| types.into_iter().map(|kind| short(&secrets.out_of(kind))).collect();
     (summary.types, summary.destroyed_types) = (named(types), named(destroyed));
-    // The sort is stable, so what is equally dangerous stays in the order of the plan.
+    // The sort is stable, so equally dangerous changes stay in the order of the plan.
     resources.sort_by_key(|(act, ..)| *act);
     summary.unlisted = resources.len().saturating_sub(MOST_CHANGES) as u64;
     let mut room = MOST_ATTRIBUTES;
@@ -101,7 +101,7 @@ pub fn read(plan: &Value, workspace: Option<String>) -> Result<Plan, Unreadable>
     Ok(Plan { summary, contents })
 }
 
-/// Whether it is a plan, and one that says what is sensitive in it.
+/// Checks that it is a plan, and one that marks its sensitive values.
 fn check_kind(plan: &Map<String, Value>) -> Result<(), Unreadable> {
     const HOW: &str = "write it with `terraform show -json PLANFILE` or `tofu show -json PLANFILE`";
     if plan.contains_key("@level") || plan.contains_key("@message") {
@@ -134,7 +134,7 @@ fn check_kind(plan: &Map<String, Value>) -> Result<(), Unreadable> {
     Ok(())
 }
 
-/// The state that the plan was made against, where the plan says which.
+/// The state that the plan was made against, if the plan has it.
 fn state(plan: &Map<String, Value>) -> Result<Option<State>, Unreadable> {
     let Some(Value::Object(prior)) = plan.get("prior_state") else { return Ok(None) };
     let serial = match prior.get("serial") {
@@ -148,7 +148,7 @@ fn state(plan: &Map<String, Value>) -> Result<Option<State>, Unreadable> {
     Ok((serial.is_some() || lineage.is_some()).then_some(State { serial, lineage }))
 }
 
-/// What happens to a resource; `None`: nothing.
+/// The change of a resource; `None` if nothing changes.
 fn act(change: &Map<String, Value>, at: &str) -> Result<Option<Act>, Unreadable> {
     let at = format!("{at}/change");
     let Some(actions) = change.get("actions").and_then(Value::as_array) else {
@@ -180,7 +180,7 @@ fn act(change: &Map<String, Value>, at: &str) -> Result<Option<Act>, Unreadable>
     })
 }
 
-/// A change as it is listed. Attributes are listed as long as there is room.
+/// The list entry of a change. Attributes are listed as long as there is room.
 fn listed(
     act: Act,
     fields: &Map<String, Value>,
@@ -206,7 +206,7 @@ fn listed(
     })
 }
 
-/// The attributes of a resource that change. Of what is taken away, only those by which people know
+/// The changed attributes of a resource. For a destroyed one, only those by which people recognize
 /// it.
 fn changed(act: Act, change: &Map<String, Value>, secrets: &Secrets<'_>) -> Vec<Attribute> {
     let (mut before, mut after) = (Leaves::new(), Leaves::new());
@@ -299,7 +299,7 @@ fn text<'p>(fields: &'p Map<String, Value>, at: &str, name: &str) -> Result<&'p 
     }
 }
 
-/// A short text that may be missing.
+/// An optional short text.
 fn word(fields: &Map<String, Value>, at: &str, name: &str) -> Result<Option<String>, Unreadable> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(None),

@@ -1,18 +1,19 @@
-//! What of a plan may not be shown: what the plan marks, and what is called like a secret.
+//! Hides the sensitive parts of a plan: those that the plan marks, and those that are named like a
+//! secret.
 //!
 //! A mark (`before_sensitive`, `after_sensitive`) is `true`, or has the shape of the value with
-//! `true` at the parts that are sensitive. Where its shape does not fit the value, the whole value
-//! is hidden. The marks of both sides count for both: what becomes public by the change was a
-//! secret until now, and what becomes one is worth nothing once it was shown.
+//! `true` at the sensitive parts. If its shape does not match the value, the whole value is hidden.
+//! The marks of both sides apply to both: a value that becomes public with the change was a secret
+//! until now, and a value that becomes a secret is worthless once it was shown.
 //!
-//! Beyond that, no value is shown that holds the text of something hidden.
+//! In addition, no value is shown that contains the text of something hidden.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Shorter secrets are not looked for elsewhere: they would be found everywhere.
+/// Shorter secrets are not searched for elsewhere, because they would be found everywhere.
 const SHORTEST: usize = 8;
-/// How the last name of a path ends where it is a secret whatever the provider marks.
+/// Endings of the last name of a path that make the value a secret, whatever the provider marks.
 const NAMES: [&str; 14] = [
     "password",
     "passwd",
@@ -72,7 +73,8 @@ impl<'p> Marks<'p> {
     }
 }
 
-/// Whether anything is marked; what is neither true, false nor made of these is a mark too.
+/// Whether anything is marked. Anything other than true, false, and lists and objects of these
+/// counts as a mark.
 pub(super) fn holds_true(mark: &Value) -> bool {
     match mark {
         Value::Null | Value::Bool(false) => false,
@@ -82,8 +84,8 @@ pub(super) fn holds_true(mark: &Value) -> bool {
     }
 }
 
-/// Whether a value has a path that ends with a name that is given to secrets. A block of that name
-/// holds other things too.
+/// Whether the path of a value ends with a name used for secrets. A block with such a name holds
+/// other things too.
 pub(super) fn is_named_secret(path: &str, value: &Value) -> bool {
     matches!(value, Value::String(_) | Value::Number(_)) && is_secret_name(path)
 }
@@ -94,12 +96,12 @@ fn is_secret_name(path: &str) -> bool {
     NAMES.iter().any(|name| last.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['_', '-'])))
 }
 
-/// The texts that are hidden somewhere in a plan.
+/// The hidden texts of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Secrets<'p>(BTreeSet<&'p str>);
 
 impl<'p> Secrets<'p> {
-    /// All of a plan.
+    /// All hidden texts of a plan.
     pub(super) fn of(plan: &'p Map<String, Value>) -> Self {
         let mut secrets = Self::default();
         let list = |name: &str| plan.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -119,7 +121,7 @@ impl<'p> Secrets<'p> {
         secrets
     }
 
-    /// Whether a value holds one of them.
+    /// Whether a value contains one of them.
     pub(super) fn are_in(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => self.0.iter().any(|secret| text.contains(secret)),
@@ -131,7 +133,7 @@ impl<'p> Secrets<'p> {
         }
     }
 
-    /// A text of the plan itself, such as an address, without them.
+    /// A text of the plan itself, such as an address, with these texts removed.
     pub(super) fn out_of(&self, text: &str) -> String {
         self.0
             .iter()
@@ -145,7 +147,7 @@ impl<'p> Secrets<'p> {
         }
     }
 
-    /// The marked parts of a value.
+    /// Adds the marked parts of a value.
     fn add_marked(&mut self, value: Option<&'p Value>, marks: Marks<'_>) {
         let Some(value) = value else { return };
         if marks.hides(value) {
@@ -167,7 +169,7 @@ impl<'p> Secrets<'p> {
         }
     }
 
-    /// Every text in a value, the names of fields included.
+    /// Adds every text in a value, including the names of fields.
     fn add_all(&mut self, value: &'p Value) {
         match value {
             Value::String(text) if text.len() >= SHORTEST => drop(self.0.insert(text)),
@@ -177,7 +179,7 @@ impl<'p> Secrets<'p> {
         }
     }
 
-    /// What a state or the planned values mark.
+    /// Adds what a state or the planned values mark.
     fn add_values(&mut self, values: Option<&'p Value>) {
         let Some(values) = values else { return };
         for output in values.get("outputs").and_then(Value::as_object).into_iter().flat_map(Map::values) {
@@ -194,7 +196,7 @@ impl<'p> Secrets<'p> {
         list("child_modules").iter().for_each(|module| self.add_module(Some(module)));
     }
 
-    /// The values of variables that are declared as sensitive.
+    /// Adds the values of variables that are declared as sensitive.
     fn add_variables(&mut self, plan: &'p Map<String, Value>) {
         let declared = plan.get("configuration").and_then(|configuration| configuration.pointer("/root_module/variables")?.as_object());
         for (name, variable) in plan.get("variables").and_then(Value::as_object).into_iter().flatten() {
@@ -205,7 +207,7 @@ impl<'p> Secrets<'p> {
         }
     }
 
-    /// What is written out in the configuration of providers under a name of a secret.
+    /// Adds literal values in provider configurations whose names are used for secrets.
     fn add_providers(&mut self, plan: &'p Map<String, Value>) {
         let providers = plan.get("configuration").and_then(|configuration| configuration.get("provider_config")?.as_object());
         for provider in providers.into_iter().flat_map(Map::values) {
