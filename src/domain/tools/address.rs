@@ -1,6 +1,6 @@
-//! Addresses that a call asks: which of them lead to the public.
+//! Which URLs in a call are public.
 
-/// Whether an address is one of a host with a public name, by http or https.
+/// Whether a URL has a host with a public name and the scheme http or https.
 pub fn is_public(url: &str) -> bool {
     let lower = url.to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")) else { return false };

@@ -1,5 +1,5 @@
-//! What is looked at in the arguments of a command, beside its flags: small languages in which more
-//! can be said than what is harmless, and names that say where something goes.
+//! Checks of a command's arguments other than its flags: small languages that can express more than
+//! harmless things, and names that say where something goes.
 
 use crate::domain::tools::address::is_public;
 use crate::domain::tools::word::{Known, Word};
@@ -10,38 +10,38 @@ use std::sync::LazyLock;
 /// One check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// One statement of SQL that reads, in a database of this machine.
+    /// One SQL statement that only reads, in a database on this machine.
     Sql,
-    /// The same, in a database of another host.
+    /// The same, in a database on another host.
     SqlRemote,
-    /// Scripts of sed that run and write nothing.
+    /// sed scripts that run and write nothing.
     Sed,
-    /// Programs of awk that run and write nothing.
+    /// awk programs that run and write nothing.
     Awk,
-    /// Filters of jq and yq that read nothing but their input.
+    /// jq and yq filters that read only their input.
     Jq,
-    /// Addresses of public hosts, or of this machine, that are only asked for something.
+    /// URLs of public hosts, or of this machine, that are only read.
     Url,
-    /// Plain names: no wildcards, nothing that is known only later.
+    /// Plain names, without wildcards or parts that are known only at run time.
     Names,
-    /// No path that leads out of the folder, and no address.
+    /// No paths outside the folder, and no URLs.
     Relative,
-    /// No script whose name speaks of deploying, publishing or migrating, and no path that leads
-    /// out of the folder.
+    /// No script whose name suggests deploying, publishing or migrating, and no path outside the
+    /// folder.
     Local,
     /// Nothing about secrets.
     Kube,
-    /// Modules of Python that test, check and format, on files of the folder.
+    /// Python modules that test, check and format files in the folder.
     Module,
-    /// Packages of Go in the folder.
+    /// Go packages in the folder.
     GoPackages,
-    /// A line of Python that prints a version, a place or a number.
+    /// A line of Python that prints a version, a location or a number.
     Python,
     /// The same in JavaScript.
     Node,
     /// A line of Perl that substitutes text.
     Perl,
-    /// Addresses of databases and servers of this machine.
+    /// Addresses of databases and servers on this machine.
     Here,
     /// Folders for temporary files.
     Unpacks,
@@ -69,12 +69,13 @@ impl Check {
         ("unpacks", Self::Unpacks),
     ];
 
-    /// The name that it has in the configuration.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, check)| *check == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether it holds: of all arguments, and of those that are no flags and no values of flags.
+    /// Whether it passes for all arguments, and for the plain ones: those that are neither flags
+    /// nor values of flags.
     pub fn holds(self, arguments: &[Word], plain: &[&Word]) -> bool {
         match self {
             Self::Sql | Self::SqlRemote => queries::read(arguments, self == Self::SqlRemote),
@@ -107,12 +108,12 @@ impl Check {
         }
     }
 
-    /// Whether it holds only where the command works in the agent's folder.
+    /// Whether it passes only if the command works in the agent's folder.
     pub fn is_about_folder(self) -> bool {
         matches!(self, Self::Relative | Self::Local | Self::Module | Self::GoPackages)
     }
 
-    /// Whether the first plain argument is a script, and no file.
+    /// Whether the first plain argument is a script rather than a file.
     pub fn takes_script(self) -> bool {
         matches!(self, Self::Sed | Self::Awk | Self::Jq)
     }
@@ -122,8 +123,8 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a sound pattern")
 }
 
-/// Addresses, and then one of the commands that print, delete, quit or substitute. `w`, `r`, `e`
-/// and their flags are none of them.
+/// sed addresses, followed by one of the commands that print, delete, quit or substitute. `w`, `r`,
+/// `e` and the like are not among them.
 static SED: LazyLock<Regex> = LazyLock::new(|| {
     let place = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
     let text = |end: &str| format!(r"(?:[^{end}\\\n]|\\.)*");
@@ -132,7 +133,8 @@ static SED: LazyLock<Regex> = LazyLock::new(|| {
         [r"[pdqDGHhgxNn=]".to_owned(), substitute("/"), substitute("#"), substitute(r"\|"), substitute(","), substitute("@")].join("|");
     pattern(&format!(r"^(?:\s*(?:{place}(?:,(?:{place}|\+\d+))?\s*!?)?\s*(?:{commands})\s*(?:;|\n|$))+$"))
 });
-/// What a program of awk could run, read or write: commands, other files, the environment.
+/// Constructs by which an awk program could run, read or write something: commands, other files,
+/// the environment.
 static AWK_DOES: LazyLock<Regex> = LazyLock::new(|| pattern(r"system|getline|\||@|ENVIRON|print[^;}\n]*>|close|fflush|PROCINFO|ARGV"));
 static JQ_READS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\benv\b|\$ENV|\bstrenv\b|\bimport\b|\binclude\b|\bload|\$__loc__|\beval\b"));
 static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z0-9_./~][A-Za-z0-9._/@~^=?&-]*$"));
@@ -143,8 +145,8 @@ static HERE: LazyLock<Regex> = LazyLock::new(|| {
 static LOCAL_HOST: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^(?:https?://)?(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0)(?::[0-9]*)?(?:[/?].*)?$"));
 
-/// The words after which a script of sed stands, or its first plain argument; `None` where one of
-/// them is not known.
+/// The sed scripts among the arguments: those after `-e`, or the first plain argument; `None` if
+/// one of them is unknown.
 fn scripts<'w>(arguments: &'w [Word], plain: &[&'w Word]) -> Option<Vec<&'w str>> {
     let mut found = Vec::new();
     let mut words = arguments.iter();
@@ -178,7 +180,7 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
             _ if text == "--request" || (short && text.ends_with('X')) => next.is_some_and(is_question),
             _ if text == "--write-out" || (short && text.ends_with('w')) => next.is_some_and(prints),
             _ if text == "--header" || (short && text.ends_with('H')) => next.is_some_and(|value| !value.starts_with('@')),
-            // A value in the same word.
+            // A value in the same word as its flag.
             _ if short => !text[1..].contains(['o', 'X', 'w', 'H']),
             _ => true,
         };
@@ -198,14 +200,14 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
     !plain.is_empty() && plain.iter().all(sound)
 }
 
-/// Whether what is downloaded there is nothing that the agent's folder holds.
+/// Whether a download goes to a place outside the agent's folder that nobody keeps.
 fn is_thrown_away(file: &str) -> bool {
     file == "/dev/null" || file == "-" || places::is_temporary(&places::resolved(file, ""))
 }
 
-/// The longest address that is asked: a longer one may carry something away.
+/// The longest accepted URL. A longer one could carry data away.
 const LONGEST_ADDRESS: usize = 300;
-/// What the addresses of secrets are called, and names that lead to addresses of numbers.
+/// Parts of URLs that lead to secrets, and host names that resolve to numeric addresses.
 const TELLING: [&str; 10] =
     ["secret", "token", "credential", "password", "meta-data", "metadata", "169.254", "nip.io", "sslip.io", "localtest.me"];
 
@@ -213,12 +215,12 @@ fn is_question(method: &str) -> bool {
     ["GET", "HEAD", "OPTIONS"].contains(&method)
 }
 
-/// Whether a format of curl prints to standard output, and reads no file.
+/// Whether a curl format prints to standard output and reads no file.
 fn prints(format: &str) -> bool {
     !format.starts_with('@') && !format.contains("output{")
 }
 
-/// Whether an argument leads out of the folder, as a path or as an address.
+/// Whether an argument stays in the folder, both as a path and as a URL.
 fn stays(word: &Word) -> bool {
     let pieces = std::iter::once(word.text.as_str()).chain(word.text.split(['=', ':', ',']));
     let sound = |piece: &str| {
@@ -227,14 +229,13 @@ fn stays(word: &Word) -> bool {
     pieces.into_iter().all(sound) && !word.text.contains("://") && !word.text.contains("git@")
 }
 
-/// Whether an archive is unpacked only among temporary files: the folder stands behind `-C` or
-/// `-d`.
+/// Whether an archive is unpacked only into temporary folders; the folder follows `-C` or `-d`.
 fn unpacks(arguments: &[Word]) -> bool {
     let folders: Vec<Option<&str>> =
         arguments.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-C" | "-d")).map(|pair| pair[1].as_literal()).collect();
     let flags = arguments.iter().filter(|word| word.is_flag() && word.text.contains(['C', 'd']) && !word.text.starts_with("--")).count();
     let is_temporary = |folder: &Option<&str>| folder.is_some_and(|folder| places::is_temporary(&places::resolved(folder, "")));
-    // Each flag with such a letter is followed by its folder as a word of its own.
+    // Each flag with such a letter is followed by its folder as a separate word.
     !folders.is_empty() && folders.len() == flags && folders.iter().all(is_temporary)
 }
 
@@ -293,7 +294,7 @@ mod tests {
     fn holds(check: Check, arguments: &[&str]) -> bool {
         let words: Vec<Word> = arguments.iter().map(|word| Word::literal(*word)).collect();
         let plain: Vec<&Word> = match check {
-            // The values of flags are no addresses.
+            // Values of flags are not URLs.
             Check::Url => words.iter().rev().take(1).collect(),
             _ => words.iter().filter(|word| !word.is_flag()).collect(),
         };

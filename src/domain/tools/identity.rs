@@ -1,8 +1,8 @@
-//! What makes two tool calls the same, and one call itself.
+//! When two tool calls count as the same, and when they are one call.
 //!
-//! An agent that is told to wait makes its call again later, in a new turn and in other words. So
-//! what is approved is what would happen, and not how the model describes it. And one call that is
-//! asked about twice, because an answer was lost, is still one call.
+//! An agent that is told to wait repeats its call later, in a new turn and in other words. So
+//! people approve what would happen, and not how the model describes it. And a call that is asked
+//! about twice, because an answer was lost, is still one call.
 
 use crate::domain::task::digest::{self, Digest};
 use crate::domain::tools::ToolCall;
@@ -10,12 +10,12 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
-/// The members of an input that change nothing of what a tool does.
+/// The members of an input that do not change what the tool does.
 const WORDS: [&str; 2] = ["description", "timeout"];
 
 impl ToolCall {
-    /// What would happen, and who would do it: the same for the same call whenever it is made and
-    /// however it is described.
+    /// The digest of what would happen and who would do it: equal for equal calls, whenever they
+    /// are made and however they are described.
     pub fn identity(&self, requested_by: &str) -> Digest {
         let mut input = self.tool_input.clone();
         if let Value::Object(members) = &mut input {
@@ -31,7 +31,7 @@ impl ToolCall {
     }
 }
 
-/// One call of one session: the same when it is asked about again.
+/// One call of one session; it is the same when it is asked about again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolUse {
     digest: Digest,
@@ -39,7 +39,7 @@ pub struct ToolUse {
 }
 
 impl ToolUse {
-    /// The call that a requester's session knows by this id.
+    /// The call that has this id in the requester's session.
     pub fn of(requested_by: &str, session_id: &str, tool_use_id: &str) -> Self {
         let bytes = digest::canonical(&[requested_by, session_id, tool_use_id]);
         let mut token = [0; 16];
@@ -47,12 +47,12 @@ impl ToolUse {
         Self { digest: Digest::of(&bytes), token: Builder::from_custom_bytes(token).into_uuid() }
     }
 
-    /// What it is kept under.
+    /// The key under which it is stored.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// The token by which the log says that this call, and no other, may do what was allowed.
+    /// The token with which the log records that this call, and no other, may use the permission.
     pub fn token(&self) -> Uuid {
         self.token
     }

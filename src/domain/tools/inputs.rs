@@ -1,4 +1,4 @@
-//! Tools that are no shell: what they are by their name, and which files they read and write by
+//! Tools other than shells: what they do, by their name, and which files they read and write, by
 //! their input.
 
 use crate::domain::tools::address::is_public;
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 /// The members of an input that name a file or a folder.
 const PATHS: [&str; 4] = ["file_path", "path", "notebook_path", "glob"];
-/// The same for tools whose pattern is one of paths, and not of text.
+/// The same for tools whose pattern matches paths and not text.
 const PATHS_AND_PATTERN: [&str; 5] = ["file_path", "path", "notebook_path", "glob", "pattern"];
-/// The members that name a file which is written.
+/// The members that name a file to write.
 const WRITTEN: [&str; 3] = ["file_path", "notebook_path", "path"];
 
-/// The longest path that is looked up, in bytes.
+/// The longest path that is checked, in bytes.
 const LONGEST_PATH: usize = 4_096;
-/// How many files a patch may name.
+/// The most files in a patch.
 const MOST_FILES: usize = 400;
 
 /// The parts of a call of a tool that takes no shell command.
@@ -56,7 +56,7 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     vec![rules.unmatched(&call.tool_name, "no entry names this tool")]
 }
 
-/// The files that a tool writes; a tool that writes and names no file is unmatched.
+/// The files that a tool writes. A tool that writes and names no file is unmatched.
 fn written<'c>(rules: &ToolRules, call: &ToolCall, paths: impl Iterator<Item = &'c str>) -> Vec<Part> {
     let paths: Vec<&str> = paths.collect();
     if paths.is_empty() {
@@ -66,7 +66,7 @@ fn written<'c>(rules: &ToolRules, call: &ToolCall, paths: impl Iterator<Item = &
     paths.iter().map(|path| rules.written(&Word::literal(*path), &call.cwd, &folders)).collect()
 }
 
-/// A patch as Codex writes it: each file that it adds, updates, deletes or moves.
+/// The parts of a patch in the format of Codex: each file that it adds, updates, deletes or moves.
 fn patch(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     const FILES: [&str; 4] = ["*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: "];
     let text = ["command", "input", "patch"].iter().find_map(|name| call.tool_input.get(name)).unwrap_or(&call.tool_input);
@@ -86,12 +86,12 @@ fn patch(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     written(rules, call, files.into_iter())
 }
 
-/// The texts under these members of the input.
+/// The texts of these members of the input.
 fn texts<'c>(call: &'c ToolCall, names: &'c [&'c str]) -> impl Iterator<Item = &'c str> {
     names.iter().filter_map(|name| call.tool_input.get(name)?.as_str())
 }
 
-/// A path as a tool takes it, which may have wildcards.
+/// A path argument of a tool, which may have wildcards.
 fn path_word(path: &str) -> Word {
     use crate::domain::tools::word::Known;
     let known = if path.contains(['*', '?', '[', '{']) { Known::Glob } else { Known::Literal };

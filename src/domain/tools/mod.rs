@@ -1,13 +1,12 @@
-//! What a coding agent's tool call does: a call becomes facts, which are assessed like every other
-//! task.
+//! What a coding agent's tool call does: the call becomes facts, which are assessed like every
+//! other task.
 //!
-//! Three rules make it safe to believe:
-//! 1. It is an allow-list. An entry names a program, its subcommand and its flags; what no entry
-//!    reads is unmatched, and so is what cannot be read at all. Nothing is guessed.
-//! 2. A call has parts: each command in a pipeline, each file that is written, each secret that is
-//!    named. Every part is assessed, and the most dangerous one counts. So adding a part never
-//!    lowers the level.
-//! 3. The work is bounded. What is too long, too deep or too much is unmatched.
+//! Three rules make it reliable:
+//! 1. It is an allow-list. An entry names a program, its subcommand and its flags. A call that no
+//!    entry matches is unmatched, and so is one that cannot be parsed. Nothing is guessed.
+//! 2. A call has parts: each command in a pipeline, each written file, each named secret. Every
+//!    part is assessed, and the most dangerous one counts. So adding a part never lowers the level.
+//! 3. The work is bounded. A call that is too long, too deep or too complex is unmatched.
 
 mod address;
 pub mod check;
@@ -31,7 +30,7 @@ pub use rules::{Entry, PathRule, ToolFacts, ToolRules};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Who asks.
+/// The client that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Client {
@@ -46,7 +45,7 @@ pub struct ToolCall {
     pub client: Client,
     pub session_id: String,
     pub tool_use_id: String,
-    /// As the client spells it: `Bash` is a shell, and `bash` is a tool that nobody knows.
+    /// In the client's spelling: `Bash` is a shell, and `bash` is an unknown tool.
     pub tool_name: String,
     pub tool_input: Value,
     /// The folder that the agent works in.
@@ -55,11 +54,11 @@ pub struct ToolCall {
     pub permission_mode: Option<String>,
 }
 
-/// The tools that take a shell command, by the names that clients give them.
+/// The tools that take a shell command, by the clients' names for them.
 const SHELLS: [&str; 5] = ["Bash", "shell", "local_shell", "shell_command", "exec_command"];
 
 impl ToolRules {
-    /// What a call does. A reading has at least one part.
+    /// Reads what a call does. A reading has at least one part.
     pub fn read(&self, call: &ToolCall) -> Reading {
         let mut parts = if SHELLS.contains(&call.tool_name.as_str()) { shell::read(self, call) } else { inputs::read(self, call) };
         if parts.is_empty() {

@@ -1,5 +1,5 @@
-//! Lines of a language that are given to its interpreter, of the few forms that print a version, a
-//! place or a number. Whatever else they could say is not read.
+//! One-line programs passed to an interpreter. Only a few forms are accepted, which print a
+//! version, a location or a number.
 
 use crate::domain::tools::word::Word;
 use regex::Regex;
@@ -11,14 +11,14 @@ fn pattern(text: &str) -> Regex {
 
 const NUMBERS: &str = r"[0-9 +*/().%-]+";
 
-/// `import x`, and `print` of a name, an attribute, a number or a text without anything that is
-/// replaced. What is imported runs, as it does in tests.
+/// `import x`, and `print` of a name, an attribute, a number or a text without interpolation. An
+/// imported module runs, as it does in tests.
 pub static PYTHON: LazyLock<Regex> = LazyLock::new(|| {
     let name = r"[A-Za-z_][A-Za-z0-9_.]*";
     let printed = format!(r#"(?:{name}|{NUMBERS}|'[^'\\]*'|"[^"\\]*")"#);
     pattern(&format!(r"^\s*import {name}(?:, ?{name})*\s*$|^\s*(?:import {name}(?:, ?{name})*\s*[;\n]\s*)?print\({printed}\)\s*$"))
 });
-/// Versions of Node and its parts, and what `package.json` says.
+/// Versions of Node and its parts, and the contents of `package.json`.
 pub static NODE: LazyLock<Regex> = LazyLock::new(|| {
     let asked = format!(
         r#"(?:process\.(?:version|versions(?:\.[a-z0-9]+)?|platform|arch)|require\((?:'\./package\.json'|"\./package\.json")\)(?:\.[A-Za-z]+)*|{NUMBERS})"#
@@ -30,10 +30,10 @@ pub static PERL: LazyLock<Regex> = LazyLock::new(|| {
     let text = |end: &str| format!(r"(?:[^{end}$@\\\n?]|\\[^\n{{}}])*");
     pattern(&format!(r"^(?:s/{0}/{0}/[gi]*|s\|{1}\|{1}\|[gi]*|s#{2}#{2}#[gi]*);?$", text("/"), text(r"\|"), text("#")))
 });
-/// What speaks of secrets.
+/// Text that suggests secrets.
 static SECRET: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)environ|secret|token|passw|credential|key|auth"));
 
-/// Whether each text behind `-c`, `-e` or `-p` is of this form, and there is one.
+/// Whether each text after `-c`, `-e` or `-p` has this form, and there is at least one.
 pub fn are(form: &Regex, arguments: &[Word]) -> bool {
     let mut texts = 0;
     let mut words = arguments.iter();
@@ -42,7 +42,7 @@ pub fn are(form: &Regex, arguments: &[Word]) -> bool {
         if !word.is_flag() {
             continue;
         }
-        // A line in the same word as its flag is not read.
+        // A program in the same word as its flag is not accepted.
         if flag.len() > 2 && !flag.starts_with("--") && flag[1..].contains(['c', 'e']) && !flag.ends_with(['c', 'e']) {
             return false;
         }

@@ -1,14 +1,13 @@
-//! Patterns of entries: which tools and which commands they speak of, and which flags they allow.
+//! Patterns of entries: which tools and commands they match, and which flags they allow.
 //!
-//! A pattern of a command is a list of words. Each word is one or more globs with `|` between them.
-//! `**` at the end is any further words; `...` after the last word means that there is at least one
-//! such word, and no other. Without either, the command has exactly these words.
+//! A command pattern is a list of words. Each word is one or more globs separated by `|`. `**` at
+//! the end matches any further words; `...` after the last word means that at least one such word
+//! follows, and nothing else. Without either, the command has exactly these words.
 
 use crate::domain::risk::registry::glob;
 use crate::domain::tools::word::{Known, Word};
 
-/// One or more globs, of which one has to fit. `*` stands for any text; upper and lower case are
-/// different.
+/// One or more globs, one of which has to match. `*` matches any text; case matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Globs(Vec<String>);
 
@@ -22,7 +21,7 @@ impl Globs {
         Ok(Self(globs))
     }
 
-    /// Whether one of them fits the whole text.
+    /// Whether one of them matches the whole text.
     pub fn fit(&self, text: &str) -> bool {
         self.0.iter().any(|pattern| glob(pattern.as_bytes(), text.as_bytes()))
     }
@@ -34,7 +33,7 @@ impl Globs {
 
     fn fits(&self, word: &Word) -> bool {
         match word.known {
-            // A folder may be named with a slash at its end.
+            // A folder may be written with a trailing slash.
             Known::Literal => self.fit(&word.text) || word.text.strip_suffix('/').is_some_and(|text| !text.is_empty() && self.fit(text)),
             Known::Glob | Known::Begins => self.0.iter().any(|pattern| pattern == "*"),
             Known::Crafted => false,
@@ -42,10 +41,10 @@ impl Globs {
     }
 }
 
-/// What follows the words that a pattern names.
+/// What may follow the words of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// Nothing but flags.
+    /// Only flags.
     Nothing,
     /// Anything: `**`.
     Anything,
@@ -96,13 +95,13 @@ impl CommandPattern {
         &self.written
     }
 
-    /// Whether it speaks of this program.
+    /// Whether it matches this program.
     pub fn is_of(&self, program: &str) -> bool {
         self.program.fit(program)
     }
 
-    /// The words after those that it names, where a command fits: `Some` of all that are no flags
-    /// and no values of flags.
+    /// If a command matches, the words after those of the pattern that are neither flags nor values
+    /// of flags.
     pub fn arguments<'w>(&self, arguments: &'w [Word], flags: &Flags) -> Option<Vec<&'w Word>> {
         if !flags.has_needed(arguments) {
             return None;
@@ -124,28 +123,28 @@ impl CommandPattern {
     }
 }
 
-/// Which flags an entry allows. A flag ends with `=` where a value follows it, in the same word or
-/// in the next.
+/// The flags that an entry allows. A flag ends with `=` if it has a value, in the same word or in
+/// the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// These and no others; `None`: any, except for those below.
+    /// Only these; `None` allows any except those below.
     pub only: Option<Vec<String>>,
-    /// None of these, nor what they are abbreviated to.
+    /// None of these, nor their abbreviations.
     pub unless: Vec<String>,
-    /// At least one of these; none: none is needed.
+    /// At least one of these, unless the list is empty.
     pub needs: Vec<String>,
 }
 
-/// What a flag is, by the list of those that are allowed.
+/// How the list of allowed flags treats a word.
 enum Allowed {
     No,
     Yes,
-    /// And the next word is its value.
+    /// Allowed, and the next word is its value.
     WithNext,
 }
 
 impl Flags {
-    /// The words that are neither flags nor values of flags; `None` where a flag is not allowed.
+    /// The words that are neither flags nor values of flags; `None` if a flag is not allowed.
     fn plain<'w>(&self, words: &'w [Word]) -> Option<Vec<&'w Word>> {
         let mut plain = Vec::new();
         let mut words = words.iter();
@@ -170,7 +169,7 @@ impl Flags {
         Some(plain)
     }
 
-    /// The same, where no flag is allowed but those that are listed.
+    /// The same, if only listed flags are allowed.
     fn plain_without_others<'w>(&self, words: &'w [Word]) -> Option<Vec<&'w Word>> {
         let only = self.only.clone().unwrap_or_default();
         Self { only: Some(only), unless: self.unless.clone(), needs: Vec::new() }.plain(words)
@@ -192,7 +191,7 @@ impl Flags {
         if word[1..].bytes().all(|byte| byte.is_ascii_digit()) {
             return if listed("-0") { Allowed::Yes } else { Allowed::No };
         }
-        // A cluster of short flags, of which the last may have a value.
+        // A cluster of short flags. The last may have a value.
         let mut letters = word[1..].chars();
         while let Some(letter) = letters.next() {
             if listed(&format!("-{letter}=")) {
@@ -205,7 +204,7 @@ impl Flags {
         Allowed::Yes
     }
 
-    /// Whether one of the flags stands there that are needed.
+    /// Whether one of the required flags is present.
     fn has_needed(&self, words: &[Word]) -> bool {
         let stands = |flag: &String, word: &Word| {
             let name = word.text.split('=').next().unwrap_or_default();
@@ -216,7 +215,7 @@ impl Flags {
         self.needs.is_empty() || before.any(|word| word.is_flag() && self.needs.iter().any(|flag| stands(flag, word)))
     }
 
-    /// What stands behind a flag that has a value, in the same word or as the next one.
+    /// The values of a flag, in the same word or in the next one.
     pub fn values_of(&self, flag: &str, words: &[Word]) -> Vec<Word> {
         let mut found = Vec::new();
         let mut words = words.iter();
@@ -242,7 +241,7 @@ impl Flags {
         found
     }
 
-    /// What stands behind a letter of a cluster of short flags, the first that has a value.
+    /// The rest of a cluster of short flags after the first flag that has a value.
     fn behind_letter<'w>(&self, flag: &str, word: &'w str) -> Option<&'w str> {
         let listed = |letter: char| self.only.as_ref().is_some_and(|only| only.iter().any(|known| *known == format!("-{letter}=")));
         let mut letters = word.strip_prefix('-')?.chars();

@@ -1,15 +1,14 @@
-//! Where a path leads: inside of the folder that the agent works in or outside of it, in spelling
-//! that can be compared.
+//! Where a path leads: inside the agent's folder or outside of it, in a form that can be compared.
 
 use crate::domain::risk::registry::glob;
 
-/// Folders that hold what nobody misses.
+/// Folders of disposable files.
 const TEMPORARY: [&str; 4] = ["/tmp/", "/private/tmp/", "/var/tmp/", "/dev/shm/"];
-/// Where writing changes nothing.
+/// Devices that can be written without effect.
 const NOWHERE: [&str; 4] = ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 
-/// A path without `.`, `..` and repeated slashes. It begins with `/`, or with `~` for the home of
-/// whoever it is.
+/// A path without `.`, `..` and repeated slashes. It begins with `/`, or with `~` for any user's
+/// home.
 pub fn resolved(path: &str, folder: &str) -> String {
     let path =
         path.strip_prefix("$HOME").or_else(|| path.strip_prefix("${HOME}")).map_or_else(|| path.to_owned(), |rest| format!("~{rest}"));
@@ -38,14 +37,13 @@ fn joined(root: &str, parts: &[&str]) -> String {
     }
 }
 
-/// Whether a resolved path is below a folder, which is a folder of a project: neither `/` nor a
-/// home.
+/// Whether a resolved path is below a project folder. `/` and homes are not project folders.
 pub fn is_inside(path: &str, folder: &str) -> bool {
     let folder = resolved(folder, "/");
     folder != "/" && folder != "~" && path.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether a resolved path is a home, or a folder in which homes are.
+/// Whether a resolved path is a home, or a folder that contains homes.
 pub fn is_home_or_above(path: &str) -> bool {
     ["~", "/", "/home", "/Users"].contains(&path)
 }
@@ -55,23 +53,23 @@ pub fn is_temporary(path: &str) -> bool {
     TEMPORARY.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()))
 }
 
-/// Whether writing to a resolved path changes nothing.
+/// Whether writing to a resolved path has no effect.
 pub fn is_nowhere(path: &str) -> bool {
     NOWHERE.contains(&path) || path.starts_with("/dev/fd/")
 }
 
-/// A pattern of paths: one that begins with `/` or `~` is about that path, any other about every
-/// folder. Upper and lower case are the same, as they are on many disks.
+/// A path pattern. One that begins with `/` or `~` matches that path; any other matches in every
+/// folder. Case does not matter, as on many file systems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     written: String,
-    /// In lower case, as it is compared.
+    /// In lower case, for comparison.
     compared: String,
     is_anchored: bool,
 }
 
 impl PathPattern {
-    /// A pattern in which `*` stands for any text.
+    /// A pattern in which `*` matches any text.
     pub fn new(written: String) -> Self {
         let is_anchored = written.starts_with(['/', '~']);
         let lower = written.to_ascii_lowercase();
@@ -83,35 +81,35 @@ impl PathPattern {
         &self.written
     }
 
-    /// Whether what it is about lies in this folder. A pattern about every folder lies in none.
+    /// Whether the matched paths are in this folder. This is false for a pattern that matches in
+    /// every folder.
     pub fn is_below(&self, folder: &str) -> bool {
         let below = self.compared.strip_prefix(&folder.to_ascii_lowercase());
         self.is_anchored && below.is_some_and(|rest| rest.starts_with('/') || folder == "/")
     }
 
-    /// Whether a place fits.
+    /// Whether a place matches.
     pub fn fits(&self, place: &Place) -> bool {
         let path = if self.is_anchored { &place.slashed[1..] } else { place.slashed.as_str() };
         glob(self.compared.as_bytes(), path.as_bytes())
     }
 }
 
-/// A resolved path as it is compared with patterns.
+/// A resolved path, for comparison with patterns.
 pub struct Place {
-    /// In lower case, with another slash before it.
+    /// In lower case, with a slash added in front.
     slashed: String,
 }
 
 impl Place {
-    /// The place of a path that is given from this folder.
+    /// The place of a path relative to this folder.
     pub fn of(path: &str, folder: &str) -> Self {
         Self { slashed: format!("/{}", resolved(path, folder)).to_ascii_lowercase() }
     }
 }
 
-/// Whether a path with wildcards of a shell names files of one kind, or by a part of their names,
-/// in a folder that is known. A wildcard does not stand for `..`, nor for a dot at the beginning,
-/// unless that is written there.
+/// Whether a path with shell wildcards names files by their type or by part of their names, in a
+/// known folder. A wildcard matches neither `..` nor a leading dot, unless they are written out.
 pub fn names_files(written: &str) -> bool {
     let is_wild = |part: &str| part.contains(['*', '?', '[', '{']);
     let Some(expanded) = expanded(written) else { return false };
@@ -121,15 +119,15 @@ pub fn names_files(written: &str) -> bool {
     })
 }
 
-/// The folders that a path with wildcards of a shell may be; `None` where that cannot be said.
+/// The folders that a path with shell wildcards may be; `None` if that is unknown.
 pub fn folders(written: &str) -> Option<Vec<String>> {
     let sound = |part: &str| part != ".." && !(part.starts_with('.') && part.contains(['*', '?', '[']));
     expanded(written).filter(|all| all.iter().all(|written| !written.is_empty() && written.split('/').all(sound)))
 }
 
-/// Whether a path with wildcards of a shell could be one that fits a pattern. A part that is a
-/// wildcard alone stands for what is there, and names nothing; a shell does not let it begin with a
-/// dot.
+/// Whether a path with shell wildcards could expand to one that matches a pattern. A part that is
+/// only a wildcard stands for existing names and names nothing itself; a shell does not let it
+/// match a leading dot.
 pub fn could_fit(pattern: &str, written: &str) -> bool {
     let pattern = pattern.to_ascii_lowercase();
     let wanted: Vec<&str> = pattern.split('/').collect();
@@ -137,14 +135,14 @@ pub fn could_fit(pattern: &str, written: &str) -> bool {
     let is_anchored = pattern.starts_with('/');
     let meets = |wanted: &str, part: &str| {
         let says = part.bytes().any(|byte| !b"*?[].".contains(&byte)) || part.starts_with('.');
-        // `*.json` is every file of a kind, and names none of them.
+        // `*.json` is every file of a type, and names none of them.
         let is_kind = part.strip_prefix("*.").is_some_and(|kind| kind.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         says && (!is_kind || wanted.starts_with('*')) && intersect(&items(wanted.trim_end_matches('*'), false), &items(part, true))
     };
     expanded.iter().any(|written| {
         let parts: Vec<&str> = written.split('/').collect();
         if is_anchored && written.starts_with('/') && !parts.contains(&"..") {
-            // Both begin at the root.
+            // Both are absolute.
             let same = |(wanted, part): (&&str, &&str)| intersect(&items(wanted, false), &items(part, true));
             let last = wanted.last().zip(parts.last()).is_some_and(|(wanted, part)| meets(wanted, part));
             return wanted.len() == parts.len() && last && wanted.iter().zip(&parts).all(same);
@@ -154,12 +152,12 @@ pub fn could_fit(pattern: &str, written: &str) -> bool {
     })
 }
 
-/// How many bytes a shell makes of a word with wildcards, before it looks at what is there.
+/// The number of bytes to which a shell expands a word with braces, before it matches file names.
 pub fn spelled_out(written: &str) -> usize {
     expanded(written).map_or(usize::MAX, |all| all.iter().map(String::len).sum())
 }
 
-/// What a shell makes of the braces in a word; `None` where that is too much.
+/// The brace expansion of a word; `None` if it is too large.
 fn expanded(word: &str) -> Option<Vec<String>> {
     const MOST: usize = 64;
     // No path is longer.
@@ -174,7 +172,7 @@ fn expanded(word: &str) -> Option<Vec<String>> {
             Some((start, end)) if word[start..end].contains(',') => {
                 open.extend(word[start + 1..end].split(',').map(|piece| format!("{}{piece}{}", &word[..start], &word[end + 1..])));
             }
-            // `{1..9}` and `{}` are no list: any text.
+            // `{1..9}` and `{}` are not lists; they count as any text.
             Some((start, end)) => open.push(format!("{}*{}", &word[..start], &word[end + 1..])),
             None => done.push(word),
         }
@@ -185,7 +183,7 @@ fn expanded(word: &str) -> Option<Vec<String>> {
     Some(done)
 }
 
-/// One step of a pattern.
+/// One item of a pattern.
 #[derive(Clone, Copy, PartialEq)]
 enum Item {
     Is(char),
@@ -210,9 +208,9 @@ fn items(text: &str, of_shell: bool) -> Vec<Item> {
     items
 }
 
-/// Whether some text fits both.
+/// Whether some text matches both.
 fn intersect(one: &[Item], other: &[Item]) -> bool {
-    // Which places of `other` can be reached, for each place of `one`.
+    // Which positions in `other` are reachable, for each position in `one`.
     let mut reached = vec![vec![false; other.len() + 1]; one.len() + 1];
     reached[0][0] = true;
     for i in 0..=one.len() {

@@ -1,16 +1,15 @@
-//! What psql, mysql and sqlite3 are asked: every statement that they are given, wherever it stands
-//! among their arguments.
+//! The SQL that psql, mysql and sqlite3 get: every statement in their arguments.
 
 use crate::domain::tools::sql;
 use crate::domain::tools::word::Word;
 
-/// The letters of psql and mysql that have a value, other than a statement or a host.
+/// The short flags of psql and mysql with a value, other than a statement or a host.
 const WITH_VALUE: [char; 4] = ['d', 'U', 'p', 'u'];
-/// Flags of sqlite3, which are words behind one dash.
+/// Flags of sqlite3, which are words with a single dash.
 const OF_SQLITE: [&str; 5] = ["-header", "-column", "-json", "-csv", "-readonly"];
 
-/// Whether a client of a database is given one statement that reads, in a database of this machine
-/// or of another one.
+/// Whether a database client gets one statement that only reads, in a database on this machine or,
+/// if `is_remote`, on another one.
 pub fn read(arguments: &[Word], is_remote: bool) -> bool {
     let mut statements: Vec<&str> = Vec::new();
     let mut hosts: Vec<&str> = Vec::new();
@@ -43,7 +42,7 @@ pub fn read(arguments: &[Word], is_remote: bool) -> bool {
         } else if sql::looks_like(text) {
             statements.push(text);
         } else if text.contains("://") || text.contains('=') {
-            // A connection that is spelled out, which may lead anywhere.
+            // A connection string, which may lead anywhere.
             return false;
         }
     }

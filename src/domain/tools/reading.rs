@@ -1,4 +1,4 @@
-//! What a tool call was read as, and at what level it comes out.
+//! The reading of a tool call, and its assessment.
 
 use crate::domain::risk::level::Level;
 use crate::domain::risk::{Assessment, Reason, Rules};
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-/// What a call was read as: at least one part, of which the most dangerous one counts.
+/// The reading of a call: at least one part. The most dangerous part counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     parts: Vec<Part>,
@@ -20,24 +20,24 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     pub facts: ToolFacts,
-    /// Whether some entry reads it; if not, it has the facts of `unmatched`.
+    /// Whether an entry matches it; if not, it has the facts of `unmatched`.
     pub is_matched: bool,
-    /// What was read as what by which entry, in order.
+    /// Which entry matched what, and as what, in order.
     pub because: Vec<String>,
-    /// The words in it that may name something that the registry of resources knows.
+    /// The words that may name a resource in the registry.
     pub names: Vec<String>,
 }
 
-/// How dangerous a call is.
+/// The assessment of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// The highest level of all parts, with the reasons of each.
     pub assessment: Assessment,
-    /// What the most dangerous part is about. A task that claims this is assessed at the level of
-    /// the whole call.
+    /// The facts of the most dangerous part. A task that claims these has the level of the whole
+    /// call.
     pub facts: ToolFacts,
-    /// Whether everything in the call was read by some entry. What was not never runs without
-    /// people, whatever the level is.
+    /// Whether entries matched every part. A call with an unmatched part never runs without people,
+    /// whatever its level.
     pub is_matched: bool,
 }
 
@@ -46,12 +46,12 @@ impl Reading {
         Self { parts }
     }
 
-    /// The parts, in the order in which they stand in the call.
+    /// The parts, in the order of the call.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// What was read as what, in words and in order.
+    /// The explanations of all parts, in order.
     pub fn because(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().flat_map(|part| &part.because).map(String::as_str)
     }
@@ -75,7 +75,7 @@ impl Reading {
                 }
             }
         }
-        // A reading has a part, so there is a worst one.
+        // A reading has at least one part, so there is a most dangerous one.
         let (level, facts) = worst.unwrap_or((Level::Critical, ToolFacts::default()));
         reasons.sort_by_key(|reason| Reverse(reason.level));
         let is_matched = self.parts.iter().all(|part| part.is_matched);
@@ -84,14 +84,14 @@ impl Reading {
 }
 
 impl ToolRules {
-    /// The level of what nothing reads.
+    /// The level of an unmatched part.
     pub fn level_of_unmatched(&self, rules: &Rules) -> Level {
         rules.assess(&self.unmatched.task(), None, "", DateTime::UNIX_EPOCH).level
     }
 }
 
 impl Part {
-    /// Its facts, and the same facts about each resource that it names and the registry knows.
+    /// Its facts, and the same facts for each resource that it names and the registry knows.
     fn possible(&self, rules: &Rules) -> Vec<ToolFacts> {
         let registered = |name: &&String| rules.resources.iter().any(|resource| resource.matches(name));
         let known = self.names.iter().filter(registered).map(|name| ToolFacts { resource: Some(name.clone()), ..self.facts.clone() });
@@ -100,7 +100,7 @@ impl Part {
 }
 
 impl ToolFacts {
-    /// A task of these facts: what an agent does itself.
+    /// A task with these facts: an action of the agent's own.
     fn task(&self) -> Task {
         Task {
             task_id: None,

@@ -1,4 +1,4 @@
-//! What `hitl/agent-tools.yaml` says: which calls are known, and what they do.
+//! The rules of `hitl/agent-tools.yaml`: which calls are known, and what they do.
 
 use crate::domain::risk::registry::glob;
 use crate::domain::text::in_a_line;
@@ -18,27 +18,27 @@ pub struct ToolFacts {
     pub resource_type: Option<String>,
 }
 
-/// The rules of `hitl/agent-tools.yaml`, with the shipped ones after the operator's.
+/// The rules of `hitl/agent-tools.yaml`: the operator's first, then the shipped ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolRules {
-    /// The operator's own: where one of them reads a call, the shipped ones are not asked.
+    /// The operator's entries. If one of them matches a call, the shipped ones are not used.
     pub own: Vec<Entry>,
     pub shipped: Vec<Entry>,
     pub paths: Vec<PathRule>,
-    /// What giving a secret away is.
+    /// The facts of revealing a secret.
     pub secret: ToolFacts,
-    /// What writing inside of the agent's folder is, and outside of it.
+    /// The facts of writing inside the agent's folder, and outside of it.
     pub inside: ToolFacts,
     pub outside: ToolFacts,
     /// Patterns of folders, contexts, workspaces and profiles, in lower case, and the environment
-    /// that each means.
+    /// of each.
     pub environments: Vec<(String, String)>,
     /// The environments, the most dangerous first.
     pub by_danger: Vec<String>,
     /// Variables that may be set for a command.
     pub variables: Vec<Variable>,
-    /// The options that may stand between a program and its subcommand; those that end with `=`
-    /// have a value.
+    /// The options that may come between a program and its subcommand; those that end with `=` have
+    /// a value.
     pub options: BTreeMap<String, Vec<String>>,
     pub unmatched: ToolFacts,
 }
@@ -48,7 +48,7 @@ pub struct ToolRules {
 pub struct Variable {
     /// Its name, with `*` for any text.
     pub name: String,
-    /// What has to hold of its value.
+    /// The check that its value has to pass.
     pub check: Option<Check>,
 }
 
@@ -62,49 +62,49 @@ pub struct Entry {
     pub takes: Takes,
     pub writes: Writes,
     pub is: ToolFacts,
-    /// As it is named in words: its pattern, and where it stands.
+    /// Its name in explanations: its pattern, and its place in the file.
     pub named: String,
 }
 
-/// What the arguments of a command are to it.
+/// The meaning of a command's arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// Names of what it acts on.
+    /// Names of the things it acts on.
     Names,
-    /// A pattern that is looked for, and names.
+    /// A search pattern, and names.
     Pattern,
-    /// Names and flags, and text: what holds a blank is text.
+    /// Names, flags and text: an argument with a blank is text.
     Text,
-    /// Text, and nothing that it acts on: it may be anything, even what the command itself puts
-    /// together.
+    /// Text that names nothing. It may be anything, even something that the command itself
+    /// composes.
     Anything,
 }
 
-/// Which of its arguments a command writes to.
+/// The arguments that a command writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writes {
     Nothing,
     Last,
     All,
-    /// The last one, which is a file, or the folder into which the others go.
+    /// The last one: a file, or the folder that receives the others.
     Into,
-    /// The same, and the others are gone afterwards.
+    /// The same, and the others are removed.
     Moved,
-    /// What stands behind this flag.
+    /// The value of this flag.
     Flag(String),
 }
 
-/// Files that are more than files.
+/// Rules for special files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathRule {
     pub paths: Vec<PathPattern>,
-    /// Names that the patterns above fit, and that are harmless.
+    /// Harmless names that the patterns above match.
     pub except: Vec<PathPattern>,
-    /// What naming one is.
+    /// The facts of naming one.
     pub read: Option<ToolFacts>,
-    /// What writing one is.
+    /// The facts of writing one.
     pub write: Option<ToolFacts>,
-    /// Where it stands.
+    /// Its place in the file.
     pub place: String,
 }
 
@@ -120,7 +120,7 @@ impl ToolRules {
         self.variables.iter().filter(fits).any(sound)
     }
 
-    /// A part that nothing reads.
+    /// An unmatched part.
     pub(super) fn unmatched(&self, what: &str, why: &str) -> Part {
         let because = vec![format!("`{}` is unmatched: {why}", in_a_line(what))];
         Part { facts: self.unmatched.clone(), is_matched: false, because, names: Vec::new() }
@@ -132,12 +132,13 @@ impl ToolRules {
         Part { facts: facts.clone(), is_matched: true, because, names: Vec::new() }
     }
 
-    /// The entries that are asked about a tool: the operator's own, and then the shipped ones.
+    /// The lists of entries, in the order in which they are tried: the operator's, then the shipped
+    /// ones.
     pub(super) fn lists(&self) -> [&[Entry]; 2] {
         [&self.own, &self.shipped]
     }
 
-    /// The most dangerous environment that folders, contexts or profiles mean.
+    /// The most dangerous environment that these folders, contexts or profiles stand for.
     pub(super) fn environment<'w>(&self, words: impl Iterator<Item = &'w str>) -> Option<(String, String)> {
         let mut found: Option<(usize, &str, String)> = None;
         for word in words {
@@ -158,8 +159,7 @@ impl ToolRules {
         self.by_danger.iter().position(|known| known == environment).map_or(0, |place| place + 1)
     }
 
-    /// Puts a part into an environment, where that is more dangerous than its own or where it has
-    /// none.
+    /// Moves a part to an environment, if that is more dangerous than its own or it has none.
     pub(super) fn place(&self, part: &mut Part, found: Option<&(String, String)>) {
         let Some((environment, why)) = found else { return };
         let is_worse = part.facts.environment.as_ref().is_none_or(|own| self.rank(environment) < self.rank(own));
@@ -169,7 +169,8 @@ impl ToolRules {
         }
     }
 
-    /// What naming a path is, beside what the command does with it: of secrets it gives them away.
+    /// The part for naming a path, in addition to what the command does: naming a secret reveals
+    /// it.
     pub(super) fn named(&self, word: &Word, folder: &str) -> Option<Part> {
         for piece in std::iter::once(word.text.as_str()).chain(word.pieces()) {
             let place = Place::of(piece, folder);
@@ -181,8 +182,8 @@ impl ToolRules {
         None
     }
 
-    /// What reading all of a folder is, beside what the command does with it, where secrets are in
-    /// it.
+    /// The part for reading a whole folder, in addition to what the command does, if the folder
+    /// contains secrets.
     pub(super) fn holds_secrets(&self, folder: &str) -> Option<Part> {
         let holds = |pattern: &&PathPattern| pattern.is_below(folder);
         let found = self.paths.iter().find_map(|rule| {
@@ -197,7 +198,7 @@ impl ToolRules {
         found.map(|(facts, by)| self.part(&format!("all of {folder}"), facts, &by))
     }
 
-    /// What writing to a path is, from each of the folders that the command may be in.
+    /// The part for writing to a path, relative to each of the folders that the command may be in.
     pub(super) fn written(&self, path: &Word, root: &str, folders: &[String]) -> Part {
         if path.known == Known::Crafted || (path.known == Known::Glob && !places::names_files(&path.text)) {
             return self.unmatched(&path.text, "it is written to, and which file that is cannot be known");
@@ -227,7 +228,7 @@ impl ToolRules {
 }
 
 impl PathRule {
-    /// The pattern that a path fits, in words.
+    /// The pattern that matches a path, in words.
     fn covers(&self, path: &str, known: Known, place: &Place) -> Option<String> {
         let fits = |pattern: &&PathPattern| pattern.fits(place) || (known == Known::Glob && places::could_fit(pattern.written(), path));
         if known == Known::Literal && self.except.iter().any(|pattern| pattern.fits(place)) {

@@ -1,8 +1,8 @@
-//! One statement of SQL: does it only read?
+//! Whether an SQL statement only reads.
 //!
-//! It has to begin like a query, hold no word of a statement that changes something, and call no
-//! function that is not on a list: in most databases a query can call functions that write files,
-//! run programs or end sessions.
+//! It has to begin like a query, contain no keyword of a statement that changes something, and call
+//! only listed functions: in most databases a query can call functions that write files, run
+//! programs or end sessions.
 
 use regex::Regex;
 use std::sync::LazyLock;
@@ -70,7 +70,7 @@ static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[a-z_]+").expect("a
 static META: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"^\\(?:d[a-zA-Z]*\+?|l\+?|conninfo|z)(?: [A-Za-z0-9_.*"]+)?$"#).expect("a sound pattern"));
 
-/// Commands of sqlite3 that say what there is, and its pragmas that do.
+/// Commands and pragmas of sqlite3 that describe the database.
 static SQLITE: LazyLock<Regex> = LazyLock::new(|| {
     let name = r#"[A-Za-z0-9_%.'"]+"#;
     let pragma = r"table_info|table_xinfo|table_list|index_list|index_info|foreign_key_list|database_list|user_version|integrity_check|compile_options";
@@ -80,13 +80,13 @@ static SQLITE: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a sound pattern")
 });
 
-/// Whether an argument is a statement, and no name.
+/// Whether an argument is a statement rather than a name.
 pub fn looks_like(text: &str) -> bool {
     let is_command = text.strip_prefix('.').is_some_and(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic()));
     text.starts_with('\\') || is_command || text.contains("/*") || text.trim().contains(char::is_whitespace)
 }
 
-/// Whether it is one statement that only reads.
+/// Whether it is a single statement that only reads.
 pub fn reads(text: &str) -> bool {
     let text = text.trim().trim_end_matches(';').trim_end().to_ascii_lowercase();
     if text.starts_with('\\') {

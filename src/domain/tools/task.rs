@@ -1,4 +1,4 @@
-//! A tool call as a task: what people are shown, and what is recorded of it.
+//! A tool call as a task: what people see, and what is recorded.
 
 use crate::domain::task::metadata::Metadata;
 use crate::domain::task::{Action, ActionKind, Task};
@@ -8,13 +8,13 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-/// Characters of a title. The whole input stands in the task.
+/// The most characters in a title. The task has the whole input.
 const LONGEST_TITLE: usize = 240;
-/// How many lines of a reading are kept.
+/// The most lines of a reading that are stored.
 const LONGEST_READING: usize = 100;
-/// The members of an input that say best what a call does, the first that is there.
+/// The members of an input that describe a call best. The first one present is used.
 const TELLING: [&str; 7] = ["command", "file_path", "notebook_path", "path", "url", "pattern", "query"];
-/// What stands in the place of what could be a secret.
+/// Shown in place of a possible secret.
 const MASK: &str = "***";
 
 impl Client {
@@ -29,7 +29,7 @@ impl Client {
 }
 
 impl ToolCall {
-    /// The call that a task was made of; `None` of any other task.
+    /// The call from which a task was made; `None` for any other task.
     pub fn of(task: &Task) -> Option<Self> {
         let call = task.metadata.get("tool_call").filter(|_| task.action.kind == ActionKind::External)?;
         let text = |name: &str| call.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -45,8 +45,8 @@ impl ToolCall {
         })
     }
 
-    /// The task: an action of the requester's own, with the whole input of the call. These are the
-    /// facts of its most dangerous part.
+    /// The task: an action of the requester's own, with the whole input of the call. `facts` are
+    /// those of its most dangerous part.
     pub fn task(&self, requested_by: &str, reading: &Reading, facts: &ToolFacts) -> Task {
         let args = match &self.tool_input {
             Value::Object(members) => members.clone(),
@@ -78,8 +78,8 @@ impl ToolCall {
         }
     }
 
-    /// The call in one line, for lists and messages: without what looks like a secret, which only
-    /// the task itself holds.
+    /// The call in one line, for lists and messages, without possible secrets, which only the task
+    /// itself contains.
     pub fn title(&self) -> String {
         let told = TELLING.iter().find_map(|name| self.tool_input.get(name));
         let text = match told {
@@ -98,11 +98,11 @@ impl ToolCall {
     }
 }
 
-/// A text with a mask in the place of everything that looks like a secret: what stands behind a
-/// name of one, in an address before the host, behind `Bearer`, or begins as tokens of well-known
-/// services do.
+/// Masks everything in a text that looks like a secret: values after a name used for secrets,
+/// credentials in a URL, text after `Bearer`, and text that begins like a token of a well-known
+/// service.
 fn without_secrets(text: &str) -> String {
-    /// Names of what is secret, as variables, members and flags have them.
+    /// Names used for secrets in variables, members and flags.
     const NAMES: &str = "secret|token|passw(?:or)?d|passphrase|api[_-]?key|access[_-]?key|private[_-]?key|credential";
     static LOOKS: LazyLock<[(Regex, &str); 5]> = LazyLock::new(|| {
         let compiled = |pattern: &str| Regex::new(&pattern.replace("NAMES", NAMES)).expect("a pattern of this file");

@@ -5,42 +5,43 @@ use crate::domain::tools::places::spelled_out;
 /// How much of a word is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
-    /// All of it.
+    /// The whole word.
     Literal,
-    /// Its shape: `*.rs`, `a{,.bak}`.
+    /// A pattern that it matches: `*.rs`, `a{,.bak}`.
     Glob,
-    /// Only how it begins. The rest comes from the environment, or from a command that lists what
-    /// is there.
+    /// Only its beginning. The rest comes from the environment, or from a command that lists
+    /// existing names.
     Begins,
-    /// Nothing that could be relied on: it is put together in the command itself.
+    /// Nothing reliable: the command itself composes it.
     Crafted,
 }
 
 /// One word, without its quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// What is known of it.
+    /// The known text.
     pub text: String,
     pub known: Known,
 }
 
 impl Word {
-    /// A word of which everything is known.
+    /// A completely known word.
     pub fn literal(text: impl Into<String>) -> Self {
         Self { text: text.into(), known: Known::Literal }
     }
 
-    /// The text, where all of it is known.
+    /// The text, if the whole word is known.
     pub fn as_literal(&self) -> Option<&str> {
         (self.known == Known::Literal).then_some(self.text.as_str())
     }
 
-    /// The names that it may hold, beside the whole of it: `key=file`, `host:file`, `a,b`.
+    /// The names that it may contain, in addition to the whole word: `key=file`, `host:file`,
+    /// `a,b`.
     pub fn pieces(&self) -> impl Iterator<Item = &str> {
         self.text.split(['=', ',', '@', ':', ' ', '\n', '"', '\'']).filter(|piece| !piece.is_empty())
     }
 
-    /// How much there is to look up of it.
+    /// The cost of checking it.
     pub fn names(&self) -> usize {
         match self.known {
             Known::Glob => spelled_out(&self.text),
@@ -48,7 +49,7 @@ impl Word {
         }
     }
 
-    /// Whether it is an option. A single hyphen is none: it stands for standard input.
+    /// Whether it is an option. A single hyphen is not: it means standard input.
     pub fn is_flag(&self) -> bool {
         self.text.starts_with('-') && self.text.len() > 1
     }

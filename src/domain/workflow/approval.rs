@@ -1,5 +1,4 @@
-//! Which roles may decide a request, and the count of its quorum. Who may decide today, `today.rs`
-//! says.
+//! Which roles may decide a request, and the count of its quorum. `today.rs` decides who may today.
 
 use crate::domain::policy::{ApprovalTerms, Principal, PrincipalKind, Role};
 use crate::domain::text::says;
@@ -7,8 +6,8 @@ use crate::domain::workflow::{Refusal, Round, Submission, Verdict};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 
-/// The roles that may decide now: those of the level, as the configuration has them, then those
-/// that were asked since.
+/// The roles that may decide now: those of the level, as configured, then those that were asked
+/// since.
 pub fn entitled_roles(round: &Round) -> Vec<&Role> {
     let asked = round.terms.escalation.iter().take(round.escalation_level as usize).flat_map(|step| &step.to);
     let mut roles: Vec<&Role> = Vec::new();
@@ -26,17 +25,17 @@ pub fn entitled_roles(round: &Round) -> Vec<&Role> {
 /// `SelfApproval` for the requester and the person it acts for, `NotAnApprover` if none of the
 /// caller's roles is asked.
 pub fn may_decide(submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
-    // A no is always safe, so an entitled person may say it even of a request of their own.
+    // A rejection is always safe, so an entitled person may reject even their own request.
     if verdict == Verdict::Approved && round.terms.separation_of_duties {
         separate(submission, by)?;
     }
     roles_of_round(by, round, &entitled_roles(round))
 }
 
-/// Whether somebody else than the requester, and than the person it acts for, is asking.
+/// Checks that the caller is neither the requester nor the person it acts for.
 ///
 /// # Errors
-/// `SelfApproval` if not.
+/// `SelfApproval` if the caller is.
 pub fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> {
     if by.name == submission.requested_by || by.on_behalf_of.as_deref() == Some(submission.requested_by.as_str()) {
         return Err(Refusal::SelfApproval(format!("{} submitted this task; somebody else has to approve it", submission.requested_by)));
@@ -52,8 +51,8 @@ pub fn separate(submission: &Submission, by: &Principal) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// The roles by which a principal may decide where these are asked. `what` needs them, in the words
-/// of a refusal.
+/// The roles by which a principal may decide, if these are asked. `what` says in a refusal what
+/// needs the roles.
 ///
 /// # Errors
 /// `NotAnApprover` for agents, and for people without any of them.
@@ -70,10 +69,10 @@ pub fn roles_of(by: &Principal, what: &str, entitled: &[&Role]) -> Result<Vec<Ro
     Err(Refusal::NotAnApprover(format!("{what} needs {}; {who}", listed(entitled.iter().copied(), "or"))))
 }
 
-/// The same for a round of approval; whoever is asked later is told when.
+/// The same for a round of approval. A person who is asked later learns when.
 ///
 /// # Errors
-/// The same.
+/// As [`roles_of`].
 pub fn roles_of_round(by: &Principal, round: &Round, entitled: &[&Role]) -> Result<Vec<Role>, Refusal> {
     roles_of(by, "it", entitled).map_err(|refusal| match (refusal, asked_later(by, round)) {
         (Refusal::NotAnApprover(why), Some((role, at))) if by.kind == PrincipalKind::Person => {
@@ -83,7 +82,7 @@ pub fn roles_of_round(by: &Principal, round: &Round, entitled: &[&Role]) -> Resu
     })
 }
 
-/// The first role of a principal that a later escalation asks, and when it does.
+/// The first role of a principal that a later escalation asks, and when.
 fn asked_later<'a>(by: &Principal, round: &'a Round) -> Option<(&'a Role, DateTime<Utc>)> {
     let mut later = round.terms.escalation.iter().skip(round.escalation_level as usize);
     let (role, after) = later.find_map(|step| Some((step.to.iter().find(|role| by.roles.contains(*role))?, step.after)))?;
@@ -105,10 +104,10 @@ pub fn remaining(terms: &ApprovalTerms, approvals: &[&[Role]]) -> u32 {
     terms.required.saturating_sub(u32::try_from(counted).unwrap_or(u32::MAX))
 }
 
-/// Gives each approval a role of its own, as many as can have one: a maximum bipartite matching,
-/// earlier approvals first.
+/// Assigns a different role to as many approvals as possible: a maximum bipartite matching, earlier
+/// approvals first.
 ///
-/// A person with two roles may answer for either; which one is settled by what the others need.
+/// A person with two roles may answer for either; the other approvals determine which.
 pub fn assign_roles<'a>(approvals: &[&'a [Role]]) -> Vec<Option<&'a Role>> {
     fn augment<'a>(at: usize, approvals: &[&'a [Role]], taken: &mut Vec<(&'a Role, usize)>, seen: &mut BTreeSet<&'a Role>) -> bool {
         for role in approvals[at] {
@@ -139,7 +138,7 @@ pub fn assign_roles<'a>(approvals: &[&'a [Role]]) -> Vec<Option<&'a Role>> {
     (0..approvals.len()).map(|at| taken.iter().find(|(_, by)| *by == at).map(|(role, _)| *role)).collect()
 }
 
-/// The roles by which one more approval would bring the quorum nearer.
+/// The roles with which one more approval would count towards the quorum.
 pub fn open_roles(round: &Round) -> Vec<Role> {
     let given: Vec<&[Role]> = round.approvals.iter().map(|approval| approval.roles.as_slice()).collect();
     let now = remaining(&round.terms, &given);
@@ -153,8 +152,8 @@ pub fn open_roles(round: &Round) -> Vec<Role> {
         .collect()
 }
 
-/// A justification as it is kept, or `None` for text that says nothing once white space and
-/// invisible characters are gone.
+/// A justification as it is stored; `None` for text that is empty without white space and invisible
+/// characters.
 pub fn justification(text: Option<&str>) -> Option<&str> {
     let text = text?.trim();
     says(text).then_some(text)

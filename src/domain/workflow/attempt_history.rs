@@ -1,18 +1,18 @@
-//! The attempts at an action, as the log tells of them.
+//! The attempts at an action, from the log.
 
 use crate::domain::workflow::{Event, Recorded, Resolution};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-/// One attempt, as far as the log goes.
+/// One attempt, according to the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRecord<'a> {
     /// The step of the plan, counted from 1.
     pub step: u32,
     /// Counted from 1 within the step.
     pub number: u32,
-    /// `None` of an attempt that was refused: nothing of it ran.
+    /// `None` for an attempt that was refused: nothing ran.
     pub started_at: Option<DateTime<Utc>>,
     pub ended: Option<Ended<'a>>,
 }
@@ -26,19 +26,19 @@ pub struct Ended<'a> {
     pub error: Option<&'a str>,
 }
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttemptOutcome {
     Succeeded,
     Failed,
-    /// Nobody knows whether it happened.
+    /// It is unknown whether it happened.
     Unknown,
     /// The server stopped, and another attempt follows.
     Interrupted,
-    /// It was not started, and nothing of it ran.
+    /// It was not started, and nothing ran.
     Refused,
-    /// Parkbrake ended it before it was done, because somebody had cancelled it.
+    /// Parkbrake ended it early because somebody cancelled it.
     Cancelled,
 }
 
@@ -59,7 +59,7 @@ impl AttemptOutcome {
     }
 }
 
-/// Every attempt that was begun or refused, the first one first.
+/// Every attempt that was started or refused, oldest first.
 pub fn of(log: &[Recorded]) -> Vec<AttemptRecord<'_>> {
     let mut attempts = Vec::new();
     for Recorded { at, event, .. } in log {
@@ -101,7 +101,7 @@ fn end<'a>(
     }
 }
 
-/// Ends the attempt before the next one, where nothing said how it ended.
+/// Ends the previous attempt, if no event says how it ended.
 fn interrupt(attempts: &mut [AttemptRecord<'_>], at: DateTime<Utc>) {
     if attempts.last().is_some_and(|attempt| attempt.ended.is_none()) {
         end(attempts, at, AttemptOutcome::Interrupted, None, Some("the server stopped while this attempt was running"));

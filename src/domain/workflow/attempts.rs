@@ -1,4 +1,4 @@
-//! Steps and their attempts: what was released, what was started, and how it ended.
+//! Steps and their attempts: which were released and started, and how they ended.
 
 use crate::domain::workflow::Resolution;
 use chrono::{DateTime, Utc};
@@ -6,18 +6,19 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Names one attempt at one step of a workflow.
+/// Identifies one attempt at one step of a workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId {
-    /// The step's place in the plan, counted from 1.
+    /// The step's number in the plan, counted from 1.
     pub step: u32,
     /// Counted from 1 within the step.
     pub number: u32,
 }
 
 impl AttemptId {
-    /// The same for every attempt at one step, so that what is called can tell a repetition from a
-    /// new order: the workflow's id, and of a later step of a plan its number behind it.
+    /// A key that is the same for every attempt at one step, so that the called system can tell a
+    /// repetition from a new order: the workflow's id and, for later steps of a plan, the step's
+    /// number.
     pub fn idempotency_key(self, workflow_id: Uuid) -> String {
         if self.step == 1 { workflow_id.to_string() } else { format!("{workflow_id}-{}", self.step) }
     }
@@ -29,13 +30,13 @@ impl AttemptId {
     }
 }
 
-/// How a step of the plan stands.
+/// The state of a step of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StepState {
     pub stage: Stage,
-    /// What was started, oldest first. Only the last one can be running.
+    /// The started attempts, oldest first. Only the last one can be running.
     pub attempts: Vec<Attempt>,
-    /// How long it rests, while it does.
+    /// The pause before the next attempt, while it lasts.
     pub rest: Option<Rest>,
 }
 
@@ -46,18 +47,17 @@ pub struct Rest {
     pub pause: Duration,
 }
 
-/// How far a step has come.
+/// The stage of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
     /// It has not been released.
     #[default]
     Waiting,
-    /// Released: its next attempt waits for a turn, and nothing of that attempt has run.
+    /// Released: its next attempt waits for its turn, and nothing of that attempt has run.
     Queued,
-    /// Its last attempt failed, and it is released once more when a pause is over. Nothing of it
-    /// runs.
+    /// Its last attempt failed, and it is released again after a pause. Nothing runs.
     Resting,
-    /// Its last attempt was started. How that attempt ended is its [outcome](Attempt::outcome).
+    /// Its last attempt was started. Its [outcome](Attempt::outcome) says how it ended.
     Started,
     /// It was not started and never will be.
     Refused,
@@ -70,39 +70,38 @@ pub struct Attempt {
     pub number: u32,
     /// The process that started it.
     pub owner: Uuid,
-    /// The one that the runner made for this start; none of an external action, and none in old
-    /// logs.
+    /// The token that the runner made for this start; `None` for external actions and in old logs.
     pub token: Option<Uuid>,
     pub started_at: DateTime<Utc>,
     /// When the requester of an external action was asked to report.
     pub report_asked_at: Option<DateTime<Utc>>,
-    /// Who cancelled it while it was running, if somebody did.
+    /// Who cancelled it while it was running, if anybody did.
     pub cancel_requested: Option<CancelRequest>,
-    /// Whether the runbook's probe has looked whether it happened.
+    /// Whether the runbook's probe has checked whether it happened.
     pub probed: bool,
     /// `None` while it is running.
     pub outcome: Option<Ended>,
-    /// How somebody resolved its unknown outcome, and who.
+    /// How its unknown outcome was resolved, and by whom.
     pub resolved: Option<(Resolution, String)>,
 }
 
-/// What somebody said who cancelled an attempt while it was running.
+/// The request to cancel a running attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelRequest {
     pub by: String,
     pub reason: String,
 }
 
-/// How an attempt ended. What it printed or reported stands in the log alone.
+/// How an attempt ended. Only the log has what it printed or reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     Succeeded,
     Failed,
     /// Nobody knows whether it happened.
     Unknown,
-    /// Its process is gone; the action is idempotent, and the next attempt takes its place.
+    /// Its process is gone. The action is idempotent, and the next attempt replaces it.
     Interrupted,
-    /// It was ended before it was done, because somebody had cancelled it.
+    /// It was ended early because somebody cancelled it.
     Cancelled,
 }
 
@@ -112,12 +111,12 @@ impl StepState {
         self.attempts.last().map_or(0, |attempt| attempt.number) + 1
     }
 
-    /// The number of the attempt that waits for a turn.
+    /// The number of the attempt that waits for its turn.
     pub fn queued(&self) -> Option<u32> {
         (self.stage == Stage::Queued).then(|| self.next_number())
     }
 
-    /// The attempt that is released when a pause is over, and the pause.
+    /// The attempt that is released after the pause, and the pause.
     pub fn resting(&self) -> Option<(u32, Rest)> {
         self.rest.filter(|_| self.stage == Stage::Resting).map(|rest| (self.next_number(), rest))
     }
@@ -128,17 +127,17 @@ impl StepState {
         u32::try_from(failed).unwrap_or(u32::MAX)
     }
 
-    /// The attempt that is under way.
+    /// The running attempt.
     pub fn running(&self) -> Option<&Attempt> {
         self.last_started().filter(|attempt| attempt.outcome.is_none())
     }
 
-    /// The attempt of which nobody knows how it ended.
+    /// The attempt with an unknown outcome.
     pub fn unknown(&self) -> Option<&Attempt> {
         self.last_started().filter(|attempt| attempt.outcome == Some(Ended::Unknown))
     }
 
-    /// How the step ended; `None` while something can follow.
+    /// How the step ended; `None` if something can follow.
     pub fn ended(&self) -> Option<Ended> {
         match self.stage {
             Stage::Waiting | Stage::Queued | Stage::Resting => None,
@@ -149,19 +148,18 @@ impl StepState {
         }
     }
 
-    /// Who cancelled the last attempt while it was running, unless the step has been released once
-    /// more since.
+    /// The request to cancel the last attempt, unless the step has been released again since.
     pub fn cancel_requested(&self) -> Option<&CancelRequest> {
         self.last_started()?.cancel_requested.as_ref()
     }
 
-    /// The last attempt, unless the step has been released once more since.
+    /// The last attempt, unless the step has been released again since.
     fn last_started(&self) -> Option<&Attempt> {
         self.attempts.last().filter(|_| self.stage == Stage::Started)
     }
 }
 
-/// What a probe says of an attempt.
+/// The answer of a probe about an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbeAnswer {

@@ -1,4 +1,4 @@
-//! What can be asked of a workflow, and how it is refused.
+//! Commands to a workflow, and their refusals.
 
 use crate::domain::hold::Freeze;
 use crate::domain::policy::{ApprovalTerms, Principal, Role};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What can be asked of a workflow.
+/// A command to a workflow.
 #[derive(Debug, Clone)]
 pub enum Command {
     Approve {
@@ -18,17 +18,17 @@ pub enum Command {
         /// The process that will run the action if this approval completes the quorum.
         owner: Uuid,
     },
-    /// One person releases it alone, in an emergency.
+    /// One person releases the action alone, in an emergency.
     BreakGlass {
         by: Principal,
         justification: Option<String>,
         digest: Option<String>,
-        /// The roles by which this person may, today; empty where none of them does.
+        /// The roles by which this person may do so today; empty if none allows it.
         roles: Vec<Role>,
         /// The process that will run the action.
         owner: Uuid,
     },
-    /// Somebody else says what they found where the glass was broken.
+    /// Another person reviews that the glass was broken.
     Review {
         by: Principal,
         finding: Option<String>,
@@ -40,11 +40,11 @@ pub enum Command {
         reason: Option<String>,
         digest: Option<String>,
     },
-    /// Somebody lets what is released start although a freeze holds it.
+    /// A person approves that a released action starts during a freeze.
     Except {
         by: Principal,
         freeze: Arc<Freeze>,
-        /// When the freeze ends; `None` where it does not hold this workflow now.
+        /// When the freeze ends; `None` if it does not hold this workflow now.
         until: Option<DateTime<Utc>>,
         justification: Option<String>,
         digest: Option<String>,
@@ -53,107 +53,107 @@ pub enum Command {
         by: Principal,
         reason: Option<String>,
     },
-    /// Another task of the same requester takes the place of this one.
+    /// Another task of the same requester supersedes this one.
     Supersede {
         by: Principal,
         /// The workflow of that task.
         successor: Uuid,
     },
-    /// An approver takes the own yes back.
+    /// An approver withdraws their approval.
     Withdraw {
         by: Principal,
         reason: Option<String>,
     },
-    /// Somebody says something about it, or asks its requester something.
+    /// Somebody comments on it, or asks its requester a question.
     Comment {
         by: Principal,
         text: String,
         ask: bool,
     },
-    /// The requester of an external action says how it went.
+    /// The requester of an external action reports its outcome.
     Report {
         by: Principal,
-        /// The step that it is about; needed where a plan has several external steps.
+        /// The step in question; required if a plan has several external steps.
         step: Option<StepName>,
         outcome: Outcome,
     },
-    /// Somebody found out what an attempt of unknown outcome did.
+    /// A person resolves an attempt of unknown outcome.
     Resolve {
         by: Principal,
         outcome: Resolution,
         justification: Option<String>,
-        /// The process that acts if the action is released once more.
+        /// The process that acts if the action is released again.
         owner: Uuid,
-        /// Whose role decides about a task that needed no approval.
+        /// The roles that may decide about a task that needed no approval.
         deciders: Vec<Role>,
     },
-    /// A tool call of a coding agent claims what was released for it. Whoever finds its token in
-    /// the workflow afterwards may carry it out.
+    /// A tool call of a coding agent claims what was released for it. The call may run if the
+    /// workflow then has its token.
     Claim {
         by: Principal,
         owner: Uuid,
         token: Uuid,
     },
-    /// The runner has a turn for a queued attempt. Whoever finds its token in the workflow
-    /// afterwards runs it.
+    /// The runner has a turn for a queued attempt. The runner whose token the workflow then has
+    /// runs it.
     Start {
         attempt: AttemptId,
         owner: Uuid,
         token: Uuid,
-        /// The document by which it starts, where that is not the one that holds.
+        /// The document with which it starts, if that is not the one in force.
         renewed: Option<Arc<Renewed>>,
     },
-    /// A guard of the start gate says that a queued attempt is not to run.
+    /// A check of the start gate refuses a queued attempt.
     RefuseStart {
         attempt: AttemptId,
         reason: String,
     },
-    /// A guard of the start gate says that people have to be asked again before a queued attempt
-    /// runs, under these terms.
+    /// A check of the start gate requires that people are asked again before a queued attempt runs,
+    /// under these terms.
     AskAgain {
         attempt: AttemptId,
         reason: String,
         terms: Arc<ApprovalTerms>,
-        /// The document that they are asked about, where that is not the one that holds.
+        /// The document that they are asked about, if that is not the one in force.
         renewed: Option<Arc<Renewed>>,
     },
-    /// A queued attempt gets what earlier steps have handed out. Nobody has to be asked about that.
+    /// A queued attempt gets outputs of earlier steps. This needs no approval.
     Renew {
         attempt: AttemptId,
         renewed: Arc<Renewed>,
     },
-    /// The executor says how an attempt went.
+    /// The executor reports how an attempt ended.
     Finish {
         attempt: AttemptId,
         outcome: Outcome,
     },
-    /// The runbook's probe says whether an attempt of unknown outcome happened.
+    /// The runbook's probe reports whether an attempt of unknown outcome happened.
     Probed {
         attempt: AttemptId,
         answer: ProbeAnswer,
         output: Option<Value>,
         reason: Option<String>,
     },
-    /// An attempt was begun by a process that is gone.
+    /// The process that started an attempt is gone.
     Recover {
         attempt: AttemptId,
-        /// The process that takes it up.
+        /// The process that takes over.
         owner: Uuid,
     },
-    /// This process is said to run an attempt, and does not, or no longer.
+    /// The log says that this process runs an attempt, but it does not, or no longer does.
     Disown {
         attempt: AttemptId,
         token: Option<Uuid>,
         cause: Disowned,
     },
-    /// Time has passed; `now` is the database's.
+    /// Time has passed; `now` is the database's time.
     Tick {
         now: DateTime<Utc>,
     },
 }
 
 impl Command {
-    /// Who asks; nobody where parkbrake itself does.
+    /// The caller; `None` if parkbrake itself sends the command.
     pub fn caller(&self) -> Option<&Principal> {
         match self {
             Self::Approve { by, .. }
@@ -180,7 +180,7 @@ impl Command {
         }
     }
 
-    /// The document that is to hold from then on.
+    /// The document that is in force from then on.
     pub fn renewed(&self) -> Option<&Arc<Renewed>> {
         match self {
             Self::Start { renewed, .. } | Self::AskAgain { renewed, .. } => renewed.as_ref(),
@@ -189,13 +189,13 @@ impl Command {
         }
     }
 
-    /// Whether it is somebody's yes or no, or takes a yes back.
+    /// Whether it approves, rejects, or withdraws an approval.
     pub fn is_decision(&self) -> bool {
         matches!(self, Self::Approve { .. } | Self::BreakGlass { .. } | Self::Reject { .. } | Self::Except { .. } | Self::Withdraw { .. })
     }
 
-    /// The same, where groups give whoever decides further roles; none where they do not, or where
-    /// such roles do not count.
+    /// The same command with the roles that groups give the caller; `None` if they give none, or if
+    /// such roles do not count for it.
     pub fn with_roles_of_groups(&self) -> Option<Self> {
         let (Self::Approve { by, .. } | Self::Reject { by, .. } | Self::Withdraw { by, .. }) = self else { return None };
         let deciding = (!by.signed_in.roles.is_empty()).then(|| by.deciding())?;
@@ -206,18 +206,18 @@ impl Command {
         Some(widened)
     }
 
-    /// Whether it asks who is suspended today.
+    /// Whether it depends on who is suspended today.
     pub fn asks_today(&self) -> bool {
         self.is_decision() || matches!(self, Self::Comment { .. } | Self::Review { .. })
     }
 }
 
-/// Why a process disowns an attempt that is its own by the log.
+/// Why a process disowns an attempt that belongs to it according to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disowned {
-    /// Its runner knows nothing of it.
+    /// Its runner does not know the attempt.
     NotHere,
-    /// It ended the action's processes, because its lease could not be renewed in time.
+    /// It ended the action's processes because its lease could not be renewed in time.
     LeaseLapsing,
 }
 
@@ -231,18 +231,18 @@ pub enum Outcome {
         error: String,
         output: Option<Value>,
     },
-    /// Parkbrake ended the action before it was done, because somebody had cancelled it.
+    /// Parkbrake ended the action early because somebody cancelled it.
     Cancelled {
         error: String,
         output: Option<Value>,
     },
-    /// Nobody knows; only parkbrake itself says so, of an action that it runs.
+    /// The outcome is unknown. Only parkbrake itself reports this, about actions that it runs.
     Unknown {
         reason: String,
     },
 }
 
-/// Why a command is refused. Each has its status and its page in the API's errors.
+/// Why a command is refused. Each refusal has a status and a page in the API's errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("{0}")]
@@ -251,7 +251,7 @@ pub enum Refusal {
     NotAnApprover(String),
     #[error("{0}")]
     SelfApproval(String),
-    /// The caller has signed in too long ago for a yes at this level.
+    /// The caller's sign-in is too old to approve at this level.
     #[error("{0}")]
     SignInAgain(String),
     #[error("a justification is needed: say in a sentence why")]
@@ -260,7 +260,7 @@ pub enum Refusal {
     DigestMismatch(String),
     #[error("the request was {verdict} by {approver} already", verdict = .0.verdict.as_str(), approver = .0.approver)]
     AlreadyDecided(Box<Decision>),
-    /// The same person has broken the glass before, and nobody has reviewed that.
+    /// The same person broke the glass before, and that has not been reviewed.
     #[error(
         "you have broken the glass before, and nobody has reviewed that yet: ask somebody else to close the review, or leave this one to others"
     )]

@@ -1,8 +1,8 @@
-//! The state after a commit, before and after it is known when the commit took place.
+//! The state after a commit, before and after the time of the commit is known.
 //!
-//! What is committed holds the state that its events make; but their time is the database's, which
-//! it says only with its answer. So the state is made once, with no time, and the time is put in
-//! when it is known.
+//! A commit contains the state that its events lead to, but the time of the events is the
+//! database's, which only its answer reveals. So the state is computed once, without the time, and
+//! the time is filled in when it is known.
 
 use crate::domain::via::Via;
 use crate::domain::workflow::transition::{self, Impossible};
@@ -10,11 +10,11 @@ use crate::domain::workflow::{Event, Recorded, Workflow};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Stands for a time that is not known yet.
+/// A placeholder for a time that is not known yet.
 const UNKNOWN: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-/// The state after some events of one commit. Whatever they date has no time yet; [`dated`] gives
-/// it one.
+/// The state after the events of one commit. Their times are placeholders until [`dated`] sets
+/// them.
 ///
 /// # Errors
 /// The event cannot follow.
@@ -28,7 +28,7 @@ pub fn follow(id: Uuid, workflow: Option<Workflow>, events: &[Event], actor: &st
     state.ok_or_else(Impossible::without_events)
 }
 
-/// The same state, with the time of the commit that made it.
+/// The same state, with the time of its commit.
 pub fn dated(mut workflow: Workflow, at: DateTime<Utc>) -> Workflow {
     let date = |time: &mut DateTime<Utc>| {
         if *time == UNKNOWN {

@@ -1,5 +1,4 @@
-//! Events: what stands in the log. Stored events are read back for ever, so a field that is added
-//! has a default.
+//! The events of the log. Stored events are read forever, so an added field has a default.
 
 use crate::domain::duration;
 use crate::domain::policy::{ApprovalTerms, GroupRole, Role};
@@ -19,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Something that happened, as it stands in the log.
+/// An event as it is in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -30,21 +29,21 @@ pub enum Event {
         /// Why people are asked again; only in rounds after the first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// The step that they are asked about; left out where that is the whole.
+        /// The step that they are asked about; omitted for the whole.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<u32>,
     },
     Approved(Approval),
-    /// A standing grant has given the yes that its giver gave in advance.
+    /// A standing grant applied the approval that its giver gave in advance.
     Granted(GrantedApproval),
-    /// One person has released it alone, whatever the quorum and the roles that are asked. Somebody
-    /// else has to review that.
+    /// One person has released the action alone, whatever the quorum and the roles. Somebody else
+    /// has to review that.
     GlassBroken(GlassBroken),
     /// Somebody else has reviewed that the glass was broken.
     Reviewed {
         /// Who had broken it.
         broken_by: String,
-        /// The roles by which the reviewer was entitled at that moment.
+        /// The roles that entitled the reviewer at that moment.
         roles: Vec<Role>,
         finding: String,
     },
@@ -54,17 +53,17 @@ pub enum Event {
         roles: Vec<Role>,
         reason: String,
     },
-    /// An approver has taken the own yes back. It no longer counts, and the same person may approve
-    /// again.
+    /// An approver has withdrawn their approval. It no longer counts, and the same person may
+    /// approve again.
     Withdrawn {
         round: u32,
-        /// The roles by which the approval had been given.
+        /// The roles of the withdrawn approval.
         roles: Vec<Role>,
         reason: String,
         /// How many approvals are needed after it.
         remaining: u32,
     },
-    /// Step `level` of the timetable, counted from 1.
+    /// Step `level` of the escalation, counted from 1.
     Escalated {
         round: u32,
         level: u32,
@@ -74,54 +73,54 @@ pub enum Event {
         round: u32,
     },
     Cancelled {
-        /// The round of approval; none where nobody was asked.
+        /// The round of approval; `None` if nobody was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         round: Option<u32>,
         reason: String,
     },
-    /// Somebody has cancelled it while this attempt was running. How the attempt ended is said by a
-    /// later event.
+    /// Somebody cancelled it while this attempt was running. A later event says how the attempt
+    /// ended.
     CancelRequested {
         step: u32,
         attempt: u32,
         reason: String,
     },
-    /// Another task of the same requester has taken its place, in the same commit.
+    /// Another task of the same requester has superseded it, in the same commit.
     Superseded {
         round: u32,
         /// The workflow of that task.
         by: Uuid,
     },
-    /// Somebody has said something. It changes nothing of what was decided, or will be.
+    /// Somebody commented. This has no effect on any decision.
     Commented {
         text: String,
         /// Whether it is a question to the requester.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         ask: bool,
     },
-    /// The action may start: it waits for its turn, and nothing has run yet.
+    /// The action may start. It waits for its turn, and nothing has run yet.
     Released {
         step: u32,
         attempt: u32,
     },
-    /// The attempt before this one failed. It is released once the pause is over.
+    /// The previous attempt failed. The next one is released after the pause.
     RetryScheduled {
         step: u32,
         attempt: u32,
-        /// How long it rests, counted from this event.
+        /// The length of the pause, counted from this event.
         #[serde(with = "duration::text")]
         after: Duration,
     },
-    /// It may start although a freeze holds it.
+    /// It may start during a freeze.
     FreezeExcepted(FreezeException),
-    /// What is about to start is not what the document says: from here on another one holds. Where
-    /// people are asked about it, that is in the same commit.
+    /// The action that is about to start differs from the document, so another document is in force
+    /// from here on. If people are asked about it, that is in the same commit.
     DocumentRenewed {
         step: u32,
         attempt: u32,
         digest: Digest,
         reason: String,
-        /// The fields in which it differs from the one before.
+        /// The fields in which it differs from the previous document.
         changes: Vec<Difference>,
     },
     /// The action was not started and never will be; nothing ran.
@@ -134,10 +133,10 @@ pub enum Event {
     ExecutionStarted {
         step: u32,
         attempt: u32,
-        /// The process that runs it; a fresh id for every start of the server.
+        /// The process that runs it, with a new id for every start of the server.
         owner: Uuid,
-        /// Made by the runner for this one start, or that of the tool call that claimed it. Whoever
-        /// has it, and nobody else, runs the attempt. Other external actions have none.
+        /// The token that the runner made for this start, or that of the tool call that claimed it.
+        /// Only the holder of the token runs the attempt. Other external actions have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         token: Option<Uuid>,
     },
@@ -152,7 +151,7 @@ pub enum Event {
         output: Option<Value>,
         error: String,
     },
-    /// Parkbrake ended the action before it was done, because somebody had cancelled it.
+    /// Parkbrake ended the action early because somebody cancelled it.
     ExecutionCancelled {
         step: u32,
         attempt: u32,
@@ -164,29 +163,29 @@ pub enum Event {
         step: u32,
         attempt: u32,
     },
-    /// Nobody knows whether the action happened.
+    /// It is unknown whether the action happened.
     OutcomeUnknown {
         step: u32,
         attempt: u32,
         reason: String,
     },
-    /// The runbook's probe has looked whether an attempt of unknown outcome happened.
+    /// The runbook's probe has checked whether an attempt of unknown outcome happened.
     Probed {
         step: u32,
         attempt: u32,
         answer: ProbeAnswer,
-        /// How the probe ended, and what it printed; none where it did not run.
+        /// How the probe ended, and what it printed; omitted if it did not run.
         output: Option<Value>,
-        /// Why it could not tell; left out where it could.
+        /// Why it could not tell; omitted if it could.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// Somebody found out what an attempt did whose outcome was unknown, and says how to go on.
+    /// A person found out what an attempt of unknown outcome did, and decided how to continue.
     Resolved {
         step: u32,
         attempt: u32,
         outcome: Resolution,
-        /// The roles by which this person was entitled at that moment.
+        /// The roles that entitled this person at that moment.
         roles: Vec<Role>,
         justification: String,
     },
@@ -226,7 +225,7 @@ impl Event {
         }
     }
 
-    /// The attempt that it is about, if it is about one.
+    /// The attempt of the event, if there is one.
     pub fn attempt(&self) -> Option<AttemptId> {
         match self {
             Self::Released { step, attempt }
@@ -266,14 +265,14 @@ impl Event {
 pub enum Resolution {
     /// It happened.
     Succeeded,
-    /// It did not happen, or not as it should have, and that is left as it is.
+    /// It did not happen, or not as intended, and nothing more is done.
     Failed,
-    /// It is released once more, as the next attempt.
+    /// It is released again, as the next attempt.
     Retry,
 }
 
-/// The first event: what was asked, by whom, and how it was assessed. The task itself is stored
-/// once, apart.
+/// The first event: the request, the requester, and the assessment. The task itself is stored
+/// separately.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -286,56 +285,54 @@ pub struct Submission {
     pub action: ActionKind,
     /// Whether the action may be run again, with the same key, after a crash.
     pub idempotent: bool,
-    /// How long the requester of an external action has to report how it went; then it is asked,
-    /// and after as long again nobody knows. Left out: a day.
+    /// How long the requester of an external action has to report the outcome. Then parkbrake asks
+    /// for the report, and after the same time again the outcome is unknown. Default: a day.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
     pub report_within: Option<Duration>,
-    /// What is done about an attempt that fails.
+    /// How failed attempts are retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
+    /// Whether a probe can find out whether an attempt of unknown outcome happened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
-    /// What it is about, as far as was known when it was submitted; logs from before this was
-    /// recorded have none.
+    /// The target, as far as it was known at the submission. Older logs have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// The workflow whose place it has taken, which was pending until then.
+    /// The workflow that it superseded, which was pending until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<Uuid>,
-    /// The steps of a plan, in their order; none of a single task. What stands above is about the
-    /// whole plan: `action` is `external` where all of its steps are, and the target is that of its
-    /// most dangerous step.
+    /// The steps of a plan, in order; empty for a single task. The fields above describe the whole
+    /// plan: `action` is `external` if all of its steps are, and the target is that of its most
+    /// dangerous step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlannedStep>,
-    /// Of a tool call of a coding agent: the token of the call by which it came. What is allowed is
-    /// begun by one such call alone, which claims it with its token; so once it is approved it is
-    /// queued until then.
+    /// For a tool call of a coding agent, the token of the submitting call. Only one call, which
+    /// claims the action with its token, begins it, so an approved action stays queued until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Uuid>,
-    /// What of a plan people approve at once.
+    /// Whether people approve the whole plan at once or each step.
     #[serde(default, skip_serializing_if = "Gate::is_plan")]
     pub gate: Gate,
 }
 
-/// One person's yes.
+/// One person's approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     pub round: u32,
     pub approver: String,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that moment.
     pub roles: Vec<Role>,
     pub digest: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub justification: Option<String>,
-    /// How many more were needed after it.
+    /// How many more approvals were needed after it.
     pub remaining: u32,
-    /// Those of the roles that groups of a provider gave.
+    /// Those of the roles that came from groups of a provider.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_groups: Vec<GroupRole>,
 }
 
-/// A yes that was given in advance, for requests of this kind.
+/// An approval that a grant gave in advance, for requests of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantedApproval {
     pub round: u32,
@@ -343,14 +340,14 @@ pub struct GrantedApproval {
     pub grant: Uuid,
     /// Who gave the grant.
     pub approver: String,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that moment.
     pub roles: Vec<Role>,
     pub digest: Digest,
     /// Why the grant was given.
     pub justification: String,
 }
 
-/// One person's yes in an emergency, in place of all that were asked.
+/// One person's approval in an emergency, in place of everybody who was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GlassBroken {
     pub round: u32,
@@ -363,28 +360,28 @@ pub struct GlassBroken {
     pub missing: u32,
 }
 
-/// One person's exception from a freeze: what is released may start although the freeze holds it.
+/// One person's exception from a freeze: the released action may start during the freeze.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreezeException {
     /// The name of the freeze.
     pub freeze: String,
-    /// When this stretch of the freeze ends; a later one needs an exception of its own.
+    /// When this period of the freeze ends. A later one needs another exception.
     pub until: DateTime<Utc>,
     pub approver: String,
-    /// The roles by which this person was entitled at that moment.
+    /// The roles that entitled this person at that moment.
     pub roles: Vec<Role>,
     pub digest: Digest,
     pub justification: String,
 }
 
-/// An event with what the database recorded of it.
+/// An event with the data that the database recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     pub version: u32,
     pub at: DateTime<Utc>,
     /// Who caused it: a principal's name, or [`SYSTEM`](crate::domain::policy::SYSTEM).
     pub actor: String,
-    /// The door by which they came.
+    /// The way in by which it came.
     pub via: Via,
     pub event: Event,
 }

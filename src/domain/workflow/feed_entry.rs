@@ -1,10 +1,10 @@
-//! An event as those hear of it who follow what happens.
+//! An event as the event stream sends it.
 
 use crate::domain::workflow::{Event, Workflow};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// One event as those hear of it who follow what happens.
+/// One event as the event stream sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedEntry {
     pub workflow_id: Uuid,
@@ -13,7 +13,7 @@ pub struct FeedEntry {
     pub event: String,
     pub actor: String,
     pub at: DateTime<Utc>,
-    /// Where the workflow stood when this was read, which may be later than the event.
+    /// The status of the workflow when this was read, which may be later than the event.
     pub status: String,
     pub risk_level: String,
     pub task_id: Option<String>,
@@ -22,7 +22,7 @@ pub struct FeedEntry {
 }
 
 impl FeedEntry {
-    /// An event of a workflow that stands as it does now.
+    /// An event with the present status of its workflow.
     pub fn of(workflow: &Workflow, version: u32, actor: &str, at: DateTime<Utc>, event: &Event) -> Self {
         let submission = &workflow.submission;
         Self {

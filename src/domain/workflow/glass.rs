@@ -1,5 +1,5 @@
-//! Breaking the glass, and reviewing that, by the rules of today: who may, and that nobody does so
-//! for the own side.
+//! Breaking the glass, and reviewing that, by today's rules: who may, and that nobody does so for
+//! their own side.
 
 use crate::domain::policy::{Principal, Role};
 use crate::domain::risk::level::Level;
@@ -8,7 +8,7 @@ use crate::domain::workflow::transition::{self, Answer};
 use crate::domain::workflow::{Command, Refusal, Workflow};
 
 impl Today<'_> {
-    /// What follows where somebody breaks the glass.
+    /// Decides a command to break the glass.
     pub(super) fn break_glass(self, workflow: &Workflow, by: &Principal, command: &Command) -> Result<Answer, Refusal> {
         let Command::BreakGlass { justification, digest, owner, .. } = command else { return transition::decide(workflow, command) };
         self.has_rights(by)?;
@@ -22,7 +22,7 @@ impl Today<'_> {
         )
     }
 
-    /// What follows where somebody reviews that.
+    /// Decides a command to review broken glass.
     pub(super) fn review_glass(self, workflow: &Workflow, by: &Principal, command: &Command) -> Result<Answer, Refusal> {
         let Command::Review { finding, .. } = command else { return transition::decide(workflow, command) };
         self.has_rights(by)?;
@@ -35,7 +35,7 @@ impl Today<'_> {
         transition::decide(workflow, &Command::Review { by: by.clone(), finding: finding.clone(), deciders })
     }
 
-    /// The roles by which somebody may break the glass at a level, today.
+    /// The roles by which a principal may break the glass at a level today.
     pub(super) fn glass_roles(self, level: Level, by: &Principal) -> Vec<Role> {
         let policy = self.policy.level(level);
         by.roles.iter().filter(|role| policy.break_glass.contains(role)).cloned().collect()

@@ -1,4 +1,4 @@
-//! What a standing grant says of one request: yes, where its giver could say yes to this very
+//! Whether a standing grant approves one request: it does if its giver could approve this very
 //! request at this moment, alone.
 
 use crate::domain::grant::{Asking, Grant, Micros};
@@ -8,7 +8,7 @@ use crate::domain::workflow::approval;
 use crate::domain::workflow::today::Today;
 use crate::domain::workflow::{Approval, GrantedApproval, Refusal, Verdict, Workflow};
 
-/// Why a level has no grants, whoever gives them.
+/// Why a level allows no grants, whoever gives them.
 fn has_none(level: Level, terms: &ApprovalTerms) -> Option<String> {
     if level == Level::Critical {
         return Some("what is critical is never granted: each request is decided by itself".to_owned());
@@ -25,7 +25,7 @@ fn has_none(level: Level, terms: &ApprovalTerms) -> Option<String> {
 }
 
 impl Today<'_> {
-    /// Whether grants are given at this level, by whomever.
+    /// Whether this level allows grants.
     ///
     /// # Errors
     /// `NotPermitted`, with the reason.
@@ -37,11 +37,11 @@ impl Today<'_> {
         has_none(level, &policy.terms).map_or(Ok(()), |reason| Err(Refusal::NotPermitted(reason)))
     }
 
-    /// Whether somebody may give a grant at this level to this requester, and by which roles:
-    /// whoever could approve such requests alone.
+    /// Whether a principal may give a grant at this level to this requester, and by which roles:
+    /// the principal could approve such requests alone.
     ///
     /// # Errors
-    /// `NotPermitted` where the level has no grants; otherwise as for an approval.
+    /// `NotPermitted` if the level allows no grants; otherwise as for an approval.
     pub fn may_grant(self, by: &Principal, level: Level, requester: &str) -> Result<Vec<Role>, Refusal> {
         let policy = self.policy.level(level);
         self.has_grants(level)?;
@@ -61,14 +61,14 @@ impl Today<'_> {
             })?;
         }
         let roles = approval::roles_of(by, "this grant", &policy.terms.approvers.iter().collect::<Vec<_>>())?;
-        // A grant is a yes in advance.
+        // A grant is an approval in advance.
         self.has_signed_in_recently(level, by)?;
         Ok(roles)
     }
 
-    /// The yes of a grant to a request that was just opened, and what the request adds to the
-    /// grant's sum; `None` where the grant does not speak of it, or its giver could not approve it
-    /// now, alone.
+    /// A grant's approval of a newly opened request, and the amount that the request adds to the
+    /// grant's sum; `None` if the grant does not cover the request, or its giver could not approve
+    /// it now, alone.
     pub fn pass(self, grant: &Grant, opened: &Workflow, asking: Asking<'_>) -> Option<(GrantedApproval, Micros)> {
         let round = opened.open_round()?;
         let submission = &opened.submission;
@@ -78,7 +78,7 @@ impl Today<'_> {
         }
         let giver = self.principal(&grant.given_by).ok()?;
         let roles = self.may_decide(submission, round, &giver, Verdict::Approved).ok()?;
-        // Somebody who answers for other roles by now has not answered for these.
+        // A giver whose roles have changed answers only for the roles that the grant was given by.
         let roles: Vec<Role> = roles.into_iter().filter(|role| grant.roles.contains(role)).collect();
         let is_enough = !roles.is_empty() && approval::remaining(&round.terms, &[&roles]) == 0;
         is_enough.then(|| {
@@ -89,7 +89,7 @@ impl Today<'_> {
 }
 
 impl GrantedApproval {
-    /// The approval that it stands for.
+    /// The approval that it represents.
     pub(super) fn as_approval(&self) -> Approval {
         let Self { round, approver, roles, digest, justification, .. } = self.clone();
         Approval { round, approver, roles, digest, justification: Some(justification), remaining: 0, by_groups: Vec::new() }

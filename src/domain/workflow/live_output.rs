@@ -1,9 +1,9 @@
-//! What an attempt has written so far, as those see it who look while it runs.
+//! The output of a running attempt so far.
 
 use crate::domain::workflow::AttemptId;
 use std::fmt;
 
-/// How far somebody has read.
+/// How far a reader has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadTo {
     pub attempt: AttemptId,
@@ -12,14 +12,14 @@ pub struct ReadTo {
     pub stderr: u64,
 }
 
-/// What came after that.
+/// The output after that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveOutput {
     pub stdout: Piece,
     pub stderr: Piece,
-    /// How far this reads, and of which attempt it is.
+    /// How far this output goes, and of which attempt it is.
     pub read_to: ReadTo,
-    /// Whether the attempt still runs.
+    /// Whether the attempt is still running.
     pub is_running: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct LiveOutput {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Piece {
     pub text: String,
-    /// Whether there was more before it that is no longer kept.
+    /// Whether earlier output is no longer kept.
     pub is_cut: bool,
 }
 
@@ -36,7 +36,7 @@ impl ReadTo {
         Self { attempt, stdout: 0, stderr: 0 }
     }
 
-    /// Reads what [`Display`](fmt::Display) writes; `None` if it is something else.
+    /// Parses what [`Display`](fmt::Display) writes; `None` if it is something else.
     pub fn parse(text: &str) -> Option<Self> {
         let numbers: Vec<u64> = text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
         let [step, number, stdout, stderr] = numbers[..] else { return None };

@@ -1,7 +1,7 @@
-//! A workflow: what was asked, the events that followed, and the state that they fold to.
+//! A workflow: the request, the events that followed, and the state that they fold to.
 //!
 //! A workflow is a plan of one or more steps; a single task is a plan of one. People are asked in
-//! rounds, each about one digest, and a new round voids what was given in the one before. Each step
+//! rounds, each about one digest, and a new round voids the approvals of the one before. Each step
 //! is tried in attempts. The status is derived from these.
 
 pub mod approval;
@@ -49,24 +49,23 @@ pub use transition::Exception;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workflow {
     pub id: Uuid,
-    /// The number of its last event; the next one can be written once.
+    /// The number of its last event. The next number can be written only once.
     pub version: u32,
-    /// Who asked for it, and how it was assessed.
+    /// The request, its requester and its assessment.
     pub submission: Arc<Submission>,
-    /// What is to be done.
+    /// The steps to perform.
     pub plan: Plan,
-    /// The documents that have taken the place of the one that was submitted, oldest first. The
-    /// last one holds.
+    /// The documents that replaced the submitted one, oldest first. The last one is in force.
     pub renewals: Vec<Renewal>,
-    /// The rounds of approval, oldest first; none where nobody was asked. Only the last one can be
+    /// The rounds of approval, oldest first; empty if nobody was asked. Only the last one can be
     /// open.
     pub rounds: Vec<Round>,
-    /// How each step stands, in the order of the plan.
+    /// The state of each step, in the order of the plan.
     pub steps: Vec<StepState>,
     pub disposition: Disposition,
-    /// Every answer of a person, oldest first, whatever the round.
+    /// Every decision of a person, oldest first, in all rounds.
     pub decisions: Vec<Decision>,
-    /// What was said beside.
+    /// The comments and questions.
     pub discussion: Discussion,
     /// The exceptions from freezes, oldest first.
     pub exceptions: Vec<Exception>,
@@ -76,16 +75,16 @@ pub struct Workflow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// What somebody has decided about the plan as a whole, apart from its rounds.
+/// What was decided about the plan as a whole, apart from its rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Disposition {
-    /// It goes on as its rounds and its steps say.
+    /// It continues as its rounds and its steps say.
     #[default]
     Active,
-    /// Its requester or an admin has cancelled it before anything ran, or what ran was ended for
-    /// them.
+    /// Its requester or an admin has cancelled it before anything ran, or a running attempt was
+    /// ended for them.
     Cancelled,
-    /// Another task of its requester has taken its place before it was decided.
+    /// Another task of its requester superseded it before it was decided.
     Superseded {
         /// The workflow of that task.
         by: Uuid,
@@ -115,18 +114,18 @@ impl Workflow {
         } else if any(|step| step.unknown().is_some()) {
             Status::OutcomeUnknown
         } else if any(|step| step.ended() == Some(Ended::Failed)) {
-            // What undoes the steps before it is still to come.
+            // The compensations of the earlier steps are still to come.
             if any(|step| matches!(step.stage, Stage::Queued | Stage::Resting)) { Status::Queued } else { Status::Failed }
         } else if self.numbered_steps().any(|(_, step, state)| step.compensates.is_none() && state.ended().is_none()) {
-            // Between two events of one commit also what has not been released: to a reader it has
-            // not started yet either.
+            // Between two events of one commit, also a step that has not been released: for a
+            // reader it has not started yet either.
             Status::Queued
         } else {
             Status::Completed
         }
     }
 
-    /// The last round of approval, for a task that needed one. Only this one counts.
+    /// The last round of approval, if the task needed one. Only this one counts.
     pub fn round(&self) -> Option<&Round> {
         self.rounds.last()
     }
@@ -136,31 +135,31 @@ impl Workflow {
         self.round().filter(|round| round.is_open() && self.disposition == Disposition::Active)
     }
 
-    /// The last round that is about a step, if people were asked about it: of a plan that is
-    /// approved as one any round is.
+    /// The last round about a step, if people were asked about it. If the plan is approved as a
+    /// whole, that is any round.
     pub fn round_of(&self, step: u32) -> Option<&Round> {
         self.round().filter(|round| round.step == self.submission.asked_about(step))
     }
 
-    /// How dangerous is what people are asked about, or were asked about last: one step of a plan,
-    /// or the whole.
+    /// The level of what people are asked about, or were asked about last: one step of a plan, or
+    /// the whole.
     pub fn asked_level(&self) -> Level {
         self.submission.level_of(self.round().and_then(|round| round.step))
     }
 
-    /// What a decision is about: the subject of the round, or the document where nobody is asked.
+    /// The subject of a decision: that of the round, or the document if nobody is asked.
     pub fn subject(&self) -> &Digest {
         self.round().map_or_else(|| self.document(), |round| &round.subject)
     }
 
-    /// What people are asked about: one step of a plan, or the whole.
+    /// The target that people are asked about: one step of a plan, or the whole.
     pub fn asked_target(&self) -> Option<&Target> {
         let step = self.round().and_then(|round| self.submission.planned(round.step?));
         step.map(|step| &step.target).or(self.submission.target.as_ref())
     }
 
-    /// Opens the next round: whatever was given before about the same is void, and what was queued
-    /// waits again.
+    /// Opens the next round: earlier approvals of the same subject are void, and queued attempts
+    /// wait again.
     pub fn open_next(&mut self, next: Round) {
         if let Some(before) = self.rounds.last_mut().filter(|before| before.step == next.step) {
             before.outcome = Some(RoundOutcome::Voided);
@@ -178,19 +177,18 @@ impl Workflow {
         self.round().map_or(0, |round| round.number) + 1
     }
 
-    /// How a step stands; `None` if the plan has no such step.
+    /// The state of a step; `None` if the plan has no such step.
     pub fn step(&self, number: u32) -> Option<&StepState> {
         self.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 
-    /// The steps of the plan with how each stands, and its number.
+    /// The steps of the plan, with their numbers and states.
     pub fn numbered_steps(&self) -> impl Iterator<Item = (u32, &Step, &StepState)> {
         (1..).zip(&self.plan.steps).zip(&self.steps).map(|((number, step), state)| (number, step, state))
     }
 
-    /// Whether the turn of a step may come: all before it have succeeded. What undoes a step waits
-    /// until a later one has failed, and until what comes before it in the order of undoing has
-    /// been undone.
+    /// Whether a step may be next: all earlier steps have succeeded. A compensation waits until a
+    /// later step has failed, and until the compensations before it have succeeded.
     pub fn may_begin(&self, number: u32) -> bool {
         let succeeded = |number: u32| self.step(number).is_some_and(|state| state.ended() == Some(Ended::Succeeded));
         let Some(of) = self.plan.step(number).and_then(|step| step.compensates) else { return (1..number).all(succeeded) };
@@ -202,8 +200,8 @@ impl Workflow {
         has_failed && succeeded(of) && (1..number).all(is_undone)
     }
 
-    /// What the action is about that is next: of a plan its first step that has not succeeded, or
-    /// what undoes one; of a single task the whole.
+    /// The target of the next action: for a plan, its first step that has not succeeded, or a
+    /// compensation; for a single task, the whole.
     pub fn next_target(&self) -> Option<&Target> {
         let undoing = self.numbered_steps().find(|(_, step, state)| {
             let is_next = matches!(state.stage, Stage::Queued | Stage::Resting) || state.running().is_some() || state.unknown().is_some();
@@ -216,7 +214,7 @@ impl Workflow {
         left.next().map(|(_, planned)| &planned.target).or(self.submission.target.as_ref())
     }
 
-    /// How a step stands, in a word.
+    /// The status of a step.
     pub fn step_status(&self, number: u32, state: &StepState) -> StepStatus {
         let is_over = self.status().is_final();
         let is_asked = || self.open_round().is_some_and(|round| round.step == Some(number));
@@ -234,7 +232,7 @@ impl Workflow {
         }
     }
 
-    /// The attempt that waits for a turn: of the first step that has one.
+    /// The attempt that waits for its turn: that of the first step that has one.
     pub fn queued(&self) -> Option<AttemptId> {
         if self.disposition != Disposition::Active {
             return None;
@@ -242,7 +240,7 @@ impl Workflow {
         self.numbered_steps().find_map(|(step, _, state)| Some(AttemptId { step, number: state.queued()? }))
     }
 
-    /// The attempt that is released when a pause is over, and when that is.
+    /// The attempt that is released after a pause, and when.
     pub fn resting(&self) -> Option<(AttemptId, DateTime<Utc>)> {
         if self.disposition != Disposition::Active {
             return None;
@@ -253,22 +251,22 @@ impl Workflow {
         })
     }
 
-    /// This very attempt, if it is under way.
+    /// This attempt, if it is running.
     pub fn running(&self, attempt: AttemptId) -> Option<&Attempt> {
         self.step(attempt.step)?.running().filter(|running| running.number == attempt.number)
     }
 
-    /// Whether somebody has cancelled what is running, and it has not ended yet.
+    /// Whether somebody has cancelled the running attempt, and it has not ended yet.
     pub fn is_being_cancelled(&self) -> bool {
         self.steps.iter().any(|step| step.running().is_some_and(|attempt| attempt.cancel_requested.is_some()))
     }
 
-    /// How many attempts have been started, of all steps.
+    /// How many attempts of all steps have been started.
     pub fn started(&self) -> usize {
         self.steps.iter().map(|step| step.attempts.len()).sum()
     }
 
-    /// The workflow that has taken the place of this one, if one has.
+    /// The workflow that superseded this one, if any.
     pub fn superseded_by(&self) -> Option<Uuid> {
         match self.disposition {
             Disposition::Superseded { by } => Some(by),
@@ -276,7 +274,7 @@ impl Workflow {
         }
     }
 
-    /// How the approval stands.
+    /// The status of the approval.
     pub fn approval_status(&self) -> ApprovalStatus {
         match self.round().map(|round| round.outcome) {
             None => ApprovalStatus::NotRequired,
@@ -288,7 +286,7 @@ impl Workflow {
         }
     }
 
-    /// The last decision of a round that is settled, which is the one that settled it.
+    /// The last decision of a settled round, which is the one that settled it.
     pub fn deciding(&self) -> Option<&Decision> {
         match self.approval_status() {
             ApprovalStatus::Approved | ApprovalStatus::Rejected => self.decisions.last(),

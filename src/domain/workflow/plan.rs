@@ -10,10 +10,10 @@ use crate::domain::workflow::Submission;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What a workflow is to do, step by step. It never changes once it has been submitted.
+/// The steps of a workflow. They never change after the submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// In their order; a step is named by its place, counted from 1.
+    /// In order; a step is identified by its number, counted from 1.
     pub steps: Vec<Step>,
 }
 
@@ -23,21 +23,19 @@ pub struct Step {
     pub action: ActionKind,
     /// Whether the action may be run again, with the same key, after a crash.
     pub idempotent: bool,
-    /// How long the requester of an external action has to report how it went. Left out: a day.
+    /// How long the requester of an external action has to report the outcome. Default: a day.
     pub report_within: Option<Duration>,
     /// Whether it waits, once released, until a call of its requester claims it.
     pub is_claimed: bool,
-    /// What is done about an attempt that fails.
+    /// How failed attempts are retried.
     pub retry: Option<Retry>,
-    /// The step that it undoes, once a later one has failed; `None` of what is done in the first
-    /// place.
+    /// The step that it undoes if a later one fails; `None` if it is not a compensation.
     pub compensates: Option<u32>,
-    /// Whether parkbrake can find out by itself whether an attempt of unknown outcome happened.
+    /// Whether a probe can find out whether an attempt of unknown outcome happened.
     pub probe: bool,
 }
 
-/// A step of a plan, as the first event of the log has it. The task itself is stored in the
-/// document.
+/// A step of a plan, as in the first event of the log. The document has the task itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedStep {
     /// The requester's name for it.
@@ -47,34 +45,34 @@ pub struct PlannedStep {
     pub idempotent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
     pub report_within: Option<Duration>,
-    /// What is done about an attempt that fails.
+    /// How failed attempts are retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
-    /// How dangerous it is by itself.
+    /// The level of the step alone.
     pub level: Level,
-    /// What it is about, as far as was known when it was submitted.
+    /// The target, as far as it was known at the submission.
     pub target: Target,
-    /// The step that it undoes, once a later one has failed. What undoes steps stands after all of
-    /// them, in the order in which it is done.
+    /// The step that it undoes if a later one fails. Compensations come after all steps, in the
+    /// order in which they run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensates: Option<u32>,
-    /// Whether it uses outputs of earlier steps, which are known when its turn has come.
+    /// Whether it uses outputs of earlier steps, which are known when it is next.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaits: bool,
 }
 
-/// How somebody names a step of a plan.
+/// How a caller names a step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepName {
-    /// By its place, counted from 1.
+    /// By its number, counted from 1.
     Number(u32),
     Name(String),
 }
 
 impl Plan {
-    /// The plan that was submitted: its steps, or the one of a single task.
+    /// The submitted plan: its steps, or the one step of a single task.
     pub fn of(submission: &Submission) -> Self {
         let Submission { action, idempotent, report_within, retry, probe, .. } = *submission;
         if submission.steps.is_empty() {
@@ -93,19 +91,19 @@ impl Plan {
         Self { steps: submission.steps.iter().map(step).collect() }
     }
 
-    /// A step; `None` if there is none of this number.
+    /// The step with this number; `None` if there is none.
     pub fn step(&self, number: u32) -> Option<&Step> {
         self.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 }
 
 impl Submission {
-    /// Whether it was submitted as a plan, of however many steps.
+    /// Whether it was submitted as a plan, even of a single step.
     pub fn is_plan(&self) -> bool {
         !self.steps.is_empty()
     }
 
-    /// The number of a step that somebody names; `None` if there is no such step.
+    /// The number of a named step; `None` if there is no such step.
     pub fn step_named(&self, name: &StepName) -> Option<u32> {
         let count = self.steps.len().max(1);
         match name {
@@ -117,13 +115,13 @@ impl Submission {
         }
     }
 
-    /// How dangerous a step is by itself, or the whole where no step is named.
+    /// The level of a step alone, or of the whole if no step is given.
     pub fn level_of(&self, step: Option<u32>) -> Level {
         step.and_then(|step| self.planned(step)).map_or(self.assessment.level, |step| step.level)
     }
 
-    /// The step that people are asked about before this one starts; `None` where they are asked
-    /// about the whole.
+    /// The step that people are asked about before this one starts; `None` if they are asked about
+    /// the whole.
     pub fn asked_about(&self, step: u32) -> Option<u32> {
         (self.gate == Gate::Step).then_some(step)
     }
@@ -133,7 +131,7 @@ impl Submission {
         self.steps.get(usize::try_from(step).ok()?.checked_sub(1)?)
     }
 
-    /// A step as people read it: its number, and its name if it has one.
+    /// The title of a step: its number, and its name if it has one.
     pub fn step_title(&self, number: u32) -> String {
         if let Some(of) = self.planned(number).and_then(|step| step.compensates) {
             return format!("step {number} (undoing step {of})");

@@ -1,9 +1,9 @@
-//! The reviews that follow where somebody has broken the glass.
+//! The reviews that are due after somebody has broken the glass.
 
 use crate::domain::workflow::{Approval, GlassBroken, Workflow};
 use chrono::{DateTime, Utc};
 
-/// What somebody else looks at afterwards: that one person has released an action alone.
+/// The review, by another person, of an action that one person released alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AfterReview {
     /// Who broke the glass, and may not break it again while this is open.
@@ -13,7 +13,7 @@ pub struct AfterReview {
     pub closed: Option<ClosedReview>,
 }
 
-/// What somebody else found.
+/// The findings of the reviewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClosedReview {
     pub by: String,
@@ -22,14 +22,14 @@ pub struct ClosedReview {
 }
 
 impl Workflow {
-    /// The review that nobody has closed.
+    /// The open review.
     pub fn open_review(&self) -> Option<&AfterReview> {
         self.reviews.last().filter(|review| review.closed.is_none())
     }
 }
 
 impl GlassBroken {
-    /// The approval that it stands for.
+    /// The approval that it represents.
     pub(super) fn as_approval(&self) -> Approval {
         let Self { round, approver, roles, digest, justification, .. } = self.clone();
         Approval { round, approver, roles, digest, justification: Some(justification), remaining: 0, by_groups: Vec::new() }

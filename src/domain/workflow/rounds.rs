@@ -15,23 +15,22 @@ use uuid::Uuid;
 pub struct Round {
     /// Counted from 1.
     pub number: u32,
-    /// The digest of what people are asked about. Every answer of the round is about this, and
-    /// about nothing else.
+    /// The digest of what people are asked about. Every decision of the round is about this and
+    /// nothing else.
     pub subject: Digest,
-    /// The step that people are asked about; `None` where that is the whole.
+    /// The step that people are asked about; `None` for the whole.
     pub step: Option<u32>,
-    /// The number of the document that the subject is taken of; the one that was submitted is the
-    /// first.
+    /// The number of the document that the subject belongs to; the submitted one is number 1.
     pub document: u32,
     pub terms: Arc<ApprovalTerms>,
     pub opened_at: DateTime<Utc>,
-    /// How many steps of the timetable have been taken.
+    /// How many escalation steps have been taken.
     pub escalation_level: u32,
-    /// Every yes of this round that stands.
+    /// The approvals of this round that have not been withdrawn.
     pub approvals: Vec<Approval>,
-    /// The standing grant that answered in place of people.
+    /// The standing grant that answered instead of people.
     pub grant: Option<Uuid>,
-    /// Who has broken the glass, and so approved alone.
+    /// The person who broke the glass, and so approved alone.
     pub broken_by: Option<String>,
     /// `None` while it is open.
     pub outcome: Option<RoundOutcome>,
@@ -40,19 +39,19 @@ pub struct Round {
 /// How a round ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoundOutcome {
-    /// As many as were needed have approved.
+    /// Enough people approved.
     Approved,
     Rejected,
     /// Nobody decided in time.
     Expired,
-    /// The task was cancelled, or another one took its place, before the round was decided.
+    /// The task was cancelled or superseded before the round was decided.
     Cancelled,
-    /// The next round has been opened: what was given in this one no longer counts.
+    /// The next round has been opened, and approvals of this one no longer count.
     Voided,
 }
 
 impl Round {
-    /// A round that has just been opened.
+    /// A new round.
     pub fn open(number: u32, (subject, step): (Digest, Option<u32>), terms: Arc<ApprovalTerms>, opened_at: DateTime<Utc>) -> Self {
         Self {
             number,
@@ -75,7 +74,7 @@ impl Round {
     }
 }
 
-/// One answer of a person, as it is shown.
+/// One decision of a person, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub round: u32,
@@ -86,16 +85,15 @@ pub struct Decision {
     /// How many more approvals were needed after it.
     pub remaining: u32,
     pub at: DateTime<Utc>,
-    /// The door by which it came.
+    /// The way in by which it came.
     pub via: Via,
-    /// The standing grant by which it was given in advance; none where the person decided this very
-    /// request.
+    /// The standing grant that gave it in advance; `None` if the person decided this very request.
     pub grant: Option<Uuid>,
-    /// Whether the person broke the glass with it.
+    /// Whether the person broke the glass.
     pub break_glass: bool,
 }
 
-/// Yes or no, or that a yes is taken back.
+/// The verdict of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {

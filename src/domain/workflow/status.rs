@@ -1,4 +1,4 @@
-//! The words for where a workflow and its approval stand, the same in JSON and SQL.
+//! The statuses of a workflow and its approval, the same in JSON and SQL.
 
 use serde::Serialize;
 use std::fmt;
@@ -67,24 +67,24 @@ impl fmt::Display for Status {
     }
 }
 
-/// How one step of a plan stands, on the wire.
+/// The status of one step of a plan, on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
-    /// Its turn has not come.
+    /// It is not next yet.
     Waiting,
-    /// Its turn has come, and people are asked about it.
+    /// It is next, and people are asked about it.
     PendingApproval,
-    /// Released: it waits for its turn, and nothing of it runs.
+    /// Released: it waits for its turn, and nothing runs.
     Queued,
     Executing,
     Succeeded,
-    /// It failed, or was not started and never will be.
+    /// It failed, or was refused and never started.
     Failed,
     OutcomeUnknown,
-    /// It was ended before it was done, because somebody had cancelled the task.
+    /// It was ended early because somebody cancelled the task.
     Cancelled,
-    /// It never starts, because the plan has ended before its turn.
+    /// It never starts, because the plan ended first.
     Skipped,
 }
 
@@ -118,7 +118,7 @@ impl StepStatus {
     }
 }
 
-/// How the approval stands, on the wire and in `approval_requests`.
+/// The status of the approval, on the wire and in `approval_requests`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalStatus {

@@ -1,8 +1,7 @@
-//! The stored form of an event: JSON that carries the schema it is written in. Stored events are
-//! read back for ever.
+//! The stored form of an event: JSON with the number of its schema. Stored events are read forever.
 //!
-//! The terms of approval are the same for thousands of requests, so an event may name them: by
-//! their digest, which it is sealed with.
+//! Thousands of requests share the same approval terms, so an event may refer to them by a digest,
+//! which the seal of the event covers.
 
 use crate::domain::policy::ApprovalTerms;
 use crate::domain::task::digest::hex;
@@ -28,13 +27,13 @@ pub enum Unreadable {
     NoTerms,
 }
 
-/// Names terms of approval that are stored apart: the first half of the SHA-256 of their stored
-/// form.
+/// A reference to approval terms that are stored separately: the first half of the SHA-256 of their
+/// stored form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TermsName([u8; 16]);
 
 impl TermsName {
-    /// The name of terms that are stored as this.
+    /// The name of terms with this stored form.
     pub fn of(stored: &str) -> Self {
         let mut name = [0; 16];
         name.copy_from_slice(&Sha256::digest(stored)[..16]);
@@ -68,7 +67,7 @@ impl ApprovalTerms {
     }
 }
 
-/// A request for approval that names its terms.
+/// An `ApprovalRequested` event that refers to its terms.
 #[derive(Serialize, Deserialize)]
 struct Asked {
     schema: u32,
@@ -100,8 +99,8 @@ fn unmarked() -> u32 {
 impl Event {
     /// The text that is stored.
     pub fn to_stored(&self) -> String {
-        // The schema stands before the event's own fields. Putting it there costs less than
-        // flattening them into one object with it.
+        // The schema comes before the event's own fields. Writing it here is cheaper than
+        // flattening both into one object.
         let mut text = format!("{{\"schema\":{SCHEMA},").into_bytes();
         let start = text.len();
         serde_json::to_writer(&mut text, self).expect("events are made of strings, numbers, lists and objects");
@@ -109,21 +108,21 @@ impl Event {
         String::from_utf8(text).expect("JSON is text")
     }
 
-    /// The text that is stored where its terms are stored apart, by this name. `None` of an event
-    /// that is not about terms.
+    /// The stored text of an event whose terms are stored separately under this name; `None` for an
+    /// event without terms.
     pub fn to_stored_naming(&self, terms: TermsName) -> Option<String> {
         let Self::ApprovalRequested { round, reason, step, .. } = self else { return None };
         let asked = Asked { schema: SCHEMA, event: AskedTag::ApprovalRequested, round: *round, terms, reason: reason.clone(), step: *step };
         Some(serde_json::to_string(&asked).expect("strings and numbers"))
     }
 
-    /// The name of the terms that a stored event does not hold itself.
+    /// The name of the terms that a stored event refers to, if it does not contain them.
     pub fn terms_named(text: &str) -> Option<TermsName> {
         named(text).map(|asked| asked.terms)
     }
 
-    /// Reads what [`Self::to_stored`] or [`Self::to_stored_naming`] wrote; `terms` gives terms by
-    /// their name.
+    /// Reads what [`Self::to_stored`] or [`Self::to_stored_naming`] wrote; `terms` looks up terms
+    /// by name.
     ///
     /// # Errors
     /// This version does not know the event, or its terms are missing.
@@ -132,8 +131,8 @@ impl Event {
         Ok(Self::ApprovalRequested { round, terms: terms(name).ok_or(Unreadable::NoTerms)?, reason, step })
     }
 
-    /// Reads what [`Self::to_stored`] of this or an earlier version wrote. While servers are
-    /// upgraded one by one, the next schema is read as far as this version knows it.
+    /// Reads what [`Self::to_stored`] of this or an earlier version wrote. During a rolling
+    /// upgrade, events of the next schema are read as far as this version knows them.
     ///
     /// # Errors
     /// This version does not know the event.
@@ -146,8 +145,8 @@ impl Event {
     }
 }
 
-/// A request that names its terms, if it is one: the quotation mark before a name tells it from
-/// terms that are there.
+/// An event that refers to its terms, if it is one. The quotation mark before a name distinguishes
+/// it from inline terms.
 fn named(text: &str) -> Option<Asked> {
     text.contains(r#""terms":""#).then(|| serde_json::from_str(text).ok()).flatten()
 }

@@ -1,9 +1,9 @@
-//! What holds today: who is listed and not suspended, and what each level's policy asks now.
+//! Today's rules: who is listed and not suspended, and what each level's policy requires now.
 //!
-//! A workflow keeps the terms that it was parked under. They are where its approval begins, not
-//! where it ends: when somebody decides, and again right before the action starts, the rules of
-//! today are asked as well, and the stricter of both hold. They can make an approval worthless;
-//! they never make one that the stored round did not have.
+//! A workflow keeps the terms that it was parked under, but they are not the last word: when
+//! somebody decides, and again right before the action starts, today's rules are checked as well,
+//! and the stricter of both apply. They can invalidate an approval; they never create one that the
+//! stored round did not have.
 
 mod names;
 
@@ -29,7 +29,7 @@ pub struct Today<'a> {
 /// Whether an action that was released may still start.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Standing {
-    /// What was given is enough, today as then.
+    /// The approvals are enough, today as then.
     Holds,
     /// People have to be asked, under these terms and for this reason.
     AskAgain { terms: Arc<ApprovalTerms>, reason: String },
@@ -37,23 +37,22 @@ pub enum Standing {
     Refused { reason: String },
 }
 
-/// A round of approval in the light of today.
+/// A round of approval, evaluated by today's rules.
 #[derive(Debug)]
 pub struct Review<'a> {
-    /// The stricter of the round's terms and today's. A round that is opened anew is opened under
-    /// these.
+    /// The stricter of the round's terms and today's. A new round is opened under these.
     pub terms: ApprovalTerms,
     /// The approvals that count today, each with the roles by which it does.
     pub counted: Vec<(&'a Approval, Vec<Role>)>,
-    /// Whether somebody who may has broken the glass, and so is enough alone.
+    /// Whether an entitled person has broken the glass, which is enough alone.
     pub is_broken: bool,
-    /// Why people have to be asked again, if they have to: what became stricter, and which
-    /// approvals no longer count.
+    /// Why people have to be asked again, if so: which terms became stricter, and which approvals
+    /// no longer count.
     pub changes: Vec<String>,
 }
 
 impl Review<'_> {
-    /// How many approvals are missing, if one by somebody with these roles is added.
+    /// How many approvals would be missing after one more by a person with these roles.
     pub fn remaining_with(&self, roles: Option<&[Role]>) -> u32 {
         if self.is_broken {
             return 0;
@@ -72,8 +71,8 @@ impl<'a> Today<'a> {
     pub fn may_decide(self, submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
         self.has_rights(by)?;
         match verdict {
-            // A no is always safe, so whoever is entitled by the round may say it, even of a
-            // request of their own.
+            // A rejection is always safe, so everybody entitled by the round may reject, even their
+            // own request.
             Verdict::Rejected | Verdict::Withdrawn => approval::roles_of_round(by, round, &approval::entitled_roles(round)),
             Verdict::Approved => {
                 if self.separates(submission, round) {
@@ -84,18 +83,17 @@ impl<'a> Today<'a> {
         }
     }
 
-    /// What follows from a command by the workflow's own terms, and by those of today. An approval
-    /// is only ever taken by both. Where something became stricter, or an earlier approval no
-    /// longer counts, it opens a new round under the stricter terms, and is the first approval
-    /// there.
+    /// Decides a command by the workflow's own terms and by today's. An approval counts only if it
+    /// satisfies both. If a term became stricter, or an earlier approval no longer counts, the
+    /// approval opens a new round under the stricter terms and is the first one there.
     ///
     /// # Errors
     /// The refusal, which changes nothing.
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
         let widened = command.with_roles_of_groups();
         let answer = self.answer(workflow, widened.as_ref().unwrap_or(command))?;
-        // Asked last: nobody signs in again to hear that something else is wrong. Who says the same
-        // twice is answered as the first time.
+        // This check is last, so that nobody signs in again only to get another error. A person who
+        // repeats a decision gets the first answer.
         if let (Command::Approve { by, .. } | Command::BreakGlass { by, .. } | Command::Except { by, .. }, Answer::Commit { .. }) =
             (command, &answer)
         {
@@ -104,9 +102,9 @@ impl<'a> Today<'a> {
         Ok(answer)
     }
 
-    /// Whether whoever says yes has signed in as recently as the level asks today. It is asked when
-    /// they say it, and not again at the start: it is about who sits at a screen, and not about who
-    /// may decide.
+    /// Whether the approver has signed in as recently as the level requires today. This is checked
+    /// at the approval and not again at the start: it protects against an unattended screen, and
+    /// has nothing to do with who may decide.
     pub(super) fn has_signed_in_recently(self, level: Level, by: &Principal) -> Result<(), Refusal> {
         let within = self.policy.level(level).recent_sign_in;
         within.and_then(|within| by.signed_in.too_long_ago(level, within)).map_or(Ok(()), |why| Err(Refusal::SignInAgain(why)))
@@ -130,13 +128,13 @@ impl<'a> Today<'a> {
         }
     }
 
-    /// The same answer, where it releases a step of a plan that people have to approve by itself
-    /// and have not: they are asked instead, in the same commit.
+    /// The same answer, unless it releases a step that needs an approval of its own: then people
+    /// are asked instead, in the same commit.
     fn ask_first(self, workflow: &Workflow, answer: Answer) -> Answer {
         let Answer::Commit { mut events, guard } = answer else { return answer };
         for event in &mut events {
             let Event::Released { step, attempt: 1 } = *event else { continue };
-            // What uses outputs is asked about once these stand in it, by the start gate.
+            // The start gate asks about a step that uses outputs, once the document contains them.
             let awaits = workflow.submission.planned(step).is_some_and(|planned| planned.awaits);
             let asked = workflow.submission.asked_about(step).filter(|_| !awaits && workflow.round_of(step).is_none());
             let policy = self.policy.level(workflow.submission.level_of(asked));
@@ -183,14 +181,14 @@ impl<'a> Today<'a> {
         })
     }
 
-    /// Nobody on the requester's side approves an exception for it, where duties are separated.
+    /// With separation of duties, nobody on the requester's side may approve an exception.
     fn may_except(self, submission: &Submission, round: Option<&Round>, name: &str) -> Result<(), Refusal> {
         let terms = &self.policy.level(submission.assessment.level).terms;
         let separates = round.map_or(terms.separation_of_duties, |round| self.separates(submission, round));
         if separates { self.separate(submission, name) } else { Ok(()) }
     }
 
-    /// Whether an exception still counts: whoever gave it has rights today, a role that the freeze
+    /// Whether an exception still counts: its giver has rights today, has a role that the freeze
     /// names today, and is not on the requester's side.
     pub fn excepts(self, workflow: &Workflow, freeze: &Freeze, exception: &Exception) -> bool {
         let given = &exception.given;
@@ -213,16 +211,15 @@ impl<'a> Today<'a> {
         approval::entitled_roles(round).into_iter().filter(|role| asked.as_ref().is_none_or(|asked| asked.contains(role))).collect()
     }
 
-    /// The roles that the level's policy ever asks; `None` where it asks nobody, and so takes
-    /// nothing away.
+    /// The roles that the level's policy ever asks; `None` if it asks nobody, and so restricts
+    /// nothing.
     fn asked(self, level: Level) -> Option<BTreeSet<&'a Role>> {
         let policy = self.policy.level(level);
         let terms = &policy.terms;
         (!policy.auto_approve).then(|| terms.approvers.iter().chain(terms.escalation.iter().flat_map(|step| &step.to)).collect())
     }
 
-    /// Whether there are as many people as are required who have one of these roles, where the
-    /// level's policy still asks it.
+    /// Whether enough people have one of these roles, if the level's policy still asks it.
     pub fn could_decide(self, level: Level, roles: &BTreeSet<Role>, required: u32) -> bool {
         let asked = self.asked(level);
         let counts = |role: &Role| roles.contains(role) && asked.as_ref().is_none_or(|asked| asked.contains(role));
@@ -235,8 +232,8 @@ impl<'a> Today<'a> {
         round.terms.separation_of_duties || (!policy.auto_approve && policy.terms.separation_of_duties)
     }
 
-    /// Refuses whoever is the requester, acts for it, or is acted for by it: by what was stored,
-    /// and by what is declared today.
+    /// Refuses the requester, agents that act for it, and the person it acts for, according to the
+    /// stored submission and to today's configuration.
     pub(super) fn separate(self, submission: &Submission, name: &str) -> Result<(), Refusal> {
         self.separate_from(&submission.requested_by, submission.on_behalf_of.as_deref(), name)
     }
@@ -251,8 +248,7 @@ impl<'a> Today<'a> {
         }))
     }
 
-    /// These names and everybody whom they act for, in lower case: a name is one person or agent
-    /// whatever its case.
+    /// These names and everybody whom they act for, in lower case: names are compared without case.
     fn owners<'n>(self, names: impl IntoIterator<Item = &'n str>) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut left: Vec<String> = names.into_iter().map(str::to_ascii_lowercase).collect();
@@ -267,13 +263,12 @@ impl<'a> Today<'a> {
         found
     }
 
-    /// Looks at a round in the light of today.
+    /// Evaluates a round by today's rules.
     pub fn review<'r>(self, submission: &Submission, round: &'r Round) -> Review<'r> {
         self.review_with(submission, round, None, None)
     }
 
-    /// The same, where one more approval by somebody with these roles is about to be added, or at a
-    /// certain time.
+    /// The same with one more approval by somebody with these roles, or at a given time.
     fn review_with<'r>(self, submission: &Submission, round: &'r Round, adding: Option<&[Role]>, now: Option<DateTime<Utc>>) -> Review<'r> {
         let (terms, mut changes) = self.stricter(submission, round);
         let mut counted = Vec::new();
@@ -294,7 +289,7 @@ impl<'a> Today<'a> {
         review
     }
 
-    /// By which roles an approval still counts.
+    /// The roles by which an approval still counts.
     fn counts(
         self,
         submission: &Submission,
@@ -310,7 +305,8 @@ impl<'a> Today<'a> {
             let may_not = || format!("{} may no longer break the glass", given.approver);
             return if roles.is_empty() { Err(may_not()) } else { Ok(roles) };
         }
-        // What a provider said counts as long as today's configuration takes it for the role.
+        // A role from a provider counts as long as today's configuration still gives it to the
+        // group.
         let group_roles = self.policy.group_roles();
         let stand = given.by_groups.iter().filter(|given| group_roles.is_some_and(|group_roles| group_roles.still_give(given, now)));
         by.roles.extend(stand.map(|given| given.role.clone()));
@@ -322,14 +318,14 @@ impl<'a> Today<'a> {
         if terms.require_justification && approval::justification(given.justification.as_deref()).is_none() {
             return Err("it has no justification".to_owned());
         }
-        // The log does not say whether an approval named the digest where nobody asked for that.
+        // The log does not record whether an approval named the digest, if that was not required.
         if terms.require_digest && !round.terms.require_digest {
             return Err("it may not have named the digest".to_owned());
         }
         Ok(roles)
     }
 
-    /// The stricter of a round's terms and today's, and in what they are stricter than the round's.
+    /// The stricter of a round's terms and today's, and where they are stricter than the round's.
     fn stricter(self, submission: &Submission, round: &Round) -> (ApprovalTerms, Vec<String>) {
         let level = submission.level_of(round.step);
         let (then, mut changes) = (round.terms.as_ref(), Vec::new());
@@ -363,8 +359,8 @@ impl<'a> Today<'a> {
         (terms, changes)
     }
 
-    /// Whether what was released may start: the approvals that were given satisfy the rules of
-    /// today, or nobody had to approve and nobody has to today.
+    /// Whether a released action may start: the approvals satisfy today's rules, or nobody had to
+    /// approve and nobody has to today.
     pub fn standing(self, workflow: &Workflow, step: u32, now: DateTime<Utc>) -> Standing {
         let (submission, round) = (&workflow.submission, workflow.round_of(step));
         let requester = &submission.requested_by;

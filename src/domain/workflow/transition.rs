@@ -1,6 +1,6 @@
-//! The state machine: `open` and `decide` say which events follow from a command, `apply` what a
-//! state becomes by an event, `obligations` what has to happen next. All four are total; none knows
-//! a clock.
+//! The state machine: `open` and `decide` return the events that follow from a command, `apply` the
+//! state after an event, `obligations` what has to happen next. All four are total functions and
+//! know no clock.
 
 use crate::domain::policy::{ApprovalTerms, Principal};
 use crate::domain::task::digest::Digest;
@@ -31,35 +31,35 @@ pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, ob
 
 pub use start::{begins, queued_instead};
 
-/// How many events a first commit holds at most: what was asked, and what follows from its level;
-/// where a grant lets it pass, that it does, and its release.
+/// The most events in a first commit: the submission, the result of its level and, if a grant lets
+/// it pass, the grant and the release.
 pub const OPENING_EVENTS: u32 = 4;
 
-/// What is kept of a rejection, a cancellation or a withdrawal that names no reason.
+/// Stored for a rejection, a cancellation or a withdrawal without a reason.
 const NO_REASON: &str = "No reason provided";
 
-/// What follows from a command that is not refused.
+/// The result of a command that is not refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// Write these events, in one commit, if the guard holds by the database's clock.
     Commit { events: Vec<Event>, guard: Guard },
-    /// The same caller has done this very thing before; nothing is written.
+    /// The same caller did exactly this before; nothing is written.
     Repeat(Decision),
     /// Nothing has to happen.
     Nothing,
 }
 
-/// What the database checks before it allows a commit: the moment by its own clock, and who holds a
-/// lease.
+/// What the database checks before it allows a commit: the time by its own clock, and the lease of
+/// a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Guard {
     pub not_before: Option<DateTime<Utc>>,
     pub not_after: Option<DateTime<Utc>>,
-    /// This server must not hold a lease any more.
+    /// This server must no longer hold a lease.
     pub lapsed: Option<Uuid>,
 }
 
-/// The events that open a workflow. Without terms the level approves itself, and the action is
+/// The events that open a workflow. Without terms, the level needs no approval and the action is
 /// released at once.
 pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>, owner: Uuid) -> Vec<Event> {
     let next = match terms {
@@ -69,14 +69,14 @@ pub fn open(submission: Submission, terms: Option<impl Into<Arc<ApprovalTerms>>>
     vec![Event::Submitted(Arc::new(submission)), next]
 }
 
-/// What follows where a grant has given the yes to a request that was just opened: it is released.
+/// The events that follow when a grant approves a newly opened request, which is released.
 pub fn pass(opened: &Workflow, granted: GrantedApproval, owner: Uuid) -> Vec<Event> {
     let released = start::release_next(opened, owner);
     [Event::Granted(granted)].into_iter().chain(released).collect()
 }
 
-/// What follows from a command by the workflow's own terms. Whoever acts on it asks
-/// [`Today::decide`](crate::domain::workflow::today::Today::decide), which adds the rules of today.
+/// Decides a command by the workflow's own terms. Callers use
+/// [`Today::decide`](crate::domain::workflow::today::Today::decide), which adds today's rules.
 ///
 /// # Errors
 /// The refusal, which changes nothing.
@@ -122,7 +122,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
     if let Some(answer) = prior_decision(workflow, round, by, Verdict::Approved, digest)? {
         return Ok(answer);
     }
-    // Whoever was asked before says by the digest that they have read what is different now.
+    // A person who was asked before confirms with the digest that they have read the changes.
     same_digest(round, digest, round.terms.require_digest || workflow.renewal_of(round).is_some())?;
     let justification = approval::justification(justification);
     if round.terms.require_justification && justification.is_none() {
@@ -172,7 +172,7 @@ fn decidable(workflow: &Workflow) -> Result<&Round, Refusal> {
     workflow.round().ok_or_else(|| wrong("this task needed no approval"))
 }
 
-/// What a decision finds on a request that is settled, or that this person has answered before.
+/// The earlier answer, if the request is settled or this person has answered before.
 fn prior_decision(
     workflow: &Workflow,
     round: &Round,
@@ -180,9 +180,9 @@ fn prior_decision(
     verdict: Verdict,
     digest: Option<&str>,
 ) -> Result<Option<Answer>, Refusal> {
-    // Their last word in this round, and about its subject: who took a yes back is not told that it
-    // still stands, who was asked again answers again, and who names another document has never
-    // answered for it.
+    // Only their last decision in this round and about its subject counts: a person who withdrew an
+    // approval is not told that it still counts, one who is asked again answers again, and one who
+    // names another document has not decided about it.
     let last = workflow.decisions.iter().rfind(|decision| decision.approver == by.name && decision.round == round.number);
     let is_about_it = digest.is_none_or(|digest| digest == round.subject.as_str());
     if let Some(before) = last.filter(|decision| decision.verdict == verdict && is_about_it) {
@@ -191,7 +191,7 @@ fn prior_decision(
     undecided(workflow).map(|()| None)
 }
 
-/// Refuses what comes for a request that is settled.
+/// Refuses a command for a settled request.
 fn undecided(workflow: &Workflow) -> Result<(), Refusal> {
     match workflow.approval_status() {
         ApprovalStatus::Pending => Ok(()),
@@ -210,7 +210,7 @@ fn undecided(workflow: &Workflow) -> Result<(), Refusal> {
     }
 }
 
-/// A decision is about the subject of its round, and about nothing else.
+/// A decision is about the subject of its round and nothing else.
 fn same_digest(round: &Round, given: Option<&str>, required: bool) -> Result<(), Refusal> {
     same_digest_as(&round.subject, given, required)
 }
@@ -227,7 +227,7 @@ fn same_digest_as(digest: &Digest, given: Option<&str>, required: bool) -> Resul
     }
 }
 
-/// Everything that has fallen due, in one commit: each step once, or the end of the request.
+/// Everything that is due, in one commit: each escalation step once, or the expiry.
 fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
     let Some(round) = workflow.open_round() else { return resolve::tick(workflow, now) };
     if let Some(expires) = expires_at(round).filter(|expires| *expires <= now) {
@@ -241,9 +241,9 @@ fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
     Answer::Commit { events, guard }
 }
 
-/// The status that a workflow had right after a decision: what the decision was answered with.
+/// The status of a workflow right after a decision, which was the answer to the decision.
 pub fn status_after(workflow: &Workflow, decision: &Decision) -> Status {
-    // An external action begins with the commit that releases it, unless a halt or a freeze held
+    // An external action begins with the commit that releases it, unless a halt or a freeze holds
     // it.
     let began_at_once = || {
         let attempts = workflow.steps.iter().flat_map(|step| &step.attempts);

@@ -1,12 +1,12 @@
-//! The letters of `tar`, which stand before everything else and may have no dash:
-//! `tar czf a.tgz src` is `tar -c -z -f a.tgz src`.
+//! The flags of `tar`, which may come first and without a dash: `tar czf a.tgz src` means
+//! `tar -c -z -f a.tgz src`.
 
 use crate::domain::tools::word::Word;
 
-/// The letters that have a value, each in the words after them.
+/// The flags with a value, which is a later word.
 const WITH_VALUE: [char; 3] = ['f', 'C', 'X'];
 
-/// The arguments of a command, with the first letters of `tar` spelled out.
+/// The arguments of a command, with the leading flags of `tar` spelled out.
 pub fn spelled_out(name: &str, arguments: &[Word]) -> Vec<Word> {
     let letters = match (name, arguments.first().and_then(Word::as_literal)) {
         ("tar" | "gtar" | "bsdtar", Some(first)) if !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_alphabetic()) => first,

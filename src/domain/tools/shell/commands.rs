@@ -1,4 +1,4 @@
-//! One command: its program, and the entries that know it.
+//! A command: its program, and the entries that match it.
 
 use crate::domain::tools::check::Check;
 use crate::domain::tools::places::{is_inside, resolved};
@@ -6,8 +6,7 @@ use crate::domain::tools::rules::{Entry, Takes, Writes};
 use crate::domain::tools::shell::{Reader, Stdin, archives};
 use crate::domain::tools::word::{Known, Word};
 
-/// Where the programs of a system are. A program in any other folder is known by its whole path
-/// alone.
+/// The folders of system programs. A program in any other folder is matched only by its full path.
 const SYSTEM: [&str; 8] = [
     "/bin/",
     "/usr/bin/",
@@ -19,7 +18,7 @@ const SYSTEM: [&str; 8] = [
     "/run/current-system/sw/bin/",
 ];
 
-/// Where a project keeps the programs that its own lists name. They run its code, as its tests do.
+/// The folders of programs that a project installs. They run the project's code, as its tests do.
 const OF_PROJECT: [&str; 8] = [
     "./node_modules/.bin/",
     "node_modules/.bin/",
@@ -46,7 +45,7 @@ impl Reader<'_> {
         let of_project = || OF_PROJECT.iter().find_map(|folder| program.strip_prefix(folder)).filter(|_| self.stays_inside(&[]));
         let name = in_system.or_else(of_project).filter(|name| !name.contains('/')).unwrap_or(program);
         if self.functions.contains(name) {
-            // Its body was read where it is defined.
+            // Its body was read at its definition.
             return;
         }
         match name {
@@ -70,9 +69,9 @@ impl Reader<'_> {
         self.look_up(name, arguments, what);
     }
 
-    /// `read` sets variables to what comes by standard input.
+    /// `read` sets variables from standard input.
     fn read_into(&mut self, arguments: &[Word], what: &str) {
-        // `mapfile -C` runs something for each line.
+        // `mapfile -C` runs a command for each line.
         if arguments.iter().any(|word| word.is_flag() && !["-r", "-p", "-s", "-t"].contains(&word.text.as_str())) {
             self.unmatched(what, "one of its flags may run something");
         }
@@ -84,7 +83,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Asks the entries.
+    /// Finds the entry for a command.
     pub(super) fn look_up(&mut self, name: &str, arguments: &[Word], what: &str) {
         let is_crafted = arguments.iter().any(|word| word.known == Known::Crafted);
         let crafted = "one of its arguments is put together by the command itself";
@@ -113,7 +112,7 @@ impl Reader<'_> {
             }
             let takes = found.first().map_or(Takes::Names, |(entry, _)| entry.takes);
             let takes = if found.iter().all(|(entry, _)| entry.takes == takes) { takes } else { Takes::Names };
-            // What is put together is unmatched, and what else the command is counts beside that.
+            // A composed word is unmatched, in addition to what the command itself is.
             if is_crafted && takes != Takes::Anything {
                 self.unmatched(what, crafted);
             }
@@ -129,12 +128,11 @@ impl Reader<'_> {
         self.unmatched(what, if is_crafted { crafted } else { "no entry reads it" });
     }
 
-    /// Adds what an entry says of a command, and what the command writes.
+    /// Adds the facts of an entry, and the files that the command writes.
     fn matched(&mut self, entry: &Entry, (options, arguments): (&[Word], &[Word]), left: &[Word], what: &str) {
         let local = &self.rules.inside;
         let is_build = entry.is.environment == local.environment && entry.is.resource_type == local.resource_type;
-        // What a folder holds may tell a program what to run: settings of git, plugins of
-        // Terraform.
+        // Files in a folder may control what a program runs: git settings, Terraform plugins.
         let obeys = entry.check.is_some_and(Check::is_about_folder) || entry.command.as_ref().is_some_and(|command| command.is_of("git"));
         let mut part = if (is_build || obeys) && !self.stays_inside(options) {
             let why = "`writes.outside`, because it works in another folder than the agent's";
@@ -169,25 +167,25 @@ impl Reader<'_> {
         }
     }
 
-    /// Writes to a file, or into a folder, each of these under its own name: which of the two it
-    /// is, is not known.
+    /// Adds writing to a file, or into a folder under each source's own name: which of the two it
+    /// is is unknown.
     fn write_into(&mut self, sources: &[Word], last: &Word) {
         let root = resolved(&self.root, "/");
         let is_root = |folder: &String| last.as_literal().is_some_and(|text| resolved(text, folder) == root);
-        // The agent's folder itself is no file.
+        // The agent's folder itself is not a file.
         if sources.is_empty() || !self.folders.iter().any(is_root) {
             self.write(last);
         }
         for source in sources {
             let name = source.text.rsplit('/').next().unwrap_or_default();
             let known = if last.known == Known::Literal { source.known } else { last.known };
-            // Of a path that is not known, nor is its last part.
+            // If a path is unknown, its last part is unknown too.
             let known = if source.known == Known::Begins && last.known == Known::Literal { Known::Begins } else { known };
             self.write(&Word { text: format!("{}/{name}", last.text.trim_end_matches('/')), known });
         }
     }
 
-    /// Whether a command works in the agent's folder, or below it: wherever it may be by now, and
+    /// Whether a command works in the agent's folder or below, in every folder where it may be and
     /// wherever its options send it.
     fn stays_inside(&self, options: &[Word]) -> bool {
         let root = resolved(&self.root, "/");
@@ -199,9 +197,9 @@ impl Reader<'_> {
         !self.folders.is_empty() && self.folders.iter().all(|folder| here(&resolved(folder, "/"))) && options.iter().all(of_option)
     }
 
-    /// The options that stand before a subcommand, and the words after them; `None` where one of
-    /// them has no value. A subcommand that has subcommands of its own may have options too, as
-    /// that of `docker compose`.
+    /// The options before a subcommand, and the words after them; `None` if an option lacks its
+    /// value. A subcommand with subcommands of its own may have options too, such as that of
+    /// `docker compose`.
     fn after_options(&self, name: &str, arguments: &[Word]) -> Option<(Vec<Word>, Vec<Word>)> {
         let rest = self.after_options_of(name, arguments)?;
         let mut options = arguments[..arguments.len() - rest.len()].to_vec();
@@ -218,7 +216,7 @@ impl Reader<'_> {
 
     fn after_options_of<'w>(&self, name: &str, arguments: &'w [Word]) -> Option<&'w [Word]> {
         let mut rest = arguments;
-        // Cargo and its like take a toolchain first.
+        // Cargo and similar tools accept a toolchain first.
         if let (true, Some((first, after))) = (["cargo", "rustc", "rustfmt"].contains(&name), rest.split_first())
             && first.as_literal().is_some_and(|word| word.starts_with('+'))
         {
@@ -237,8 +235,8 @@ impl Reader<'_> {
             } else if options.contains(&first.text) {
                 rest = after;
             } else {
-                // It may be a flag of the program itself, such as --version, of which an entry
-                // knows.
+                // It may be a flag of the program itself, such as --version, which an entry
+                // matches.
                 break;
             }
         }

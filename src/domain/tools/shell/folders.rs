@@ -4,12 +4,12 @@ use crate::domain::tools::places::resolved;
 use crate::domain::tools::shell::Reader;
 use crate::domain::tools::word::{Known, Word};
 
-/// Programs that search the folders that they are given, or else the current one.
+/// Programs that search the given folders, or the current one by default.
 const SEARCHERS: [&str; 6] = ["grep", "egrep", "fgrep", "rg", "ag", "ack"];
 
 impl Reader<'_> {
-    /// Notes a command that reads a whole folder in which secrets are: a home, what lies above one,
-    /// or what lies above a secret that the configuration names by its path.
+    /// Notes a command that reads a whole folder with secrets: a home or a folder above one, or a
+    /// folder above a secret that the configuration names by its path.
     pub(super) fn mention_folders(&mut self, name: &str, arguments: &[Word]) {
         if SEARCHERS.contains(&name) {
             let patterns = patterns_of_names(arguments);
@@ -31,7 +31,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a command reads all that is in the folders that it names.
+/// Whether a command reads everything in the folders that it names.
 fn reads_folders(name: &str, arguments: &[Word]) -> bool {
     let letters: &[char] = match name {
         "rg" | "ag" | "ack" | "tar" => return true,
@@ -47,7 +47,7 @@ fn reads_folders(name: &str, arguments: &[Word]) -> bool {
     })
 }
 
-/// The names to which a search is narrowed down: wildcards, although they are quoted.
+/// The file name patterns that limit a search: wildcards, although they are quoted.
 fn patterns_of_names(arguments: &[Word]) -> Vec<Word> {
     const FLAGS: [&str; 5] = ["--include", "--glob", "--iglob", "-g", "-G"];
     let pairs = arguments.iter().zip(arguments.iter().skip(1).map(Some).chain([None]));
@@ -58,7 +58,7 @@ fn patterns_of_names(arguments: &[Word]) -> Vec<Word> {
     values.map(|pattern| Word { text: pattern.to_owned(), known: Known::Glob }).collect()
 }
 
-/// A path up to its first wildcard: the folder in which all that it may be is.
+/// A path up to its first wildcard: the folder that contains everything it may match.
 fn fixed(word: &Word) -> &str {
     match word.text.find(['*', '?', '[', '{']).filter(|_| word.known == Known::Glob) {
         Some(wild) => &word.text[..word.text[..wild].rfind('/').map_or(0, |slash| slash + 1)],

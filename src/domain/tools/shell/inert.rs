@@ -1,13 +1,13 @@
-//! Text that a script holds and that nobody runs: here-documents in which nothing is replaced, and
-//! what is in quotes behind a program to which its arguments are text, such as the message of a
-//! commit. What is looked for in scripts (`plain.rs`) is not looked for there.
+//! Text in a script that is not executed: here-documents without expansion, and quoted arguments
+//! that a program treats as text, such as a commit message. The patterns of `plain.rs` are not
+//! applied to it.
 
 use crate::domain::tools::shell::tree::{children, text};
 use std::ops::Range;
 use tree_sitter::Node;
 
-/// The bodies of here-documents whose end is in quotes, and where shell and grammar cannot but
-/// agree on where that is.
+/// The bodies of here-documents with a quoted delimiter, if shell and grammar are certain to agree
+/// on where they end.
 pub fn documents(root: Node<'_>, source: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut open = vec![root];
@@ -33,25 +33,25 @@ fn document(parts: &[Node<'_>], source: &str) -> Option<Range<usize>> {
     (is_plain && begins_a_line && !ends_early && written.ends_with('\n') && text(*end, source) == name).then_some(range)
 }
 
-/// What stands in quotes among the words of a command, and in which nothing is replaced.
+/// The quoted texts without expansion among the words of a command.
 pub fn texts(command: Node<'_>) -> Vec<Range<usize>> {
     let is_plain = |node: &Node<'_>| match node.kind() {
         "raw_string" => true,
         "string" => children(*node).iter().all(|inner| matches!(inner.kind(), "\"" | "string_content")),
         _ => false,
     };
-    // The value of an option may stand in quotes behind its name: `-o jsonpath='{.items}'`.
+    // The quoted value of an option may follow its name: `-o jsonpath='{.items}'`.
     let words = children(command).into_iter().flat_map(|node| if node.kind() == "concatenation" { children(node) } else { vec![node] });
     let quoted = words.filter(is_plain).map(|node| node.start_byte() + 1..node.end_byte().saturating_sub(1));
     quoted.filter(|range| range.start < range.end).collect()
 }
 
-/// Whether a text holds what no path is spelled with.
+/// Whether a text contains characters that paths do not have.
 pub fn is_no_path(text: &str) -> bool {
     text.contains([' ', '(', '|', '[', '{', '^', '<'])
 }
 
-/// The script with these texts replaced by letters, of which there are as many lines.
+/// The script with these texts replaced by letters, with the same number of lines.
 pub fn blanked(script: &str, ranges: &[Range<usize>]) -> String {
     let mut bytes = script.as_bytes().to_vec();
     for byte in ranges.iter().filter_map(|range| script.get(range.clone()).map(|_| range.clone())).flatten() {

@@ -1,10 +1,10 @@
-//! Shell commands: parsed by the grammar of bash, and looked into as far as what runs is written
-//! there.
+//! Shell commands, parsed by a bash grammar and analyzed as far as the script itself shows what
+//! runs.
 //!
-//! `walk.rs` goes through the statements, `words.rs` finds out how much of each word is known,
-//! `redirects.rs` what is read and written beside the arguments, `wrappers.rs` looks into programs
-//! that run others, `folders.rs` knows what reads whole folders, and `commands.rs` asks the
-//! entries.
+//! `walk.rs` visits the statements, `words.rs` determines how much of each word is known,
+//! `redirects.rs` covers files read and written by redirections, `wrappers.rs` covers programs that
+//! run other programs, `folders.rs` covers commands that read whole folders, and `commands.rs`
+//! finds the entries.
 
 mod archives;
 mod commands;
@@ -27,21 +27,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use tree_sitter::Parser;
 
-/// The longest command that is read, in bytes. A file that is written by a here-document fits.
+/// The longest command that is analyzed, in bytes. A file written by a here-document fits.
 const LONGEST: usize = 64 * 1024;
-/// How deep statements, words and scripts within scripts are read.
+/// The deepest nesting of statements, words and scripts within scripts.
 const DEEPEST: usize = 60;
-/// How many parts a command may have.
+/// The most parts of a command.
 const MOST_PARTS: usize = 400;
-/// How many words a command may have; the text of here-documents is none.
+/// The most words of a command, not counting the text of here-documents.
 const MOST_WORDS: usize = 2_000;
-/// How much may be looked up of what a command names: a name counts one, a byte of a word with
-/// wildcards one, and all of it again for each folder that the command may be in.
+/// The budget for checking the names in a command: a name costs one, each byte of a word with
+/// wildcards costs one, and everything again for each folder that the command may be in.
 const MOST_LOOKS: usize = 3_000;
-/// How many folders a command may go through.
+/// The most folders that a command may visit.
 const MOST_FOLDERS: usize = 8;
 
-/// The parts of a call of a shell.
+/// The parts of a shell call.
 pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     let mut reader = Reader::new(rules, call);
     if let Some(folder) = call.tool_input.get("workdir").and_then(Value::as_str) {
@@ -50,7 +50,7 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     let command = ["command", "cmd", "script"].iter().find_map(|name| call.tool_input.get(name));
     match command {
         Some(Value::String(script)) => reader.script(script),
-        // Codex's shell takes the program and its arguments.
+        // The shell of Codex takes a program and its arguments.
         Some(Value::Array(words)) if words.iter().all(Value::is_string) => {
             let words: Vec<Word> = words.iter().filter_map(Value::as_str).map(Word::literal).collect();
             let text: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
@@ -65,32 +65,31 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
     reader.parts
 }
 
-/// What reads one command.
+/// Analyzes one command.
 struct Reader<'r> {
     rules: &'r ToolRules,
     /// The folder that the agent works in.
     root: String,
-    /// The folders that the command may be in by now; none: nobody knows.
+    /// The folders that the command may be in at this point; empty if unknown.
     folders: Vec<String>,
-    /// The folders that it may be in where the statement that was read last has succeeded.
+    /// The folders that it may be in if the last statement has succeeded.
     on_success: Vec<String>,
-    /// Those to which the command that is read has gone.
+    /// The folders that the current command has entered.
     reached: Option<Vec<String>>,
     parts: Vec<Part>,
-    /// What variables were set to in the command itself; `None`: to something that cannot be known.
+    /// The values of variables set in the command itself; `None` for unknown values.
     variables: BTreeMap<String, Option<Vec<Word>>>,
-    /// Whether it goes to another folder, or sets a variable: what does nothing else is read as
-    /// going to a folder.
+    /// Whether it changes the folder or sets a variable. A command that does nothing else is read
+    /// as changing the folder.
     prepares: bool,
-    /// What the arguments of the command that was read last are to it.
+    /// The meaning of the arguments of the last command.
     takes: Takes,
-    /// Where text stands in the script that is read, of which nothing is run, and which names
-    /// nothing.
+    /// The ranges of text in the script that is not executed and names nothing.
     prose: Vec<Range<usize>>,
-    /// All variables that are set anywhere in the command.
+    /// Every variable that the command sets anywhere.
     assigned: BTreeSet<String>,
     functions: BTreeSet<String>,
-    /// Values that say where something acts: of variables that are set for a command, and of hosts.
+    /// Values that say where something acts: of environment variables of a command, and of hosts.
     contexts: Vec<String>,
     stdin: Stdin,
     depth: usize,
@@ -98,10 +97,10 @@ struct Reader<'r> {
     looks_left: usize,
 }
 
-/// What a command reads from its standard input.
+/// The standard input of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stdin {
-    /// Names of what is there, as `find` and `git ls-files` print them.
+    /// Existing names, as `find` and `git ls-files` print them.
     Listed,
     /// Anything.
     Made,
@@ -130,7 +129,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Reads a script.
+    /// Analyzes a script.
     fn script(&mut self, text: &str) {
         if text.len() > LONGEST {
             return self.unmatched(text, "it is too long to be read");
@@ -147,15 +146,15 @@ impl<'r> Reader<'r> {
         let outer = std::mem::take(&mut self.prose);
         self.visit(tree.root_node(), text);
         let prose = std::mem::replace(&mut self.prose, outer);
-        // Last, because a part of it may be known to be worse than what nobody can read, or say
-        // where it acts.
+        // This is last, because a part of the script may be known to be worse than unmatched, or
+        // may say where it acts.
         let documents = inert::documents(tree.root_node(), text);
         if let Some(why) = plain::odd(&inert::blanked(text, &documents), &inert::blanked(text, &[documents.as_slice(), &prose].concat())) {
             self.unmatched(text, why);
         }
     }
 
-    /// Adds a part; a command of too many parts is unmatched.
+    /// Adds a part. A command with too many parts is unmatched.
     fn add(&mut self, part: Part) {
         if self.parts.len() < MOST_PARTS {
             self.parts.push(part);
@@ -168,10 +167,10 @@ impl<'r> Reader<'r> {
         self.add(self.rules.unmatched(what, why));
     }
 
-    /// Goes one level deeper, as far as that is allowed.
+    /// Goes one level deeper, up to the limit.
     fn deeper(&mut self, what: &str, read: impl FnOnce(&mut Self)) {
         if self.parts.len() > MOST_PARTS {
-            // It is known already that not all of it is read.
+            // It is already known to be only partly read.
             return;
         }
         if self.depth >= DEEPEST {
@@ -182,8 +181,8 @@ impl<'r> Reader<'r> {
         self.depth -= 1;
     }
 
-    /// Notes a word that names a secret. A command that names more than can be looked up in a
-    /// moment is unmatched: otherwise a few calls would keep the server from everything else.
+    /// Notes a word that names a secret. A command with more names than the budget is unmatched:
+    /// otherwise a few calls would keep the server busy.
     fn mention(&mut self, word: &Word) {
         if self.looks_left == 0 {
             return;
@@ -200,8 +199,8 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Goes to another folder. Whether that succeeds is not known, nor from which of the folders
-    /// before: so the command may be in each of these, and in each to which that leads.
+    /// Changes the folder. It is unknown whether that succeeds, and in which folder it begins. So
+    /// the command may be in each of the earlier folders, and in each new one.
     fn go_to(&mut self, word: &Word) {
         use crate::domain::tools::places::{folders, resolved};
         let paths = match word.known {
@@ -223,7 +222,7 @@ impl<'r> Reader<'r> {
         self.or_in(reached);
     }
 
-    /// The command may be in these folders as well.
+    /// Adds folders that the command may be in.
     fn or_in(&mut self, folders: Vec<String>) {
         if folders.is_empty() {
             return self.folders.clear();

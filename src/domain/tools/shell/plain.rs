@@ -1,14 +1,14 @@
-//! Whether a script is plain enough to be read: what everyday commands hardly ever hold, and in
-//! which a shell and its grammar may differ, or one word may come to stand for another, is not read
-//! at all. Such a script is unmatched, whatever its parts are.
+//! Rejects scripts that are too unusual to analyze: constructs that are rare in everyday commands,
+//! and that a shell and the grammar may parse differently or that can disguise one word as another.
+//! Such a script is unmatched, whatever its parts are.
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::sync::LazyLock;
 
-/// What is not read wherever it stands, because it may be read in another way than a shell does.
+/// Constructs rejected everywhere, because the grammar may read them differently than a shell.
 const UNSURE: &[(&str, &str)] = &[
     (r"[\x00-\x08\x0b-\x1f\x7f]", "it holds a control character"),
-    // Substitutions that the grammar takes for text.
+    // Substitutions that the grammar treats as text.
     (r"(?s)<<-?[^<].*`|`.*<<-?[^<]", "it holds a here-document and backticks"),
     (r"(?s)\$\{[^}]*`", "it holds backticks within a variable"),
     (r"\$\\\n", "a line is continued after `$`"),
@@ -20,9 +20,9 @@ const UNSURE: &[(&str, &str)] = &[
     (r"'[^'\n]*\[[^'\n]*\$\(", "an index may hold a command"),
 ];
 
-/// What is not read but in texts of which nothing is run.
+/// Constructs rejected except in text that is not executed.
 const ODD: &[(&str, &str)] = &[
-    // Values that are run, or that change what is read.
+    // Values that are executed, or that change how the script is read.
     (r"\$\{[^}]*@[A-Za-z]?\}", "a variable is run or changed by `@`"),
     (r"\$\{!", "a variable names another one"),
     (r"\$\{\w+:?=", "a variable is set where it is used"),
@@ -37,7 +37,7 @@ const ODD: &[(&str, &str)] = &[
         r"(?:^|[\s;&|({])(?:function\s+\S+|[\w.:+-]+\s*\(\s*\)\s*(?:[{(\[\n]|if\b|for\b|while\b|until\b|case\b|select\b))",
         "it defines a function",
     ),
-    // Words that become flags.
+    // Words that expand to flags.
     (r"\{[^{}\s]*,[^{}\s]*\}.*[=-]|-[^\s]*\{[^{}\s]*,|\{[^{}\s]*[=-][^{}\s]*,|\{[^{}\s]*,[^{}\s]*[=-]", "braces may become flags"),
     (r"\b(?:for|select)(?:\s|\\\n)+\w+(?:\s|\\\n)+in(?:\s|\\\n)+(?:[^\n;]*\s)?-", "a loop goes over flags"),
     (r#"(?:^|[\s;&|({])[A-Za-z_]\w*\+?=(?:\$?['"])?\s*-"#, "a variable begins with a dash"),
@@ -49,7 +49,7 @@ const ODD: &[(&str, &str)] = &[
     (r"\bfiles0-from\b", "names are read from a file"),
     (r"\becho\s+-[A-Za-z]{3,}", "`echo` makes flags"),
     (r"(?:\bfind\b|\bgfind\b)\s+--\s", "`find` has no end of its flags"),
-    // Places that are others than they look.
+    // Paths that are not what they look like.
     (r"/dev/(?:tcp|udp)/", "it opens a connection"),
     (r"/dev/fd/[^0-9]", "`/dev/fd` leads elsewhere"),
     (r"/(?:tmp|var/tmp|dev)/(?:\S*/)?\.\.", "a path leads out of a folder for temporary files"),
@@ -67,7 +67,7 @@ const ODD: &[(&str, &str)] = &[
     (r"\b(?:dig|nslookup)\s+(?:\S+\s+)*-", "a name server is asked for what a file holds"),
     (r"\b(?:dig|nslookup|ping|host)\b.*\$", "a name is asked for that holds a value"),
     (r"\$\{?\w*(?:PASS|PWD_|MYSQL_PWD|_URI|REDIS_URL|DB_URL|WEBHOOK|AUTH|COOKIE|JWT|CONNECTION_STRING)", "a variable may hold a secret"),
-    // What tools read their settings from, secrets, and whole homes.
+    // Files from which tools read settings, secrets, and whole homes.
     (
         r#"(?s)(?:\b(?:cp|mv|ln|rm|rmdir|chmod|tar|zip|rsync|tee|install|black|prettier|vendor|mirror)\b|=|\s-o|>).*(?:^|[\s'"=/])\.(?:git|github|githooks|gitea|forgejo|gitlab|circleci|cargo|claude|codex|gemini|windsurf|zed|vscode|idea|husky|yarn|devcontainer[\w.]*|woodpecker[\w.]*)(?:[/\s'"]|$)"#,
         "it may change what tools read their settings from",
@@ -89,7 +89,7 @@ const ODD: &[(&str, &str)] = &[
         r#"(?:\bgrep\s+-\w*[rR]|\bcp\s+-\w*[rRa]|\brg\b|\btar\b|\bfind\b|--no-index).*\s(?:~|/|\$HOME|~/\.config)/?(?:\s|$)"#,
         "it reads a whole home",
     ),
-    // Flags that write elsewhere, ask another server, or run a program.
+    // Flags that write elsewhere, contact another server, or run a program.
     (
         r#"\s-{1,2}[\w.-]*(?:out|output|file|path|dir|log|report|config|profile|csv)[\w.-]*[=:\s]+(?:csv:)?(?:/|~|\.\./|\$HOME)"#,
         "a flag leads out of the folder",
@@ -120,8 +120,7 @@ const ODD: &[(&str, &str)] = &[
     (r"\bgrep\s+-\w*e\s+-", "a pattern begins with a dash"),
 ];
 
-/// All of a list, looked for in one pass. Words, blanks and ends of words are those of ASCII, as a
-/// shell has them.
+/// All patterns of a list in one pass. Words, blanks and word boundaries are ASCII, as in a shell.
 fn set(list: &[(&str, &str)]) -> RegexSet {
     let patterns = list.iter().map(|(pattern, _)| pattern);
     RegexSetBuilder::new(patterns).unicode(false).size_limit(1 << 26).build().expect("the patterns of this file")
@@ -130,10 +129,10 @@ fn set(list: &[(&str, &str)]) -> RegexSet {
 static SURE: LazyLock<RegexSet> = LazyLock::new(|| set(UNSURE));
 static PLAIN: LazyLock<RegexSet> = LazyLock::new(|| set(ODD));
 
-/// Why a script is not read; `None` if it is plain. `words` is the same script without texts of
-/// which nothing is run.
+/// Why a script is rejected; `None` if it is plain. `words` is the script without text that is not
+/// executed.
 pub fn odd(script: &str, words: &str) -> Option<&'static str> {
-    // A carriage return at the end of a line is one of another system's line ends.
+    // A carriage return at the end of a line belongs to a Windows line ending.
     let look = |set: &RegexSet, list: &[(&str, &'static str)], text: &str| {
         set.matches(text.replace("\r\n", "\n").as_bytes()).iter().next().map(|place| list[place].1)
     };

@@ -1,4 +1,4 @@
-//! Redirections: what is written is a part of its own, and here-documents are looked into.
+//! Redirections: each written file is a part of its own, and here-documents are analyzed.
 
 use crate::domain::tools::places;
 use crate::domain::tools::shell::tree::{children, text};
@@ -6,17 +6,17 @@ use crate::domain::tools::shell::{Reader, Stdin};
 use crate::domain::tools::word::Word;
 use tree_sitter::Node;
 
-/// Statements with a beginning and an end of their own: a redirection behind one is opened before
-/// it begins.
+/// Compound statements. A redirection after one is opened before it begins.
 const GROUPS: [&str; 7] =
     ["subshell", "compound_statement", "for_statement", "c_style_for_statement", "while_statement", "if_statement", "case_statement"];
 
 impl Reader<'_> {
     /// A statement with redirections. Words after a redirection are arguments of the command.
     ///
-    /// The grammar puts a redirection of the last command of a list around the whole list:
-    /// `cd x && cat > f` writes to `x/f`. So what stands behind a list or a pipeline is read where
-    /// that has led; what stands behind a group, where the group begins.
+    /// The grammar attaches a redirection of the last command of a list to the whole list:
+    /// `cd x && cat > f` writes to `x/f`. So a redirection after a list or a pipeline is resolved
+    /// in the folder where the list ends; one after a compound statement, in the folder where it
+    /// begins.
     pub(super) fn redirected(&mut self, node: Node<'_>, source: &str) {
         let body = node.child_by_field_name("body");
         let redirections: Vec<Node<'_>> = children(node).into_iter().filter(|child| Some(*child) != body).collect();
@@ -54,7 +54,7 @@ impl Reader<'_> {
         self.stdin = before;
     }
 
-    /// Reads redirections; gives back the words that stand among them and belong to the command.
+    /// Reads redirections. Returns the words among them that belong to the command.
     fn redirections(&mut self, redirections: &[Node<'_>], source: &str) -> Vec<Word> {
         let mut more: Vec<Word> = Vec::new();
         for child in redirections {
@@ -67,7 +67,7 @@ impl Reader<'_> {
         more
     }
 
-    /// Reads a redirection. Words that stand after it belong to the command: they are given back.
+    /// Reads a redirection. Returns the words after it that belong to the command.
     pub(super) fn redirect(&mut self, node: Node<'_>, source: &str) -> Vec<Word> {
         match node.kind() {
             "file_redirect" => self.file(node, source),
@@ -106,21 +106,21 @@ impl Reader<'_> {
         words
     }
 
-    /// Adds what writing to a path is.
+    /// Adds the part for writing to a path.
     pub(super) fn write(&mut self, target: &Word) {
         let place = target.text.as_str();
         if place.starts_with("/dev/tcp/") || place.starts_with("/dev/udp/") {
             return self.unmatched(place, "it is a connection to somewhere else");
         }
         if self.looks_left == 0 {
-            // It is known already that not all of it is looked up.
+            // It is already known to exceed the budget.
             return;
         }
         let part = self.rules.written(target, &self.root, &self.folders);
         self.add(part);
     }
 
-    /// A here-document, and what stands after its beginning on the same line.
+    /// A here-document, and the words after its operator on the same line.
     fn here_document(&mut self, node: Node<'_>, source: &str) -> Vec<Word> {
         let mut words = Vec::new();
         for child in children(node).into_iter().filter(Node::is_named) {

@@ -1,5 +1,4 @@
-//! Variables: what they were set to in the command, which may be set at all, and which give a
-//! secret away.
+//! Variables: their values in the command, which ones may be set, and which ones reveal a secret.
 
 use crate::domain::risk::registry::glob;
 use crate::domain::tools::shell::Reader;
@@ -7,8 +6,7 @@ use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::word::{Known, Word};
 use tree_sitter::Node;
 
-/// What programs and the shell itself take from the environment, so that setting it changes what
-/// they do.
+/// Variables that programs and the shell itself read, so that setting them changes behavior.
 const TELLING: &[&str] = &[
     "PATH",
     "IFS",
@@ -58,7 +56,7 @@ const TELLING: &[&str] = &[
     "*_proxy",
     "*_PROXY",
 ];
-/// What variables are called that hold secrets.
+/// Names of variables that hold secrets.
 const SECRET: &[&str] = &[
     "*TOKEN*",
     "*SECRET*",
@@ -74,7 +72,7 @@ const SECRET: &[&str] = &[
     "*_DSN",
 ];
 
-/// Variables that say where something acts.
+/// Variables that determine where something acts.
 const DECIDING: &[&str] = &["AWS_*", "TF_*", "CLOUDSDK_*", "GOOGLE_*", "KUBE*", "DOCKER_*", "PG*"];
 
 fn fits(patterns: &[&str], name: &str) -> bool {
@@ -118,7 +116,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Remembers what a variable was set to, beside what it was set to before.
+    /// Adds a value of a variable to its earlier ones.
     pub(super) fn set(&mut self, name: &str, values: Option<Vec<Word>>) {
         let known = values.filter(|values| values.iter().all(|word| word.known != Known::Crafted));
         let entry = self.variables.entry(name.to_owned()).or_insert_with(|| Some(Vec::new()));
@@ -135,7 +133,7 @@ impl Reader<'_> {
         };
     }
 
-    /// `NAME=value`, for one command or for those that follow.
+    /// `NAME=value`, for one command or for the following ones.
     pub(super) fn assign(&mut self, node: Node<'_>, source: &str, is_exported: bool) {
         let Some(name) = node.child_by_field_name("name").filter(|name| name.kind() == "variable_name") else {
             return self.unmatched(text(node, source), "what it sets is no plain variable");
@@ -176,7 +174,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `values` is what it is set to, where that is known to be all of it.
+    /// Checks whether a variable may be set. `values` has all of its values, if they are known.
     fn check_name(&mut self, name: &str, values: Option<&Vec<Word>>, is_exported: bool, what: &str) {
         let allowed = values.map_or_else(
             || self.rules.may_set(name, &[Word { text: String::new(), known: Known::Begins }]),

@@ -1,4 +1,4 @@
-//! The statements of a script. What is no kind of statement that is known here is unmatched.
+//! The statements of a script. An unknown kind of statement is unmatched.
 
 use crate::domain::tools::places::{is_home_or_above, resolved};
 use crate::domain::tools::rules::Takes;
@@ -7,14 +7,14 @@ use crate::domain::tools::shell::{MOST_PARTS, Reader, Stdin, inert};
 use crate::domain::tools::word::{Known, Word};
 use tree_sitter::Node;
 
-/// Programs that print what is there, and no text of their caller's.
+/// Programs that print existing names, and no text of their caller's.
 const LISTERS: [&str; 10] = ["find", "fd", "hostname", "id", "ls", "nproc", "pwd", "uname", "which", "whoami"];
-/// Programs that pass on some of what they read, and nothing else.
+/// Programs that pass on parts of their input and nothing else.
 const FILTERS: [&str; 5] = ["grep", "head", "sort", "tail", "uniq"];
 
 impl Reader<'_> {
-    /// Notes every variable that is set anywhere: where it is used may be read before where it is
-    /// set.
+    /// Notes every variable that is set anywhere, because its use may be read before its
+    /// assignment.
     pub(super) fn find_assigned(&mut self, root: Node<'_>, source: &str) {
         let mut cursor = root.walk();
         loop {
@@ -64,7 +64,7 @@ impl Reader<'_> {
                 children(node).into_iter().for_each(|child| reader.visit(child, source));
             }),
             "subshell" => {
-                // Where it goes ends with it.
+                // Its folder changes end with it.
                 let folders = self.folders.clone();
                 children(node).into_iter().for_each(|child| self.visit(child, source));
                 self.folders = folders;
@@ -73,7 +73,7 @@ impl Reader<'_> {
                 if let Some(name) = node.child_by_field_name("name") {
                     self.functions.insert(text(name, source).to_owned());
                 }
-                // The body is read where it is defined, as if it ran.
+                // The body is read at the definition, as if it ran.
                 children(node).into_iter().skip(1).for_each(|child| self.visit(child, source));
             }
             "ERROR"
@@ -120,8 +120,8 @@ impl Reader<'_> {
         }
     }
 
-    /// `left && right` or `left || right`: of the two, the right one is where the left one has
-    /// succeeded, if it is asked for that.
+    /// `left && right` or `left || right`. With `&&`, the right side begins where the left side has
+    /// succeeded.
     fn list(&mut self, node: Node<'_>, source: &str) {
         let mut all = self.folders.clone();
         let mut succeeded = self.folders.clone();
@@ -143,8 +143,7 @@ impl Reader<'_> {
         self.on_success = succeeded;
     }
 
-    /// Reads what runs more than once: what one pass sets, and where it goes, holds for the next
-    /// one.
+    /// Reads a loop body: the variables and folders of one pass carry over to the next.
     fn again_and_again(&mut self, mut read: impl FnMut(&mut Self)) {
         loop {
             let before = (self.folders.clone(), self.variables.clone());
@@ -187,7 +186,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One command: what is set for it, where it reads and writes, and its words.
+    /// A simple command: its assignments, redirections and words.
     pub(super) fn command(&mut self, node: Node<'_>, more: Vec<Word>, source: &str) {
         let contexts = self.contexts.len();
         self.reached = None;
@@ -215,7 +214,7 @@ impl Reader<'_> {
                     }
                 }
                 "raw_string" | "string" => {
-                    // Whether it names something depends on the program.
+                    // The program determines whether it names something.
                     let word = self.unnoted(child, source);
                     quoted.push(word.clone());
                     words.push(word);
@@ -244,8 +243,8 @@ impl Reader<'_> {
         self.contexts.truncate(contexts);
     }
 
-    /// What a command substitution prints, as a word: names of what is there, or something that
-    /// could be anything.
+    /// The output of a command substitution as a word: existing names, or something that could be
+    /// anything.
     pub(super) fn substituted(&mut self, node: Node<'_>, source: &str) -> Word {
         let before = (self.stdin, self.folders.clone(), self.takes);
         self.stdin = Stdin::Made;
@@ -253,7 +252,7 @@ impl Reader<'_> {
         for statement in &statements {
             self.visit(*statement, source);
         }
-        // Where it goes ends with it.
+        // Its folder changes end with it.
         (self.stdin, self.folders, self.takes) = before;
         if let [one] = statements.as_slice()
             && let Some(written) = here_text(*one, source)
@@ -276,8 +275,8 @@ impl Reader<'_> {
     }
 }
 
-/// The text that `cat <<'END'` prints, in which nothing is replaced: so agents write messages of
-/// several lines.
+/// The text of `cat <<'END'` without expansion, which is how agents write messages of several
+/// lines.
 fn here_text<'s>(node: Node<'_>, source: &'s str) -> Option<&'s str> {
     let body = node.child_by_field_name("body").filter(|body| node.kind() == "redirected_statement" && text(*body, source) == "cat")?;
     let [redirect] = *children(node).into_iter().filter(|child| *child != body).collect::<Vec<_>>() else { return None };
@@ -290,15 +289,15 @@ fn here_text<'s>(node: Node<'_>, source: &'s str) -> Option<&'s str> {
     sound.then(|| text(written, source).trim_end())
 }
 
-/// What a command prints.
+/// The kind of a command's output.
 enum Prints {
-    /// What is there.
+    /// Existing names.
     What,
-    /// Some of what it reads.
+    /// Parts of its input.
     Some,
 }
 
-/// Whether a command prints only names of what is there, or some of what it reads.
+/// Whether a command prints only existing names, or parts of its input.
 fn lists(node: Node<'_>, source: &str) -> Option<Prints> {
     let command = if node.kind() == "redirected_statement" { node.child_by_field_name("body")? } else { node };
     if command.kind() != "command" {
@@ -310,7 +309,7 @@ fn lists(node: Node<'_>, source: &str) -> Option<Prints> {
     if program == "date" {
         return rest.all(is_time).then_some(Prints::What);
     }
-    // A format of its own can print any text, and contents of files are any text.
+    // A custom format can print any text, and so can file contents.
     let plain = |word: &str| !["format", "pretty", "printf", "replace"].iter().any(|flag| word.contains(flag) && word.starts_with('-'));
     let mut words = rest.clone();
     let names = match program {
@@ -322,7 +321,7 @@ fn lists(node: Node<'_>, source: &str) -> Option<Prints> {
         "rg" => words.any(|word| word == "-l" || word == "--files"),
         other => LISTERS.contains(&other),
     };
-    // A secret of a home has no name that anybody wrote.
+    // Secrets in a home would be reached without being named.
     let quiet = |word: &str| !is_home_or_above(&resolved(word.trim_matches(['"', '\'']), "/folder"));
     let shows_all =
         program == "ls" && rest.clone().any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(['a', 'A']));
@@ -334,7 +333,7 @@ fn lists(node: Node<'_>, source: &str) -> Option<Prints> {
     filters.then_some(Prints::Some)
 }
 
-/// A format of a time, such as `+%Y-%m-%d`, in which nothing else could be spelled.
+/// A time format such as `+%Y-%m-%d`, which cannot spell anything else.
 fn is_time(word: &str) -> bool {
     let word = word.trim_matches(['"', '\'']);
     let Some(mut rest) = word.strip_prefix('+') else { return word == "-u" };

@@ -1,4 +1,4 @@
-//! Words of a shell: without quotes and backslashes, and how much of each is known.
+//! Shell words: without quotes and backslashes, and how much of each is known.
 
 use crate::domain::tools::shell::Reader;
 use crate::domain::tools::shell::tree::{children, text};
@@ -7,7 +7,7 @@ use regex::Regex;
 use std::sync::LazyLock;
 use tree_sitter::Node;
 
-/// An index of an array in which something would run.
+/// An array index that would run something.
 static INDEX: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w\[[^\]]*(?:\$\(|`)").expect("a sound pattern"));
 
 fn crafted() -> Word {
@@ -19,14 +19,14 @@ fn begins() -> Word {
 }
 
 impl Reader<'_> {
-    /// Reads a word, and what runs inside of it; a word that names a secret is noted.
+    /// Reads a word and the commands inside it, and notes a word that names a secret.
     pub(super) fn word(&mut self, node: Node<'_>, source: &str) -> Word {
         let word = self.unnoted(node, source);
         self.mention(&word);
         word
     }
 
-    /// Reads a word, and what runs inside of it.
+    /// Reads a word and the commands inside it.
     pub(super) fn unnoted(&mut self, node: Node<'_>, source: &str) -> Word {
         let mut word = crafted();
         if self.words_left == 0 {
@@ -75,7 +75,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads what runs inside of something whose value is not known anyway.
+    /// Reads the commands inside something whose value is unknown.
     fn inside(&mut self, node: Node<'_>, source: &str) {
         for child in children(node).into_iter().filter(Node::is_named) {
             self.visit(child, source);
@@ -86,7 +86,7 @@ impl Reader<'_> {
         let mut whole = Word::literal("");
         let mut end = node.start_byte() + 1;
         for child in children(node) {
-            // The grammar leaves out some of the white space between two expansions.
+            // The grammar omits some of the white space between two expansions.
             let gap = source.get(end..child.start_byte()).unwrap_or_default();
             whole = joined(whole, Word::literal(unquoted(gap)));
             end = child.end_byte();
@@ -101,7 +101,7 @@ impl Reader<'_> {
         whole
     }
 
-    /// Notes a secret that is named after something that is not known: `$FOLDER/.env`.
+    /// Notes a secret that is named after an unknown part: `$FOLDER/.env`.
     fn mention_part(&mut self, before: &Word, piece: &Word) {
         if matches!(before.known, Known::Begins | Known::Crafted) {
             self.mention(&Word { text: piece.text.trim_start_matches('/').to_owned(), known: piece.known });
@@ -140,8 +140,7 @@ impl Reader<'_> {
         self.variable(name, quoted)
     }
 
-    /// `${…}`: a plain name has the value of the variable; of all else, what it makes of the value
-    /// is not known.
+    /// `${…}`: a plain name has the variable's value; the result of any other expansion is unknown.
     fn expansion(&mut self, node: Node<'_>, source: &str, quoted: bool) -> Word {
         let written = text(node, source);
         let inner = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
@@ -157,7 +156,7 @@ impl Reader<'_> {
     }
 }
 
-/// One word after the other, without a blank.
+/// Two words joined without a blank.
 fn joined(one: Word, other: Word) -> Word {
     match (one.known, other.known) {
         (Known::Crafted, _) | (_, Known::Crafted) => crafted(),
@@ -168,7 +167,7 @@ fn joined(one: Word, other: Word) -> Word {
     }
 }
 
-/// A word without quotes: a backslash stands before a character that means itself.
+/// An unquoted word. A backslash makes the next character literal.
 fn plain(written: &str) -> Word {
     let mut word = Word::literal("");
     let mut letters = written.chars();
@@ -176,7 +175,7 @@ fn plain(written: &str) -> Word {
     while let Some(letter) = letters.next() {
         match letter {
             '\\' => match letters.next() {
-                // A line that goes on.
+                // A line continuation.
                 Some('\n') | None => {}
                 Some(letter) => word.text.push(letter),
             },
@@ -202,7 +201,7 @@ fn plain(written: &str) -> Word {
     word
 }
 
-/// Text between double quotes, in which a backslash stands before few characters.
+/// Text between double quotes, in which a backslash escapes only a few characters.
 fn unquoted(written: &str) -> String {
     let mut text = String::with_capacity(written.len());
     let mut letters = written.chars().peekable();
@@ -216,7 +215,7 @@ fn unquoted(written: &str) -> String {
     text
 }
 
-/// `$'…'`, with the escapes that are everyday; a word with any other is not known.
+/// `$'…'` with common escapes; a word with any other is unknown.
 fn ansi(written: &str) -> Word {
     let Some(inner) = written.strip_prefix("$'").and_then(|rest| rest.strip_suffix('\'')) else { return crafted() };
     let mut text = String::new();

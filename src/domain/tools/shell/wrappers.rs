@@ -1,11 +1,11 @@
-//! Programs that run other programs: what they run is read as if it stood there by itself.
+//! Programs that run other programs: the inner command is read as if it were written alone.
 
 use crate::domain::tools::pattern::{CommandPattern, Flags};
 use crate::domain::tools::shell::{Reader, Stdin};
 use crate::domain::tools::word::{Known, Word};
 
-/// A program that runs the words after its flags: the flags that are known, and how many words
-/// stand before the program.
+/// A program that runs the words after its flags: its known flags, and the number of words before
+/// the inner program.
 struct Wrapper {
     names: &'static [&'static str],
     flags: &'static [&'static str],
@@ -38,7 +38,7 @@ fn known(flags: &[&str]) -> Flags {
 }
 
 impl Reader<'_> {
-    /// Looks into a program that runs others; `false` where it is none.
+    /// Reads a program that runs others; `false` if it does not.
     pub(super) fn wrapped(&mut self, name: &str, arguments: &[Word], what: &str) -> bool {
         match name {
             "sh" | "bash" | "zsh" | "dash" | "ksh" | "ash" => self.shell(arguments, what),
@@ -93,8 +93,8 @@ impl Reader<'_> {
         self.contexts.truncate(contexts);
     }
 
-    /// Reads what runs as another user or on another machine. Only what reads is there what it is
-    /// here: nothing there is the folder that the agent works in.
+    /// Reads what runs as another user or on another machine. Only reading has the same meaning
+    /// there: no folder there is the agent's.
     fn elsewhere(&mut self, why: &str, read: impl FnOnce(&mut Self)) {
         let before = self.parts.len();
         let folders = std::mem::take(&mut self.folders);
@@ -112,8 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A shell runs the text after `-c`. A script in a file, and one that comes by a pipe, is not
-    /// read.
+    /// A shell runs the text after `-c`. Scripts from files and pipes are not read.
     fn shell(&mut self, arguments: &[Word], what: &str) {
         let mut words = arguments.iter();
         let mut takes_text = false;
@@ -133,7 +132,7 @@ impl Reader<'_> {
         self.unmatched(what, "the script that it runs is not written here");
     }
 
-    /// A program that has a shell run its words.
+    /// A program that passes its words to a shell.
     fn text_of(&mut self, words: &[Word], what: &str) {
         let texts: Option<Vec<&str>> = words.iter().map(|word| word.as_literal()).collect();
         match texts.map(|texts| texts.join(" ")) {
@@ -164,14 +163,14 @@ impl Reader<'_> {
         self.run(&words, what);
     }
 
-    /// `find` runs what stands after `-exec`, for each file that it finds.
+    /// `find` runs the command after `-exec`, for each file that it finds.
     fn find(&mut self, name: &str, arguments: &[Word], what: &str) {
         let mut own: Vec<Word> = Vec::new();
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             if !matches!(word.text.as_str(), "-exec" | "-execdir" | "-ok" | "-okdir") {
                 if word.known == Known::Literal && word.text.contains(['*', '?', '[']) {
-                    // A pattern of names for `find` itself.
+                    // A name pattern of `find` itself.
                     self.mention(&Word { text: word.text.clone(), known: Known::Glob });
                 }
                 own.push(word.clone());
@@ -200,7 +199,7 @@ impl Reader<'_> {
         self.contexts.pop();
     }
 
-    /// `docker exec` and `docker compose exec`; `false` for all else that docker does.
+    /// `docker exec` and `docker compose exec`; `false` for everything else that docker does.
     fn container(&mut self, name: &str, arguments: &[Word], what: &str) -> bool {
         let start = match (name, arguments.first().and_then(Word::as_literal), arguments.get(1).and_then(Word::as_literal)) {
             ("docker-compose", Some("exec"), _) => 1,
@@ -221,12 +220,12 @@ impl Reader<'_> {
     }
 }
 
-/// The words after the flags that a program takes before the words that it runs.
+/// The inner command: the words after the program's own flags.
 fn after_flags<'w>(arguments: &'w [Word], flags: &Flags) -> Option<&'w [Word]> {
     let pattern = CommandPattern::parse("wrapper **").ok()?;
     let end = (0..=arguments.len().min(64)).find(|end| {
         let plain = pattern.arguments(&arguments[..*end], flags);
-        // The first word that is neither a flag nor a value of one ends the flags.
+        // The first word that is neither a flag nor the value of one ends the flags.
         plain.is_none_or(|plain| !plain.is_empty())
     });
     let Some(end) = end else { return Some(&[]) };
@@ -235,7 +234,7 @@ fn after_flags<'w>(arguments: &'w [Word], flags: &Flags) -> Option<&'w [Word]> {
     Some(&arguments[end - 1..])
 }
 
-/// A word of a template, with its mark replaced by something that is known no better than this.
+/// A word of a template, with its placeholder replaced by something that is known only this far.
 fn filled(word: &Word, mark: &str, known: Known) -> Word {
     match word.text.split_once(mark) {
         None => word.clone(),

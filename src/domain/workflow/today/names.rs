@@ -1,4 +1,4 @@
-//! Who a name or a Slack account is today.
+//! The principals behind names and Slack accounts today.
 
 use super::Today;
 use crate::domain::policy::Principal;
@@ -7,12 +7,12 @@ use crate::domain::policy::Principal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Barred {
     Suspended,
-    /// It is in neither list of the configuration.
+    /// The configuration does not list it.
     Unlisted,
 }
 
 impl Barred {
-    /// The text for it, after a name and `is`.
+    /// The words for it, to follow a name and `is`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Suspended => "suspended",
@@ -30,7 +30,7 @@ pub enum InSlack {
 }
 
 impl Today<'_> {
-    /// Who a name stands for. Every door asks this before it lets anybody do anything.
+    /// The principal with this name. Every way in calls this before it lets anybody do anything.
     ///
     /// # Errors
     /// The name has no rights today.
@@ -41,7 +41,7 @@ impl Today<'_> {
         self.policy.principal(name).ok_or(Barred::Unlisted)
     }
 
-    /// The person with this Slack id. If two people have the same id, neither is meant.
+    /// The person with this Slack id. If two people have the same id, neither is accepted.
     ///
     /// # Errors
     /// The id belongs to nobody, to more than one person, or to somebody without rights today.

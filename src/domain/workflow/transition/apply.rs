@@ -1,4 +1,4 @@
-//! What a log of events folds to.
+//! Folds a log of events.
 
 use crate::domain::workflow::{
     AfterReview, Attempt, AttemptId, CancelRequest, ClosedReview, Decision, Discussion, Disposition, Ended, Event, Exception, Plan,
@@ -7,7 +7,7 @@ use crate::domain::workflow::{
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A log that does not follow the rules: somebody else wrote to it.
+/// The error for a log that breaks the rules, because something else wrote to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("event {version} `{event}` cannot follow here")]
 pub struct Impossible {
@@ -22,7 +22,7 @@ impl Impossible {
     }
 }
 
-/// What a log folds to; `None` for an empty one.
+/// The state that a log folds to; `None` for an empty one.
 ///
 /// # Errors
 /// An event cannot follow the ones before it.
@@ -59,7 +59,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
             updated_at: recorded.at,
         });
     };
-    // Whatever has become of it, people may say something about it.
+    // People may comment on a workflow in any state.
     let is_comment = matches!(recorded.event, Event::Commented { .. } | Event::Reviewed { .. });
     if recorded.version != workflow.version + 1 || (workflow.disposition != Disposition::Active && !is_comment) {
         return Err(impossible());
@@ -71,7 +71,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
     Ok(workflow)
 }
 
-/// What one event changes; `None` if it cannot follow.
+/// Applies one event; `None` if it cannot follow.
 fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
     match &recorded.event {
         Event::Submitted(_) => None,
@@ -96,7 +96,7 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
         Event::GlassBroken(broken) => {
             let has_open_review = workflow.open_review().is_some();
             let round = open_round(workflow, broken.round).filter(|round| round.subject == broken.digest && !has_open_review)?;
-            // What others have given is not needed any more, and nothing rests on it.
+            // Other approvals are not needed any more, and nothing depends on them.
             round.approvals = vec![broken.as_approval()];
             round.broken_by = Some(broken.approver.clone());
             round.outcome = Some(RoundOutcome::Approved);
@@ -168,14 +168,14 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
     }
 }
 
-/// People are asked: at first, again because what was released may no longer start, again because
-/// something became stricter, or about the step of a plan whose turn has come.
+/// Opens a round: the first one, one because a released action may no longer start, one because
+/// terms became stricter, or one about the next step of a plan.
 fn ask(workflow: &mut Workflow, next: Round, has_reason: bool) -> Option<()> {
     let place = next.step.map_or(Some(0), |step| usize::try_from(step).ok()?.checked_sub(1))?;
     let is_untouched = workflow.steps.iter().skip(place).all(|step| step.stage == Stage::Waiting);
     let are_done = next.step.is_none_or(|step| workflow.may_begin(step));
     let is_queued = || next.step.map_or_else(|| has_queued(workflow), |step| workflow.queued().is_some_and(|queued| queued.step == step));
-    // Of a plan each step is asked about by itself, or none is.
+    // In a plan, people are asked about each step separately, or about none.
     let is_about =
         next.step.is_none_or(|step| workflow.plan.step(step).is_some()) && next.step.is_none() == workflow.submission.gate.is_plan();
     let may_follow = match workflow.round().map(|round| (round.outcome, round.step == next.step)) {
@@ -192,13 +192,13 @@ fn ask(workflow: &mut Workflow, next: Round, has_reason: bool) -> Option<()> {
     Some(())
 }
 
-/// The round of this number, if people are being asked in it.
+/// The round with this number, if it is open.
 fn open_round(workflow: &mut Workflow, number: u32) -> Option<&mut Round> {
     workflow.rounds.last_mut().filter(|round| round.is_open() && round.number == number)
 }
 
-/// While nothing runs: people are asked, it waits for its turn, or a step of a plan succeeded
-/// although the plan was cancelled.
+/// Cancels while nothing runs: people are asked, it waits for its turn, or a step of a plan
+/// succeeded although the plan was cancelled.
 fn cancel(workflow: &mut Workflow, number: Option<u32>) -> Option<()> {
     if workflow.round().map(|round| round.number) != number {
         return None;
@@ -228,8 +228,8 @@ fn has_running(workflow: &Workflow) -> bool {
     workflow.steps.iter().any(|step| step.running().is_some())
 }
 
-/// What an event of an attempt changes. Nothing is released or started while people are asked, or
-/// after they have said no.
+/// Applies an event of an attempt. Nothing is released or started while people are asked, or after
+/// they have rejected it.
 fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> Option<()> {
     let is_approved = workflow.round().is_none_or(|round| round.outcome == Some(RoundOutcome::Approved));
     let place = usize::try_from(id.step).ok()?.checked_sub(1)?;
@@ -245,8 +245,8 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
             step.rest = None;
             step.stage = Stage::Queued;
         }
-        // Logs from before there was a queue start an action right away, and the next attempt after
-        // one that was interrupted.
+        // Logs from before there was a queue start an action right away, and also the next attempt
+        // after an interrupted one.
         Event::ExecutionStarted { owner, token, .. } if is_next && (matches!(step.stage, Stage::Waiting | Stage::Queued) || is_running) => {
             end(step, Ended::Interrupted);
             step.stage = Stage::Started;
@@ -281,7 +281,7 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
             attempt.cancel_requested = Some(CancelRequest { by: recorded.actor.clone(), reason: reason.clone() });
         }
         Event::OutcomeUnknown { .. } if is_last && is_running => end(step, Ended::Unknown),
-        // How an attempt ended, also where nobody knew at first.
+        // How an attempt ended, even if its outcome was unknown at first.
         Event::ExecutionSucceeded { .. } if is_last && (is_running || step.unknown().is_some()) => end(step, Ended::Succeeded),
         Event::ExecutionFailed { .. } if is_last && (is_running || step.unknown().is_some()) => end(step, Ended::Failed),
         Event::ExecutionCancelled { .. } if is_last && (is_running || step.unknown().is_some()) && step.cancel_requested().is_some() => {
@@ -295,7 +295,7 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
             match outcome {
                 Resolution::Succeeded => end(step, Ended::Succeeded),
                 Resolution::Failed => end(step, Ended::Failed),
-                // The event that releases it once more is in the same commit.
+                // The event that releases it again is in the same commit.
                 Resolution::Retry => step.stage = Stage::Waiting,
             }
         }
@@ -304,7 +304,7 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
     Some(())
 }
 
-/// The last attempt has ended; one of which nobody knew how it ended has an outcome after all.
+/// The last attempt has ended, or its unknown outcome is now known.
 fn end(step: &mut StepState, outcome: Ended) {
     let is_open =
         |attempt: &&mut Attempt| attempt.outcome.is_none() || (attempt.outcome == Some(Ended::Unknown) && outcome != Ended::Interrupted);

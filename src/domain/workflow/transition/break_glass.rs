@@ -1,9 +1,9 @@
 //! Breaking the glass: in an emergency one person releases an action alone, and somebody else
 //! reviews it afterwards.
 //!
-//! It takes the place of the quorum and of the roles that are asked, and of nothing else: it is
-//! about the digest that was read, says why, and is never one's own request. Whether the same
-//! person has an open review elsewhere is for the commit to find out.
+//! It replaces the quorum and the roles, and nothing else: it names the digest of what was read,
+//! needs a justification, and is not allowed for one's own request. The commit checks whether the
+//! same person has an open review elsewhere.
 
 use super::obligations::expires_at;
 use super::start;
@@ -55,7 +55,7 @@ pub(super) fn break_glass(
     Ok(Answer::Commit { events, guard: Guard { not_after: expires_at(round), ..Guard::default() } })
 }
 
-/// Somebody else closes the review. Whatever has become of the workflow, this can be done.
+/// Another person closes the review. This is possible in every state of the workflow.
 pub(super) fn review(workflow: &Workflow, by: &Principal, finding: Option<&str>, deciders: &[Role]) -> Result<Answer, Refusal> {
     let wrong = |detail: String| Err(Refusal::WrongState { current: workflow.status(), detail });
     let Some(review) = workflow.reviews.last() else {

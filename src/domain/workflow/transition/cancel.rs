@@ -1,4 +1,4 @@
-//! A task is taken back: before anything runs it is over at once; what runs is ended first.
+//! Cancelling a task: before anything runs it ends at once; a running attempt is ended first.
 
 use super::{Answer, Guard, NO_REASON};
 use crate::domain::policy::{Principal, roles};
@@ -6,7 +6,7 @@ use crate::domain::task::ActionKind;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{CancelRequest, Disposition, Event, Refusal, Status, Workflow};
 
-/// What follows where its requester or an admin cancels a task.
+/// Decides a cancellation by the requester or an admin.
 pub(super) fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<Answer, Refusal> {
     if !workflow.submission.is_from(by) && !by.has_role(roles::ADMIN) {
         return Err(Refusal::NotPermitted("a task is cancelled by its requester or by an admin".to_owned()));
@@ -35,7 +35,7 @@ pub(super) fn cancel(workflow: &Workflow, by: &Principal, reason: Option<&str>) 
     }
 }
 
-/// Ends a plan whose running step succeeded although somebody had cancelled it: the steps after it
+/// Ends a plan whose running step succeeded although somebody had cancelled it: the later steps
 /// never start.
 pub(super) fn end_of_plan(workflow: &Workflow, step: u32, request: &CancelRequest) -> Event {
     let title = workflow.submission.step_title(step);

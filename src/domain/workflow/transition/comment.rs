@@ -1,11 +1,11 @@
-//! Somebody says something about a workflow, or asks its requester something. Nothing is decided by
-//! it, and nothing is void because of it.
+//! Comments on a workflow, and questions to its requester. They decide nothing and invalidate
+//! nothing.
 
 use super::{Answer, Guard};
 use crate::domain::policy::Principal;
 use crate::domain::workflow::{Event, MOST_COMMENTS, Refusal, Workflow};
 
-/// Whoever may see it may comment on it, as long as it is kept.
+/// Everybody who may see the workflow may comment on it, as long as it is kept.
 pub(super) fn comment(workflow: &Workflow, by: &Principal, text: &str, ask: bool) -> Result<Answer, Refusal> {
     if ask && workflow.submission.is_from(by) {
         return Err(Refusal::NotPermitted("a question goes to the requester, which is you: say it without asking".to_owned()));

@@ -1,4 +1,4 @@
-//! An exception from a freeze: a further decision about what is released, by somebody of a role
+//! Exceptions from a freeze: a further decision about a released action, by somebody with a role
 //! that the freeze names.
 
 use super::{Answer, Guard, same_digest_as};
@@ -8,8 +8,8 @@ use crate::domain::workflow::approval;
 use crate::domain::workflow::{Decision, Event, FreezeException, Refusal, Verdict, Workflow};
 use chrono::{DateTime, Utc};
 
-/// What somebody says of a freeze that holds a workflow. `until` is when it ends; `None` where it
-/// does not hold the workflow now.
+/// Decides an exception from a freeze that holds a workflow. `until` is when the freeze ends;
+/// `None` if it does not hold the workflow now.
 pub(super) fn except(
     workflow: &Workflow,
     by: &Principal,
@@ -40,11 +40,11 @@ pub(super) fn except(
         digest: workflow.document().clone(),
         justification,
     };
-    // By the database's clock it is not written for a stretch that has ended.
+    // The guard keeps it from being written for a period that has ended by the database's clock.
     Ok(Answer::Commit { events: vec![Event::FreezeExcepted(exception)], guard: Guard { not_after: Some(until), ..Guard::default() } })
 }
 
-/// The roles by which somebody may approve an exception.
+/// The roles by which a principal may approve an exception.
 fn roles_of(by: &Principal, freeze: &Freeze) -> Result<Vec<Role>, Refusal> {
     let name = &freeze.name;
     if freeze.exception.is_empty() {
@@ -53,17 +53,17 @@ fn roles_of(by: &Principal, freeze: &Freeze) -> Result<Vec<Role>, Refusal> {
     approval::roles_of(by, &format!("an exception from the freeze {name}"), &freeze.exception.iter().collect::<Vec<_>>())
 }
 
-/// An exception as it stands in the state.
+/// An exception in the state of a workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception {
     pub given: FreezeException,
     pub at: DateTime<Utc>,
-    /// The door by which it came.
+    /// The way in by which it came.
     pub via: crate::domain::via::Via,
 }
 
 impl Exception {
-    /// The answer to whoever gave it.
+    /// The answer to the person who gave it.
     pub fn as_decision(&self, workflow: &Workflow) -> Decision {
         let FreezeException { approver, roles, justification, .. } = self.given.clone();
         Decision {

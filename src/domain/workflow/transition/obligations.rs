@@ -7,44 +7,41 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long the requester of an external action has to report, where nothing else was said.
+/// How long the requester of an external action has to report by default.
 pub const REPORT_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One thing that has to happen next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obligation {
-    /// Wait for people, and come back at the deadline. Then `Tick` asks more people, or ends the
-    /// request.
+    /// Wait for people until the deadline. Then `Tick` asks more people, or expires the request.
     Park { deadline: Option<DateTime<Utc>> },
-    /// See to it that this process's runner has the attempt in its queue. When the attempt has a
+    /// Ensure that this process's runner has the attempt in its queue. When it is the attempt's
     /// turn, the runner commits `Start`, `RefuseStart` or `AskAgain`.
     Queue { attempt: AttemptId },
-    /// Wait for the end of the pause after a failure, and come back then. Then `Tick` releases the
-    /// attempt.
+    /// Wait until the pause after a failure ends. Then `Tick` releases the attempt.
     Rest { attempt: AttemptId, deadline: DateTime<Utc> },
-    /// Wait for the requester's report, and come back at the deadline. Then `Tick` asks for the
-    /// report, or says that nobody knows.
+    /// Wait for the requester's report until the deadline. Then `Tick` asks for the report, or
+    /// declares the outcome unknown.
     AwaitReport { attempt: AttemptId, deadline: DateTime<Utc> },
-    /// This process has started the attempt. Nothing is started because of it: see to it that the
-    /// runner knows of it. The runner commits `Finish`; where it knows nothing of the attempt,
-    /// `Disown` follows.
+    /// This process has started the attempt. Ensure that the runner knows it; nothing is started.
+    /// The runner commits `Finish`; if it does not know the attempt, `Disown` follows.
     Attend { attempt: AttemptId, token: Option<Uuid> },
-    /// This process has started the attempt, and somebody has cancelled it: see to it that the
-    /// runner ends it. The rest is as for `Attend`.
+    /// This process has started the attempt, and somebody has cancelled it: ensure that the runner
+    /// ends it. The rest is as for `Attend`.
     End { attempt: AttemptId, token: Option<Uuid> },
-    /// Nobody knows how this attempt ended, and its runbook has a probe: see to it that the runner
-    /// has it look. `Probed` follows.
+    /// The outcome of this attempt is unknown, and its runbook has a probe: ensure that the runner
+    /// runs it. `Probed` follows.
     Probe { attempt: AttemptId },
-    /// A process that may be gone had begun this attempt. `Recover` follows; the database refuses
-    /// it while that process's server lives.
+    /// A process that may be gone had started this attempt. `Recover` follows; the database refuses
+    /// it while that process's server is alive.
     Recover { attempt: AttemptId },
-    /// The same of an attempt that somebody has cancelled: what is left of it on this machine is
-    /// ended before `Recover` follows.
+    /// The same for a cancelled attempt: its remaining processes on this machine are ended before
+    /// `Recover` follows.
     Clear { attempt: AttemptId },
 }
 
-/// Everything that has to happen next. Empty where the workflow is final, or where only a person
-/// can go on.
+/// Everything that has to happen next. Empty if the workflow is final, or if only a person can
+/// continue.
 pub fn obligations(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
     if workflow.disposition != Disposition::Active {
         return Vec::new();
@@ -60,7 +57,7 @@ fn of_steps(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
     let of_step = |number, step: &Step, state: &StepState| {
         let id = |attempt| AttemptId { step: number, number: attempt };
         if let Some(queued) = state.queued() {
-            // What a call has to claim waits for the call.
+            // An attempt that a call has to claim waits for that call.
             if step.is_claimed {
                 return None;
             }
@@ -87,13 +84,13 @@ fn of_steps(workflow: &Workflow, owner: Uuid) -> Vec<Obligation> {
     workflow.numbered_steps().filter_map(|(number, step, state)| of_step(number, step, state)).collect()
 }
 
-/// The steps that have not been taken: number, time, roles.
+/// The remaining escalation steps: number, time, roles.
 pub(super) fn steps_left(round: &Round) -> impl Iterator<Item = (u32, DateTime<Utc>, &[String])> {
     let steps = round.terms.escalation.iter().zip(1..).skip(round.escalation_level as usize);
     steps.map(|(step, level)| (level, after(round, step.after), step.to.as_slice()))
 }
 
-/// A moment counted from when a round was opened.
+/// The time this long after a round was opened.
 pub fn after(round: &Round, delay: Duration) -> DateTime<Utc> {
     later(round.opened_at, delay)
 }
@@ -103,24 +100,24 @@ pub fn expires_at(round: &Round) -> Option<DateTime<Utc>> {
     round.terms.expire_after.map(|delay| after(round, delay))
 }
 
-/// The next moment at which something falls due.
+/// The next time at which something is due.
 pub fn deadline(round: &Round) -> Option<DateTime<Utc>> {
     steps_left(round).map(|(_, at, _)| at).next().into_iter().chain(expires_at(round)).min()
 }
 
-/// When a requester is next asked to report, or, if it was, when nobody knows any more how its
-/// action went.
+/// When a requester is next asked to report or, if it was asked already, when the outcome becomes
+/// unknown.
 pub fn report_deadline(workflow: &Workflow) -> Option<DateTime<Utc>> {
     let external = workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
     external.filter_map(|(_, step, state)| Some(report_by(step, state.running()?))).min()
 }
 
-/// When the report of this attempt falls due.
+/// When the report of this attempt is due.
 pub(super) fn report_by(step: &Step, attempt: &Attempt) -> DateTime<Utc> {
     later(attempt.report_asked_at.unwrap_or(attempt.started_at), step.report_within.unwrap_or(REPORT_WITHIN))
 }
 
-/// When a pause is over.
+/// When a pause ends.
 pub fn rests_until(rest: Rest) -> DateTime<Utc> {
     later(rest.since, rest.pause)
 }

@@ -1,11 +1,12 @@
-//! What a probe says of an attempt of unknown outcome. Where it can tell, nobody has to be asked.
+//! The answer of a probe about an attempt of unknown outcome. If it is clear, nobody has to be
+//! asked.
 
 use super::{Answer, Guard, start};
 use crate::domain::workflow::{AttemptId, Event, ProbeAnswer, Workflow};
 use serde_json::Value;
 
-/// What follows from the answer of a probe: what happened has succeeded, what did not has failed,
-/// and is tried again where its runbook says so.
+/// Decides the answer of a probe: an attempt that happened has succeeded; one that did not has
+/// failed, and is retried if its runbook says so.
 pub(super) fn probed(workflow: &Workflow, id: AttemptId, answer: ProbeAnswer, output: Option<&Value>, reason: Option<&str>) -> Answer {
     let unknown = workflow.step(id.step).and_then(|state| state.unknown());
     if !unknown.is_some_and(|attempt| attempt.number == id.number && !attempt.probed) {
@@ -18,7 +19,7 @@ pub(super) fn probed(workflow: &Workflow, id: AttemptId, answer: ProbeAnswer, ou
         ProbeAnswer::DidNotHappen => {
             let error = "the probe of its runbook found that it did not happen".to_owned();
             let failed = Event::ExecutionFailed { step, attempt, output: None, error };
-            // What is tried again has not failed for good: nothing is undone because of it.
+            // An attempt that is retried is not the final failure, so nothing is undone.
             match start::retry(workflow, id) {
                 Some(retry) => events.extend([failed, retry]),
                 None => events.extend(start::and_then(workflow, id, failed)),

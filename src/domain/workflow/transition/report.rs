@@ -1,4 +1,4 @@
-//! How an external action went, as its requester says.
+//! The requester's report of how an external action ended.
 
 use super::{Answer, Guard, start};
 use crate::domain::policy::Principal;
@@ -10,7 +10,7 @@ pub(super) fn report(workflow: &Workflow, by: &Principal, step: Option<&StepName
         return Err(Refusal::NotPermitted("the result of an external action is reported by its requester".to_owned()));
     }
     let (number, state) = reported(workflow, step)?;
-    // A late report is the truth about what nobody knew.
+    // A late report settles an unknown outcome.
     if let Some(attempt) = state.running().or_else(|| state.unknown()) {
         let id = AttemptId { step: number, number: attempt.number };
         return Ok(Answer::Commit { events: start::and_then(workflow, id, start::ended(id, outcome)), guard: Guard::default() });
@@ -28,8 +28,8 @@ pub(super) fn report(workflow: &Workflow, by: &Principal, step: Option<&StepName
     }
 }
 
-/// The external step that a report is about. Where there are several it has to say which: a report
-/// that was sent twice would otherwise be taken for the next one's.
+/// The external step of a report. If there are several, the report has to name one: otherwise a
+/// report that was sent twice would count for the next step.
 fn reported<'a>(workflow: &'a Workflow, step: Option<&StepName>) -> Result<(u32, &'a StepState), Refusal> {
     let mut external = workflow.numbered_steps().filter(|(_, step, _)| step.action == ActionKind::External);
     let found = match step {

@@ -1,4 +1,4 @@
-//! The end of an outcome that nobody knew, and of an external action that nobody reports.
+//! Resolving unknown outcomes, and external actions that nobody reports.
 
 use super::obligations::report_by;
 use super::{Answer, Guard, start};
@@ -47,8 +47,8 @@ fn last_resolved(workflow: &Workflow) -> Option<(Resolution, &str)> {
     attempts.filter_map(|attempt| attempt.resolved.as_ref()).map(|(resolution, who)| (*resolution, who.as_str())).next()
 }
 
-/// Whether this principal may resolve, and by which roles: who may approve at its level, or an
-/// admin; under separation of duties neither the requester nor the person that it acts for.
+/// Whether this principal may resolve, and by which roles: people who may approve at its level, and
+/// admins; with separation of duties neither the requester nor the person it acts for.
 fn may_resolve(workflow: &Workflow, round: Option<&Round>, by: &Principal, deciders: &[Role]) -> Result<Vec<Role>, Refusal> {
     if round.is_none_or(|round| round.terms.separation_of_duties) {
         approval::separate(&workflow.submission, by)?;
@@ -79,8 +79,8 @@ impl Resolution {
     }
 }
 
-/// What rests is released once its pause is over. The requester of an external action is asked
-/// once; after as long again, nobody knows.
+/// Releases attempts whose pause is over. The requester of an external action is asked to report
+/// once; after the same time again, the outcome is unknown.
 pub(super) fn tick(workflow: &Workflow, now: DateTime<Utc>) -> Answer {
     if let Some((AttemptId { step, number: attempt }, due)) = workflow.resting() {
         let guard = Guard { not_before: Some(due), ..Guard::default() };

@@ -1,5 +1,5 @@
-//! The start of an action, and the end of an attempt: released, then started by whoever holds its
-//! token, then ended.
+//! The start of an action and the end of an attempt: an attempt is released, then started by the
+//! holder of its token, then ended.
 
 use super::{Answer, Guard, cancel};
 use crate::domain::policy::{ApprovalTerms, Principal};
@@ -8,12 +8,12 @@ use crate::domain::workflow::{AttemptId, Disowned, Event, Outcome, Plan, Refusal
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The first step of a plan. An approval lets its requester begin it at once where it is external.
+/// The first step of a plan. If it is external, an approval lets its requester begin at once.
 pub(super) const FIRST: u32 = 1;
 
-/// The event by which an attempt may begin. What parkbrake itself runs waits for its turn; an
-/// external action is its requester's to begin. Later steps of a plan all wait for a turn, so that
-/// the gate is asked before each of them.
+/// The event that lets an attempt begin. Attempts that parkbrake runs wait for their turn; the
+/// requester begins an external action. All later steps of a plan wait for a turn, so that the
+/// start gate checks each of them.
 pub(super) fn release(plan: &Plan, AttemptId { step, number: attempt }: AttemptId, owner: Uuid) -> Event {
     match plan.step(step).map(|step| step.action) {
         Some(ActionKind::External) if step == FIRST && !is_claimed(plan, step) => {
@@ -28,8 +28,8 @@ fn is_claimed(plan: &Plan, step: u32) -> bool {
     plan.step(step).is_some_and(|step| step.is_claimed)
 }
 
-/// The first event of what needs no approval. A tool call has its claim with it, and begins at
-/// once.
+/// The first event of a task that needs no approval. A tool call has its claim with it, and begins
+/// at once.
 pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> Event {
     let first = AttemptId { step: FIRST, number: 1 };
     match claim {
@@ -38,8 +38,8 @@ pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> 
     }
 }
 
-/// One tool call claims what was released for it: a commit like every other start, so that one call
-/// passes and no other. The same call may ask again, because the answer was lost.
+/// A tool call claims what was released for it. This is a commit like every other start, so that
+/// one call passes and no other. The same call may claim again, because the answer was lost.
 pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uuid) -> Result<Answer, Refusal> {
     if workflow.submission.requested_by != by.name {
         return Err(Refusal::NotPermitted("a tool call is claimed by the agent that asked for it".to_owned()));
@@ -57,7 +57,7 @@ pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uui
     }
 }
 
-/// Releases the first step that waits and whose turn has come.
+/// Releases the first waiting step that is next.
 pub(super) fn release_next(workflow: &Workflow, owner: Uuid) -> Option<Event> {
     let waiting = workflow.numbered_steps().filter(|(_, _, state)| matches!(state.stage, Stage::Waiting));
     let mut waiting = waiting.filter(|(step, ..)| workflow.may_begin(*step));
@@ -65,14 +65,13 @@ pub(super) fn release_next(workflow: &Workflow, owner: Uuid) -> Option<Event> {
     Some(release(&workflow.plan, AttemptId { step, number: state.next_number() }, owner))
 }
 
-/// Whether something begins to run with these events.
+/// Whether these events start something.
 pub fn begins(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::ExecutionStarted { .. }))
 }
 
-/// The same events with each external action that would begin with them queued instead, for where a
-/// halt or a freeze holds it; `None` where none would begin, or only one that is in the queue
-/// already.
+/// The same events with each external action queued instead of begun, because a halt or a freeze
+/// holds it; `None` if none would begin, or only one that is queued already.
 pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<Vec<Event>> {
     let mut is_changed = false;
     let mut instead = |event: &Event| match event {
@@ -88,10 +87,10 @@ pub fn queued_instead(workflow: Option<&Workflow>, events: &[Event]) -> Option<V
     is_changed.then_some(events)
 }
 
-/// What follows an event of an attempt in the same commit: where the step has succeeded, the next
-/// one is released, unless somebody has cancelled the plan meanwhile; where it has failed, what
-/// undoes the last of those before it that can be undone. What undoes steps goes on in the same
-/// way, and stops where it fails.
+/// The events that follow an event of an attempt in the same commit. After a success, the next step
+/// is released, unless somebody has cancelled the plan. After a failure, the compensation of the
+/// last earlier step that has one is released. Compensations continue in the same way, and stop at
+/// a failure.
 pub(super) fn and_then(workflow: &Workflow, id: AttemptId, event: Event) -> Vec<Event> {
     let (succeeded, failed) = match &event {
         Event::ExecutionSucceeded { .. } | Event::Resolved { outcome: Resolution::Succeeded, .. } => {
@@ -105,32 +104,32 @@ pub(super) fn and_then(workflow: &Workflow, id: AttemptId, event: Event) -> Vec<
     let cancelled = workflow.step(id.step).and_then(|state| state.cancel_requested());
     let next = match (succeeded, failed, cancelled) {
         (Some(_), _, Some(request)) => Some(cancel::end_of_plan(workflow, id.step, request)),
-        // Whoever cancels a plan undoes nothing.
+        // Cancelling a plan undoes nothing.
         (None, _, Some(_)) => None,
         (succeeded, failed, None) => succeeded.or(failed).map(|step| Event::Released { step, attempt: 1 }),
     };
     [event].into_iter().chain(next).collect()
 }
 
-/// The step that is next once this one has succeeded. What undoes steps is followed by what undoes
-/// the step before.
+/// The next step after this one has succeeded. A compensation is followed by that of the step
+/// before.
 fn after_success(workflow: &Workflow, step: u32) -> Option<u32> {
     let is_undoing = |step: u32| workflow.plan.step(step).map(|step| step.compensates.is_some());
     (is_undoing(step + 1)? == is_undoing(step)?).then_some(step + 1)
 }
 
-/// What is undone first once this step has failed; nothing where that was undoing something itself.
+/// The first compensation after this step has failed; `None` if the step was a compensation itself.
 fn after_failure(workflow: &Workflow, step: u32) -> Option<u32> {
     workflow.plan.step(step).filter(|step| step.compensates.is_none())?;
     workflow.numbered_steps().find(|(_, undo, _)| undo.compensates.is_some_and(|of| of < step)).map(|(number, ..)| number)
 }
 
-/// The one commit that starts an attempt. Where it is written already, its token says whose it was.
-/// An external action, which is queued only while it is held or as a later step of a plan, has
-/// none: it is its requester's to carry out. What a call has to claim is never started here.
+/// The one commit that starts an attempt. If it is written already, its token says whose it was. An
+/// external action, which is queued only while it is held or as a later step of a plan, has no
+/// token: its requester performs it. An action that a call has to claim is never started here.
 ///
-/// Where somebody has excepted the document that held from a freeze, only the other one is
-/// recorded: the exception is not about that.
+/// If an exception from a freeze covers the old document, only the new document is recorded: the
+/// exception does not cover it.
 pub(super) fn start(workflow: &Workflow, id: AttemptId, (owner, token): (Uuid, Uuid), renewed: Option<&Renewed>) -> Answer {
     let AttemptId { step, number: attempt } = id;
     if is_claimed(&workflow.plan, step) {
@@ -163,7 +162,7 @@ pub(super) fn renew(workflow: &Workflow, id: AttemptId, renewed: &Renewed) -> An
     from_queue(workflow, id, || vec![renewed.event(id.step, id.number)])
 }
 
-/// What follows where this very attempt still waits in the queue.
+/// Returns the events if this attempt still waits in the queue.
 fn from_queue(workflow: &Workflow, id: AttemptId, events: impl FnOnce() -> Vec<Event>) -> Answer {
     if workflow.queued() == Some(id) { commit(events()) } else { Answer::Nothing }
 }
@@ -172,20 +171,20 @@ fn commit(events: Vec<Event>) -> Answer {
     Answer::Commit { events, guard: Guard::default() }
 }
 
-/// The outcome of an attempt. One that comes late settles what nobody knew.
+/// Records the outcome of an attempt. A late outcome settles an unknown one.
 pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> Answer {
     let is_unknown = || workflow.step(id.step).and_then(|step| step.unknown()).is_some_and(|attempt| attempt.number == id.number);
     let says_something = !matches!(outcome, Outcome::Unknown { .. });
     if workflow.running(id).is_some() || (says_something && is_unknown()) {
-        // One that comes late is left as it is: somebody may be looking into it.
+        // A late outcome is not retried: somebody may be investigating it.
         let is_running = workflow.running(id).is_some();
         let was_asked = workflow.step(id.step).is_some_and(|step| step.cancel_requested().is_some());
         let event = match (ended(id, outcome), was_asked) {
-            // Whoever ended it, nobody had cancelled it.
+            // Something ended it, but nobody had cancelled it.
             (Event::ExecutionCancelled { step, attempt, output, error }, false) => Event::ExecutionFailed { step, attempt, output, error },
             (event, _) => event,
         };
-        // What is tried again has not failed for good: nothing is undone because of it.
+        // An attempt that is retried is not the final failure, so nothing is undone.
         let events = match retry(workflow, id).filter(|_| is_running && matches!(event, Event::ExecutionFailed { .. })) {
             Some(retry) => vec![event, retry],
             None => and_then(workflow, id, event),
@@ -196,8 +195,7 @@ pub(super) fn finish(workflow: &Workflow, id: AttemptId, outcome: &Outcome) -> A
     }
 }
 
-/// The next attempt after a failure, where it may be tried again. What somebody has cancelled is
-/// not.
+/// The next attempt after a failure, if it may be retried. A cancelled action is not retried.
 pub(super) fn retry(workflow: &Workflow, id: AttemptId) -> Option<Event> {
     let state = workflow.step(id.step).filter(|state| state.cancel_requested().is_none())?;
     let planned = workflow.plan.step(id.step).filter(|step| step.idempotent)?;
@@ -206,7 +204,7 @@ pub(super) fn retry(workflow: &Workflow, id: AttemptId) -> Option<Event> {
 }
 
 pub(super) fn ended(AttemptId { step, number: attempt }: AttemptId, outcome: &Outcome) -> Event {
-    // An output of null is no output: in the log, which is JSON, the two are one.
+    // A null output is no output: in the log, which is JSON, the two are the same.
     let some = |output: Option<serde_json::Value>| output.filter(|output| !output.is_null());
     match outcome.clone() {
         Outcome::Succeeded { output } => Event::ExecutionSucceeded { step, attempt, output: some(output) },
@@ -216,8 +214,8 @@ pub(super) fn ended(AttemptId { step, number: attempt }: AttemptId, outcome: &Ou
     }
 }
 
-/// What becomes of an attempt whose process is gone. The database refuses it while that process's
-/// server holds its lease.
+/// Decides what happens to an attempt whose process is gone. The database refuses the commit while
+/// that process's server holds its lease.
 pub(super) fn recover(workflow: &Workflow, id: AttemptId, owner: Uuid) -> Answer {
     match workflow.running(id) {
         Some(attempt) if attempt.owner != owner => {
@@ -229,7 +227,7 @@ pub(super) fn recover(workflow: &Workflow, id: AttemptId, owner: Uuid) -> Answer
     }
 }
 
-/// What becomes of an attempt that this process is said to run and does not, or no longer.
+/// Decides what happens to an attempt that this process should be running and is not.
 pub(super) fn disown(workflow: &Workflow, id: AttemptId, token: Option<Uuid>, cause: Disowned) -> Answer {
     let reason = match cause {
         Disowned::NotHere => {

@@ -1,4 +1,4 @@
-//! A request whose place another task of its requester takes.
+//! Superseding a request by another task of its requester.
 
 use super::obligations::expires_at;
 use super::{Answer, Guard};
@@ -6,7 +6,7 @@ use crate::domain::policy::Principal;
 use crate::domain::workflow::{ApprovalStatus, Event, Refusal, Workflow};
 use uuid::Uuid;
 
-/// What becomes of the request whose place is taken. Its successor is opened in the same commit.
+/// Ends the superseded request. Its successor is opened in the same commit.
 pub(super) fn supersede(workflow: &Workflow, by: &Principal, successor: Uuid) -> Result<Answer, Refusal> {
     if by.name != workflow.submission.requested_by {
         let requester = &workflow.submission.requested_by;

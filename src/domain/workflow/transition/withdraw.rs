@@ -1,4 +1,4 @@
-//! An approver takes the own yes back, as long as the quorum is open.
+//! Withdrawing an approval, while the quorum is still open.
 
 use super::obligations::expires_at;
 use super::{Answer, Guard, NO_REASON, decidable, prior_decision};
@@ -6,7 +6,8 @@ use crate::domain::policy::{Principal, PrincipalKind};
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{Event, Refusal, Verdict, Workflow};
 
-/// Whoever has given a yes may take it back, whatever roles they have today: that is always safe.
+/// A person who has approved may withdraw the approval, whatever roles they have today: that is
+/// always safe.
 pub(super) fn withdraw(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<Answer, Refusal> {
     let round = decidable(workflow)?;
     if by.kind == PrincipalKind::Agent {
