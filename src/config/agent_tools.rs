@@ -145,7 +145,7 @@ impl Reader<'_, '_> {
         let entries = at.entries("patterns, each with an environment, such as \"*/prod/*\": production").unwrap_or_default();
         let entry = |(pattern, at): (&str, At<'_>)| {
             if pattern.trim_matches('*').is_empty() {
-                at.problem("fits everything; write a pattern such as \"*/prod/*\"");
+                at.problem("matches everything; write a pattern such as \"*/prod/*\"");
             }
             let known = &self.rules.environments;
             // If the operator's lists lack a word of the shipped file, its pattern has no effect: a

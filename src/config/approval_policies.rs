@@ -210,7 +210,7 @@ fn sound_name<'n>(name: &str, at: &At<'_>, mut taken: impl Iterator<Item = &'n S
     } else if name.eq_ignore_ascii_case(SYSTEM) {
         at.problem("is the name under which parkbrake itself acts; choose another");
     } else if let Some(other) = taken.find(|taken| taken.eq_ignore_ascii_case(name)) {
-        at.problem(format!("`{other}` stands for somebody else already; a name, whatever its case, is one person or one agent"));
+        at.problem(format!("`{other}` is already the name of somebody else; names are unique, whatever their case"));
     }
 }
 
@@ -229,7 +229,10 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         let read = at.parsed(|text| match text {
             "reject" => Ok(OnExpiry::Reject),
             "hold" => Ok(OnExpiry::Hold),
-            _ => Err(format!("is `{}`, but has to be reject (it is over) or hold (it stays, and never expires)", shown(text))),
+            _ => Err(format!(
+                "is `{}`, but has to be reject (the request ends) or hold (it goes on waiting, and never expires)",
+                shown(text)
+            )),
         });
         if read == Some(OnExpiry::Reject) && expiry.is_none() {
             at.problem("has no effect without expire_after: say when a request expires, or leave this out");

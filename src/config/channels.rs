@@ -107,7 +107,7 @@ fn linear(fields: &Fields<'_>) -> Option<Service> {
 fn identifier(at: &At<'_>) -> Option<String> {
     let text = at.text()?;
     if text.trim().is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
-        at.problem("is not an id: write it as it stands there, in one line of at most 128 bytes");
+        at.problem("is not an id: write it exactly as that service shows it, in one line of at most 128 bytes");
         return None;
     }
     Some(text.to_owned())
@@ -121,7 +121,7 @@ fn webhook(fields: &Fields<'_>) -> Option<Service> {
         let found = at.duration()?;
         if !fits(&found) {
             at.problem(format!(
-                "is more than {}; whoever needs longer should answer at once and work afterwards",
+                "is more than {}; a receiver that needs longer should answer at once and do the work afterwards",
                 duration::show(LONGEST_TIMEOUT)
             ));
         }
@@ -162,7 +162,7 @@ fn api_url(fields: &Fields<'_>, usual: &str) -> Option<String> {
 fn secret(fields: &Fields<'_>, name: &str, meaning: &str) -> Option<SecretName> {
     let at = fields.required(name, &format!("name the variable that holds {meaning}: {name}: {{ from_env: NAME }}"))?;
     if at.is_text() {
-        at.problem("is a secret, and secrets come from the environment: write { from_env: NAME }, and change what stood here");
+        at.problem("is a secret, and secrets come from the environment: write { from_env: NAME }, and replace the secret that was here");
         return None;
     }
     from_env(&at).map(SecretName)

@@ -20,7 +20,7 @@ const WEEK: [Weekday; 7] = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::T
 
 /// Reads the section, sorted by name.
 pub fn read(at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>) -> Vec<Freeze> {
-    let entries = at.entries("freezes: a name and when it holds, such as { weekdays: [sat, sun], time_zone: Europe/Berlin }");
+    let entries = at.entries("freezes: a name and when it applies, such as { weekdays: [sat, sun], time_zone: Europe/Berlin }");
     let mut freezes: Vec<Freeze> = Vec::new();
     for (name, at) in entries.unwrap_or_default() {
         if let Err(error) = names::freeze(name) {
@@ -34,7 +34,7 @@ pub fn read(at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>
 
 fn freeze(name: &str, at: &At<'_>, rules: &RiskRules<'_>, approvals: &ApprovalPolicies<'_>) -> Option<Freeze> {
     let fields = at.fields(&KEYS)?;
-    let zone = fields.required("time_zone", "write whose clock it goes by, such as Europe/Berlin or UTC");
+    let zone = fields.required("time_zone", "write the time zone of these times, such as Europe/Berlin or UTC");
     let zone = zone.and_then(|at| at.parsed(time_zone));
     let window = window(at, &fields);
     let words = |key: &str, known: &Words<'_>| fields.get(key).map(|at| words(&at, known));

@@ -29,7 +29,7 @@ fn levels(at: &At<'_>) -> Option<Vec<Level>> {
     let mut levels = Vec::new();
     for item in at.items("levels, such as [low, medium]")? {
         match item.level() {
-            Some(Level::Critical) => item.problem("is critical, which is never granted: each request is decided by itself"),
+            Some(Level::Critical) => item.problem("is critical, which is never granted: each request is decided on its own"),
             Some(level) if levels.contains(&level) => item.problem("appears twice; keep one"),
             Some(level) => levels.push(level),
             None => {}

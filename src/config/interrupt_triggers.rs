@@ -32,7 +32,7 @@ pub fn read<'s>(file: Option<&At<'s>>, shipped: &At<'s>, rules: &RiskRules<'s>) 
             match seen.get(name) {
                 // The same trigger may appear in both files, but not with two meanings.
                 Some(before) if at.is_text() && before.text() == at.text() => {}
-                Some(before) => at.problem(format!("stands at {} too, with another meaning; keep one of the two", before.location())),
+                Some(before) => at.problem(format!("is also defined at {}, with another meaning; keep one of the two", before.location())),
                 None => triggers.extend(trigger(name, &at, rules)),
             }
             seen.insert(name, at);

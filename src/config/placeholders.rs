@@ -34,7 +34,7 @@ impl<'s> Placeholders<'s> {
         match (template.literal(), words) {
             (Some(_), Some(words)) => drop(words.resolve(at)),
             (Some(literal), None) if literal.trim().is_empty() => {
-                at.problem("says nothing; write a name or a placeholder, or leave the key out")
+                at.problem("is empty; write a name or a placeholder, or leave the key out")
             }
             _ => {}
         }

@@ -227,7 +227,7 @@ fn action<'s>(fields: &Fields<'s>, runbooks: &Runbooks) -> Option<(ActionKind, O
     let (kind, at) = match (runbook, webhook) {
         (None, None) => return Some((ActionKind::External, None)),
         (Some(_), Some(at)) => {
-            at.problem("stands beside `runbook`; a step is done by one of them");
+            at.problem("cannot be combined with `runbook`; only one of them performs a step");
             return None;
         }
         (Some(at), None) => (ActionKind::Runbook, at),

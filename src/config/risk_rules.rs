@@ -178,8 +178,8 @@ impl RiskRules<'_> {
     pub fn notes(&self) -> impl Iterator<Item = String> {
         let first = self.environments.vocabulary.names().next().filter(|first| *first != PRODUCTION);
         let first = first.filter(|_| self.environments.vocabulary.contains(PRODUCTION));
-        let order =
-            first.map(|first| format!("`{first}` stands before `{PRODUCTION}` under environments, so it counts as the more dangerous one"));
+        let order = first
+            .map(|first| format!("`{first}` is listed before `{PRODUCTION}` under environments, so it counts as the more dangerous one"));
         let low_runs = self.levels[0].as_ref().is_some_and(|low| low.auto_approve) && self.asks_somebody();
         let everything = (low_runs && self.baseline.is_low()).then(|| {
             "everything that no trigger matches is low and runs at once; to turn that round, list what is low risk under `low_risk` \

@@ -48,12 +48,14 @@ pub fn read<'s>(file: &At<'s>) -> SignIn<'s> {
 
 fn provider(at: At<'_>) -> Option<OpenId<'_>> {
     let fields = at.fields(&["issuer", "client_id", "client_secret", "people", "match_email", "groups"])?;
-    let issuer = fields.required("issuer", "write the address of the provider, spelled as it does itself").and_then(|at| at.parsed(issuer));
+    let issuer = fields.required("issuer", "write the address of the provider, exactly as it spells it").and_then(|at| at.parsed(issuer));
     let client_id = fields.required("client_id", "write the id under which parkbrake is registered there");
     let client_id = client_id.and_then(|at| at.text().map(str::to_owned));
     let client_secret = fields.get("client_secret").map(|at| {
         if at.is_text() {
-            at.problem("is a secret, and secrets come from the environment: write { from_env: NAME }, and change what stood here");
+            at.problem(
+                "is a secret, and secrets come from the environment: write { from_env: NAME }, and replace the secret that was here",
+            );
             return None;
         }
         from_env(&at)
@@ -123,7 +125,7 @@ pub fn resolve(written: SignIn<'_>, notifications: &Notifications, policy: &Poli
         if !of_mail(&name) {
             let known: Vec<_> = notifications.channels.keys().map(String::as_str).filter(|name| of_mail(name)).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            at.problem(format!("`{}` is not a mail channel; notifications.yaml has of type email: {known}", shown(&name)));
+            at.problem(format!("`{}` is not a mail channel; the channels of type email in notifications.yaml are: {known}", shown(&name)));
             return None;
         }
         if notifications.public_url.is_none() {

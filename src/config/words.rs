@@ -47,7 +47,7 @@ pub fn words<'s>(at: &At<'s>, order: Order) -> Words<'s> {
         for spelling in entry.items("other spellings, which may be empty: []").unwrap_or_default() {
             let Some(word) = spelling.parsed(names::word) else { continue };
             match taken.insert(word.clone(), name) {
-                Some(other) => spelling.problem(format!("`{word}` stands for `{}` already; a spelling has one meaning", shown(other))),
+                Some(other) => spelling.problem(format!("`{word}` already stands for `{}`; a spelling has one meaning", shown(other))),
                 None => spellings.push(word),
             }
         }

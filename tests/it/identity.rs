@@ -131,9 +131,9 @@ async fn a_token_needs_the_secret_key_to_be_made() {
 async fn people_and_agents_have_a_name_of_their_own() {
     let (config, database) = (Config::new(), Database::create().await);
     for (people, why) in [
-        ("people: { alice: { roles: [team_lead] }, Alice: { roles: [team_lead] } }", "`alice` stands for somebody else"),
-        ("people: { alice: { roles: [team_lead] } }\nagents: { ALICE: {} }", "`alice` stands for somebody else"),
-        ("people: { alice: { roles: [team_lead] } }\nagents: { bot: {}, Bot: {} }", "`bot` stands for somebody else"),
+        ("people: { alice: { roles: [team_lead] }, Alice: { roles: [team_lead] } }", "`alice` is already the name of somebody else"),
+        ("people: { alice: { roles: [team_lead] } }\nagents: { ALICE: {} }", "`alice` is already the name of somebody else"),
+        ("people: { alice: { roles: [team_lead] } }\nagents: { bot: {}, Bot: {} }", "`bot` is already the name of somebody else"),
         ("people: { Parkbrake: { roles: [team_lead] } }", "parkbrake itself acts"),
         ("people: { alice: { roles: [team_lead] } }\nagents: { Team_Lead: {} }", "is the name of a role"),
         ("people: { alice: { roles: [team_lead] }, Admin: { roles: [team_lead] } }", "is the name of a role"),

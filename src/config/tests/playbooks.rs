@@ -79,7 +79,7 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
         (&step("{ runbook: look, gait: step }"), ":5: playbooks.go.steps[1].gait: is not a known key", "runbook, webhook"),
         (&step("{ runbook: lock }"), ":5: playbooks.go.steps[1].runbook: there is no runbook `lock` in runbooks.yaml", ""),
         (&step("{ webhook: look }"), ":5: playbooks.go.steps[1].webhook: there is no webhook `look` in runbooks.yaml", ""),
-        (&step("{ runbook: look, webhook: any }"), ":5: playbooks.go.steps[1].webhook: stands beside `runbook`", ""),
+        (&step("{ runbook: look, webhook: any }"), ":5: playbooks.go.steps[1].webhook: cannot be combined with `runbook`", ""),
         (&step("{ name: save, runbook: look }"), ":5: playbooks.go.steps[1].name: is the name of an earlier step", ""),
         (&step("{ name: Save, runbook: look }"), ":5: playbooks.go.steps[1].name: `Save` cannot be used", "a-z"),
         (&step("{ runbook: look, args: { x: y } }"), ":5: playbooks.go.steps[1].args.x: is not an argument of the runbook `look`", ""),

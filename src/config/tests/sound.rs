@@ -251,7 +251,7 @@ fn what_an_operator_should_know_is_noted() {
         "separation_of_duties is off",
         "the role chef is asked at no level",
         "ann and bob have the same email address",
-        "`development` stands before `production`",
+        "`development` is listed before `production`",
         "the channel ops is named by no route",
     ] {
         assert!(notes.contains(words), "{words}: {notes}");

@@ -143,15 +143,15 @@ fn words_and_resources_that_say_nothing_or_two_things() {
         &[
             (
                 "environments: { production: [], stage: [stage] }\nresources: []\n",
-                ":1: environments.stage[0]: `stage` stands for `stage` already",
+                ":1: environments.stage[0]: `stage` already stands for `stage`",
                 "",
             ),
             (
                 "resource_types: { infrastructure: [x], database: [x] }\n",
-                ":1: resource_types.database[0]: `x` stands for `infrastructure`",
+                ":1: resource_types.database[0]: `x` already stands for `infrastructure`",
                 "",
             ),
-            ("environments:\n  production: [dev]\n  dev: []\n", ":2: environments.production[0]: `dev` stands for `dev` already", ""),
+            ("environments:\n  production: [dev]\n  dev: []\n", ":2: environments.production[0]: `dev` already stands for `dev`", ""),
             ("environments: { production: [PRD] }\n", ":1: environments.production[0]: `PRD` cannot be used", "lower case"),
             ("environments: { production: [], Dev: [] }\n", ":1: environments.Dev: `Dev` cannot be used", "lower case"),
             ("environments: { production: [no, true] }\n", ":1: environments.production[1]: is the boolean true", "put it in quotes"),
@@ -267,7 +267,7 @@ fn a_trigger_whose_word_is_gone_or_that_stands_in_both_files() {
     let rules = "triggers:\n  data_export: high\n";
     let problems = unsound(&[(RULES, rules), (TRIGGERS, "triggers:\n  # again\n  data_export: low\n"), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].starts_with("hitl/interrupt-triggers.yaml:3: triggers.data_export: stands at "), "{problems:?}");
+    assert!(problems[0].starts_with("hitl/interrupt-triggers.yaml:3: triggers.data_export: is also defined at "), "{problems:?}");
     assert!(problems[0].contains("risk-assessment-rules.yaml:2 too"), "{problems:?}");
 }
 

@@ -34,10 +34,14 @@ fn people_and_agents_that_cannot_be() {
                 ":1: people.tom.notify.quiet.time_zone: `Berlin` is not a time zone",
                 "IANA",
             ),
-            (&PEOPLE.replace("tom:", "Alice: { }, tom:"), ":1: people.Alice: `alice` stands for somebody else", "whatever its case"),
+            (
+                &PEOPLE.replace("tom:", "Alice: { }, tom:"),
+                ":1: people.Alice: `alice` is already the name of somebody else",
+                "whatever its case",
+            ),
             (&PEOPLE.replace("tom:", "Parkbrake: { }, tom:"), ":1: people.Parkbrake: is the name under which parkbrake itself acts", ""),
             (&PEOPLE.replace("tom:", "\"a b\": { }, tom:"), ":1: people.a b: `a b` cannot be used", ""),
-            (&with("agents: { tom: {} }\n"), ":2: agents.tom: `tom` stands for somebody else", ""),
+            (&with("agents: { tom: {} }\n"), ":2: agents.tom: `tom` is already the name of somebody else", ""),
             (
                 &with("agents:\n  bot:\n    on_behalf_of: toni\n"),
                 ":4: agents.bot.on_behalf_of: `toni` is none of the people",
