@@ -175,7 +175,7 @@ async fn people_comment_in_the_inbox_and_what_cannot_be_seen_is_shown_by_its_num
     let shown = alice.get(done.location()).await.expect(200);
     shown.has("can read your comment").has("safe&lt;U+202E&gt;&lt;b&gt;?").has("A question of alice is open");
     let empty = alice.submit(&page, &format!("{place}/comments"), &[("text", "\u{200b}")]).await.expect(422);
-    empty.has("says nothing");
+    empty.has("has no visible text");
     assert_eq!(app.client("alice").workflow(&id).await["comments"][0]["via"], "inbox");
     Browser::of(app.addr, "tom").await.get(&place).await.expect(200).lacks("Ask the requester a question");
 }

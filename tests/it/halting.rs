@@ -33,7 +33,10 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_says_what_is_halt
     cora.send(foreign.header("sec-fetch-site", "cross-site")).await.expect(403);
     cora.post("/inbox/halts/resume", &[("form_token", &form_token), ("environment", "production")]).await.expect(403);
     assert_eq!(app.database.count("select count(*) from halt").await, 1);
-    cora.post("/inbox/halts/halt", &[("form_token", &own), ("environment", "staging")]).await.expect(422).has("say in a sentence why");
+    cora.post("/inbox/halts/halt", &[("form_token", &own), ("environment", "staging")])
+        .await
+        .expect(422)
+        .has("give the reason in a sentence");
 
     let page = cora.get(PLACE).await.expect(200);
     let resumed = cora.submit(&page, "/inbox/halts/resume", &[("reason", "over")]).await;

@@ -27,7 +27,7 @@ async fn what_is_approved_is_what_was_shown() {
 
     let answer = alice.submit(&page, &format!("{}/approve", place(&id)), &[("justification", "tests are green\r\nall of them")]).await;
     let after = alice.get(answer.location()).await.expect(200);
-    after.has("Your approval was the last that was needed").lacks("Approve exactly this");
+    after.has("Your approval was the last one needed").lacks("Approve exactly this");
     let workflow = app.client("alice").wait_for(&id, "completed").await;
     assert_eq!(workflow["decisions"][0]["justification"], "tests are green\nall of them");
     assert_eq!((workflow["decisions"][0]["approver"].as_str(), ledger.starts(&id)), (Some("alice"), 1));

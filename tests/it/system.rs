@@ -111,7 +111,7 @@ async fn what_needs_somebody_is_listed_and_admins_are_told_on_every_page() {
     admin.get(sent.location()).await.expect(200).has("The notice is due again");
     let token = auditor.get("/inbox/system").await.expect(200).hidden("/sign-out");
     let token: Vec<(&str, &str)> = token.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    auditor.post(&form, &token).await.expect(403).has("sent again by an admin");
+    auditor.post(&form, &token).await.expect(403).has("only an admin may send a notice again");
     let metrics = cora.get("/metrics").await.text;
     assert!(metrics.contains("parkbrake_glass_reviews_open 1"), "{metrics}");
 }

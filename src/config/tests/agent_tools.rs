@@ -50,7 +50,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         ("tools: [ { tool: X, is: { operation: fly } } ]\n", "tools[0].is.operation", "is not one of the words"),
         ("tools: [ { tool: X, was: 1, is: { operation: read } } ]\n", "tools[0].was", "not a known key"),
         ("paths: [ { path: [\"x\"] } ]\n", "paths[0]", "read, write, or both"),
-        ("environments: { \"*\": production }\n", "environments.*", "fits everything"),
+        ("environments: { \"*\": production }\n", "environments.*", "matches everything"),
         ("environments: { x: moon }\n", "environments.x", "is not one of the words"),
         ("unmatched: { operation: read, resource_type: code }\n", "unmatched", "would run unread"),
     ] {

@@ -268,7 +268,7 @@ fn a_trigger_whose_word_is_gone_or_that_stands_in_both_files() {
     let problems = unsound(&[(RULES, rules), (TRIGGERS, "triggers:\n  # again\n  data_export: low\n"), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("hitl/interrupt-triggers.yaml:3: triggers.data_export: is also defined at "), "{problems:?}");
-    assert!(problems[0].contains("risk-assessment-rules.yaml:2 too"), "{problems:?}");
+    assert!(problems[0].contains("risk-assessment-rules.yaml:2, with another meaning"), "{problems:?}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn people_and_agents_that_cannot_be() {
             (
                 &PEOPLE.replace("tom:", "Alice: { }, tom:"),
                 ":1: people.Alice: `alice` is already the name of somebody else",
-                "whatever its case",
+                "whatever their case",
             ),
             (&PEOPLE.replace("tom:", "Parkbrake: { }, tom:"), ":1: people.Parkbrake: is the name under which parkbrake itself acts", ""),
             (&PEOPLE.replace("tom:", "\"a b\": { }, tom:"), ":1: people.a b: `a b` cannot be used", ""),

@@ -74,7 +74,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
             ),
             (&with("    environment: moon\n"), ":6: runbooks.go.environment: `moon` is not one of the words", "production"),
             (&with("    resource_type: moon\n"), ":6: runbooks.go.resource_type: `moon` is not one of the words", "database"),
-            (&with("    resource: \"\"\n"), ":6: runbooks.go.resource: says nothing", ""),
+            (&with("    resource: \"\"\n"), ":6: runbooks.go.resource: is empty", ""),
             (&with("    resource: \"{{ where }}\"\n"), ":6: runbooks.go.resource: names `where`, which is not declared", ""),
             (&with("    timeout: soon\n"), ":6: runbooks.go.timeout: `soon` is not a duration", ""),
             (&with("    idempotent: \"true\"\n"), ":6: runbooks.go.idempotent: is the text `true`", "true or false"),
