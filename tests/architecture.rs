@@ -1,6 +1,5 @@
-//! The rules of the house, as tests. `support/docs/ARCHITECTURE.md` says why they are as they are;
-//! what a rule says when it is broken is what to do about it. What a function may not call at all
-//! is in `clippy.toml`.
+//! The architecture rules, as tests. `support/docs/ARCHITECTURE.md` explains them; the message of a
+//! broken rule says what to do. `clippy.toml` lists the functions that may not be called at all.
 
 #[path = "architecture/circles.rs"]
 mod circles;
@@ -17,8 +16,8 @@ use regex::Regex;
 use source::{dependencies, sources};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each module at the top of `src` may use. What it no longer uses has to leave the list, so
-/// that the list is the house.
+/// What each module at the top of `src` may use. A dependency that is no longer used has to be
+/// removed from the list, so that the list is accurate.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "domain", "execution", "hardening", "postgres", "secret_key", "settings", "storage", "telemetry"]),
@@ -75,8 +74,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
 ];
 
-/// What of the actors each module may see: who uses, and what. The rest of them is nobody's
-/// business.
+/// The parts of the actors that each module may see: the user, and the parts. The rest is private
+/// to the actors.
 const OF_THE_ACTORS: &[(&str, &[&str])] = &[
     ("http", &["restart::RestartBudget", "restart::RestartPolicy", "restart::Verdict"]),
     (
@@ -107,7 +106,7 @@ const OF_THE_ACTORS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Where each of these crates may be used: the beginnings of paths below `src`.
+/// Where each of these crates may be used: prefixes of paths below `src`.
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["storage/"]),
     ("ractor", &["actors/", "http/server", "app.rs"]),
@@ -139,12 +138,12 @@ const HOMES: &[(&str, &[&str])] = &[
     ("utoipa_axum", &["agents/", "api/", "github/", "mcp/", "slack/"]),
 ];
 
-/// The concepts of the core, one folder each: each uses only those before it, and what stands
-/// beside the folders.
+/// The concepts of the core, one folder each: each uses only those before it, and the files beside
+/// the folders.
 const CONCEPTS: [&str; 9] = ["task", "risk", "tools", "hold", "policy", "grant", "request", "workflow", "notice"];
 
-/// All that the core may use besides itself and `std`: nothing here knows a clock, a runtime, a
-/// file or the network.
+/// What the core may use in addition to itself and `std`: it knows no clock, no runtime, no file
+/// and no network.
 const OF_THE_CORE: &[&str] = &[
     "cel",
     "chrono",
@@ -227,7 +226,7 @@ fn the_actors_are_seen_only_through_their_handle() {
     }
 }
 
-/// A use case gives values of the core and results of its own, so that no way in depends on how
+/// A use case returns values of the core and its own results, so that no way in depends on how
 /// something is stored.
 #[test]
 fn no_row_of_storage_leaves_a_use_case() {
@@ -319,8 +318,8 @@ fn the_core_asks_nobody() {
     }
 }
 
-/// What lets bodies in is `http::body::receive`, so that every one is held to the same limits and
-/// read as strictly.
+/// Only `http::body::receive` reads bodies, so that every body has the same limits and is parsed as
+/// strictly.
 #[test]
 fn only_extractors_take_bodies() {
     let function = Regex::new(r"async fn ([a-z_]+)(?:<[^(]*>)?\(([^{;]*)\)").expect("a pattern");
@@ -330,7 +329,7 @@ fn only_extractors_take_bodies() {
         .filter(|file| ["agents", "api", "slack", "web"].contains(&file.module.as_str()) && !file.name.ends_with("tests.rs"))
     {
         for found in function.captures_iter(&file.code).filter(|found| !["from_request", "from_body"].contains(&&found[1])) {
-            // What stands between the router and a handler passes bodies on.
+            // Middleware between the router and a handler passes bodies on.
             assert!(
                 !taken.is_match(&found[2]) || found[2].contains("next: Next"),
                 "`{}` in src/{} takes a body as it came: take an extractor that uses `http::body::receive`, as `http::sent::Sent` does",
@@ -344,8 +343,8 @@ fn only_extractors_take_bodies() {
     }
 }
 
-/// What is not a page for people describes itself: a route with a description makes its place in
-/// the document with it.
+/// Every route that is not a page for people is documented: its annotation puts it into the OpenAPI
+/// document.
 #[test]
 fn only_pages_are_served_without_a_description() {
     let undescribed = Regex::new(r#"\.route\(\s*""#).expect("a pattern");

@@ -1,5 +1,5 @@
-//! The hooks of coding agents, by the real binary: whatever the server does, and whatever comes on
-//! standard input, no tool runs that was not allowed.
+//! The hooks of coding agents, with the real binary: whatever the server does, and whatever
+//! standard input contains, no tool runs that was not allowed.
 
 #[path = "hook/setup.rs"]
 mod setup;
@@ -18,17 +18,17 @@ const WORKFLOW: &str = "01a219ab-c616-7118-93f0-ddb20c283aee";
 /// What a server does with a call.
 #[derive(Clone)]
 enum Does {
-    /// Answers so, byte for byte.
+    /// Answers this, byte for byte.
     Says(String),
-    /// Takes the call, and is silent for as long as the client waits.
+    /// Accepts the call, and is silent for as long as the client waits.
     Waits,
-    /// Hangs up in the middle of its answer.
+    /// Closes the connection in the middle of its answer.
     BreaksOff,
     /// Sends a byte now and then.
     Trickles,
 }
 
-/// A server that does one thing, and remembers what it was sent.
+/// A server that does one thing, and records what it receives.
 struct Server {
     url: String,
     heard: Arc<Mutex<Vec<String>>>,
@@ -121,7 +121,7 @@ fn hook(client: &str, url: &str) -> Command {
 
 fn told(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
-    // A client that cannot write all of it would take the hook for broken.
+    // A client that cannot write all of it would consider the hook broken.
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -130,7 +130,7 @@ fn asked(client: &str, url: &str) -> Output {
     told(&mut hook(client, url), event("PreToolUse").to_string().as_bytes())
 }
 
-/// Checks that neither client runs the tool after this, and gives the reason.
+/// Checks that neither client runs the tool after this, and returns the reason.
 #[track_caller]
 fn is_no(client: &str, output: &Output) -> String {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -138,7 +138,7 @@ fn is_no(client: &str, output: &Output) -> String {
     let answer: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{client}: {error}: {text}"));
     let reason = answer["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap_or_default().to_owned();
     assert!(reason.len() > "parkbrake: ".len(), "{client}: {answer}");
-    // Exactly these fields: Codex runs the tool on any other one.
+    // Exactly these fields: Codex runs the tool if there is any other one.
     let expected =
         json!({"hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": "deny", "permissionDecisionReason": reason}});
     assert_eq!(answer, expected, "{client}");
@@ -154,7 +154,7 @@ fn what_the_server_allows_runs_and_nothing_else_does() {
     let yes =
         json!({"hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": "allow", "permissionDecisionReason": reason}});
     assert_eq!(serde_json::from_slice::<Value>(&claude.stdout).unwrap(), yes);
-    // Codex knows no yes, only no objection.
+    // Codex knows no approval, only the absence of an objection.
     let codex = asked("codex", &server.url);
     assert_eq!((String::from_utf8(codex.stdout).unwrap().trim(), codex.status.code()), ("{}", Some(0)));
 
@@ -243,7 +243,7 @@ fn whatever_comes_on_standard_input_lets_nothing_run() {
             is_no(client, &told(&mut hook(client, &server.url), &input));
         }
     }
-    // Nobody was asked about what could not be read.
+    // An unreadable event is never sent to the server.
     assert_eq!(server.heard(), Vec::<String>::new());
 }
 
@@ -260,7 +260,8 @@ fn an_input_that_does_not_end_lets_nothing_run() {
     }
 }
 
-/// Where the answer cannot be written, the exit status and standard error say no: also to a yes.
+/// If the answer cannot be written, the exit status and standard error deny the call, even an
+/// allowed one.
 #[test]
 fn an_answer_that_nobody_hears_is_a_no() {
     let server = Server::allows();
@@ -338,7 +339,7 @@ fn after_a_tool_has_run_its_outcome_is_told_and_nothing_is_answered() {
         assert_eq!((&body["outcome"], &body["tool_use_id"]), (&json!(outcome), &json!("toolu_1")));
         assert!(!heard.contains("s3cr3t"), "{heard}");
     }
-    // A result that nobody takes changes nothing any more; what went wrong is said.
+    // A result that the server refuses changes nothing any more; the error is reported.
     let output = told(&mut hook("claude-code", "http://127.0.0.1:1"), event("PostToolUse").to_string().as_bytes());
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b""[..]));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no answer"), "{output:?}");

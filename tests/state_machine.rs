@@ -1,5 +1,5 @@
-//! `support/docs/STATE_MACHINE.md` says what the core does. Every table of it is read here and held
-//! to `domain::transition`, cell by cell, so that neither can change without the other.
+//! `support/docs/STATE_MACHINE.md` describes the core. Every table of it is parsed here and
+//! compared with `domain::transition`, cell by cell, so that neither can change without the other.
 
 #[path = "state_machine/cases.rs"]
 mod cases;
@@ -33,11 +33,11 @@ use uuid::Uuid;
 const PAGE: &str = include_str!("../support/docs/STATE_MACHINE.md");
 
 const ID: Uuid = Uuid::from_u128(1);
-/// The process that acts.
+/// The acting process.
 const HERE: Uuid = Uuid::from_u128(2);
-/// A process that is gone.
+/// A process that has ended.
 const THERE: Uuid = Uuid::from_u128(3);
-/// What a runner made for a start.
+/// The token of a start.
 const TOKEN: Uuid = Uuid::from_u128(4);
 
 /// The steps of the timetable, and the expiry, counted from the request.
@@ -47,7 +47,7 @@ const SECOND: Duration = Duration::from_secs(1_200);
 const REPORT: Duration = Duration::from_secs(7_200);
 const EXPIRY: Duration = Duration::from_secs(3_600);
 
-/// What a command leads to, as a cell of the page says it.
+/// The result of a command, in the words of the page.
 fn said(workflow: &Workflow, command: &Command) -> String {
     let actor = command.caller().map_or(parkbrake::domain::policy::SYSTEM, |by| &by.name);
     cell(workflow, transition::decide(workflow, command), actor)
@@ -61,7 +61,7 @@ fn follow(workflow: &Workflow, events: Vec<Event>, actor: &str) -> Workflow {
     })
 }
 
-/// An answer, as a cell of the page says it.
+/// An answer, in the words of the page.
 fn cell(workflow: &Workflow, answer: Result<Answer, Refusal>, actor: &str) -> String {
     match answer {
         Ok(Answer::Nothing) => "nothing".to_owned(),
@@ -167,7 +167,7 @@ fn approved_log(action: ActionKind, idempotent: bool) -> Vec<(&'static str, Even
     vec![("deploy-bot", submitted(action, idempotent)), ("deploy-bot", requested), ("tess", Event::Approved(approval))]
 }
 
-/// Approved by tess, and begun by the process that is gone.
+/// Approved by tess, and begun by the process that has ended.
 fn executing(action: ActionKind, idempotent: bool) -> Workflow {
     let mut log = approved_log(action, idempotent);
     log.push(("tess", started(1)));
@@ -186,7 +186,7 @@ fn fold(log: &[(&str, Event)]) -> Workflow {
     transition::replay(ID, &log).expect("a log that can be").expect("a workflow")
 }
 
-/// The workflow after a command that is not refused.
+/// The workflow after a command that is accepted.
 #[track_caller]
 fn answered(workflow: &Workflow, command: &Command) -> Workflow {
     let Ok(Answer::Commit { events, .. }) = transition::decide(workflow, command) else { panic!("{command:?} writes nothing") };
@@ -235,7 +235,7 @@ fn supersede(name: &str, successor: Uuid) -> Command {
 }
 
 fn withdraw(name: &str) -> Command {
-    // Whatever roles they have today.
+    // Whatever roles they have now.
     Command::Withdraw { by: person(name, &[]), reason: None }
 }
 
@@ -264,7 +264,7 @@ fn ask_again() -> Command {
     Command::AskAgain { attempt: of(1), reason: "the terms are stricter now".to_owned(), terms: terms().into(), renewed: None }
 }
 
-/// A document that takes the place of the one before.
+/// A document that replaces the previous one.
 fn another() -> Renewed {
     Renewed::of(b"{}", br#"{"a":1}"#.to_vec(), "it drifted".to_owned())
 }
@@ -282,7 +282,7 @@ fn start_by_another() -> Command {
     Command::Start { attempt: of(1), owner: HERE, token: TOKEN, renewed: Some(another().into()) }
 }
 
-/// Approved by tess, and cora has excepted it from a freeze.
+/// Approved by tess, and cora has approved an exception from a freeze.
 fn excepted() -> Workflow {
     let mut log = approved_log(ActionKind::Runbook, false);
     log.push(("tess", released(1)));
@@ -314,7 +314,7 @@ fn failed() -> Outcome {
     Outcome::Failed { error: "broken".to_owned(), output: None }
 }
 
-/// It runs, it is idempotent, and two attempts may be made.
+/// It runs, it is idempotent, and two attempts are permitted.
 fn may_retry() -> Workflow {
     let mut workflow = answered(&queued(true), &start(1));
     workflow.plan.steps[0].retry = Some(Retry { attempts: 2, backoff: FIRST });
@@ -326,7 +326,7 @@ fn resting() -> Workflow {
     answered(&may_retry(), &finish_as(failed()))
 }
 
-/// Nobody knows how it ended, and its runbook has a probe.
+/// Its outcome is unknown, and its runbook has a probe.
 fn in_doubt(may_retry: bool) -> Workflow {
     let mut workflow = if may_retry { self::may_retry() } else { answered(&queued(false), &start(1)) };
     workflow.plan.steps[0].probe = true;
@@ -346,7 +346,7 @@ fn second_attempt() -> Workflow {
     answered(&released_again(), &start(2))
 }
 
-/// Parkbrake ended it, because somebody had cancelled it.
+/// Parkbrake stopped it, because somebody had cancelled it.
 fn ended_early() -> Outcome {
     Outcome::Cancelled { error: "ended".to_owned(), output: None }
 }

@@ -33,7 +33,7 @@ pub struct Opening {
     /// The state after its events. Its times are provisional: the database gives the real one.
     pub workflow: Workflow,
     pub events: Vec<Event>,
-    /// The door by which the task came.
+    /// The way in through which the task came.
     pub via: Via,
     /// The task's canonical bytes.
     pub document: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Advance {
     pub workflow: Workflow,
     /// Who causes the events.
     pub actor: String,
-    /// The door by which they came.
+    /// The way in that was used.
     pub via: Via,
     pub events: Vec<Event>,
     /// The canonical bytes of the document that holds from then on, where that is another one than

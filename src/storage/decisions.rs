@@ -22,7 +22,7 @@ pub struct DecisionRow {
     pub risk_level: String,
     pub requested_by: String,
     pub target: Target,
-    /// The door by which it came.
+    /// The way in that was used.
     pub via: Option<String>,
 }
 

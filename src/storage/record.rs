@@ -37,7 +37,7 @@ pub(super) fn read(
     let version = u32::try_from(version).map_err(|_| corrupt(format!("event {version} has no place in a log")))?;
     let via = match via {
         Some(word) => Via::parse(word).ok_or_else(|| corrupt(format!("event {version} came through an unknown way in")))?,
-        // Rows from before doors were recorded: there was the API, and parkbrake itself.
+        // Rows from before ways in were recorded: there was the API, and parkbrake itself.
         None if actor == SYSTEM => Via::System,
         None => Via::Rest,
     };

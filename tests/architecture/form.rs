@@ -5,15 +5,15 @@ use regex::Regex;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of a file, beyond which it should be cut along an event, a resource or a type.
+/// The longest file, in lines; a longer one should be split along an event, a resource or a type.
 const LONGEST_FILE: usize = 400;
-/// Those that are longer, each with its reason.
+/// Longer files, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Where tests are, and the languages that they are written in.
 const TESTS: [(&str, &[&str]); 2] = [("tests", &["js", "mjs", "ps1", "py", "rs", "sh"]), ("support/clients/python/tests", &["py"])];
 
-/// Columns of a line of prose.
+/// The widest line of prose, in columns.
 const WIDEST_COMMENT: usize = 100;
 
 #[test]
@@ -54,14 +54,14 @@ fn test_files_are_short() {
     }
 }
 
-/// Prose is read in columns, code by its structure: rustfmt wraps the code.
+/// Prose has a column limit; rustfmt wraps the code.
 #[test]
 fn comments_are_wrapped() {
     let url = Regex::new(r"https?://\S+").expect("a pattern");
     for file in sources() {
         for (number, line) in file.text.lines().enumerate() {
             let is_prose = line.trim_start().starts_with("//") && !url.is_match(line);
-            // A drawing or a table of a doc comment is as wide as it is.
+            // A drawing or a table in a doc comment may be wider.
             let is_drawn = line.contains("  ") && line.trim_start().starts_with("//!") || line.contains('|');
             assert!(
                 !is_prose || is_drawn || line.chars().count() <= WIDEST_COMMENT,
@@ -73,7 +73,7 @@ fn comments_are_wrapped() {
     }
 }
 
-/// What a file is for stands at its top, so that the code map needs a line for each room only.
+/// Every file has a header, so that the code map needs only one line per room.
 #[test]
 fn every_file_begins_with_what_it_is_for() {
     let said = Regex::new(r"^//! \S[^\n]{9,}").expect("a pattern");

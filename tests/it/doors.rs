@@ -1,5 +1,5 @@
-//! Every rule about decisions holds at every door: the same verdict, and the same log but for the
-//! word that says which door it was. Where GitHub asks is no door for decisions, and has no column:
+//! Every rule about decisions applies to every way in: the same verdict, and the same log except
+//! for the way in. GitHub is not a way in for decisions, so it has no column:
 //! `github::nothing_that_github_sends_decides`.
 
 mod door;
@@ -34,7 +34,7 @@ channels:
   room: { type: slack, webhook_url: { from_env: ROOM }, buttons: { signing_secret: { from_env: SIGNING }, levels: [low, medium] } }
 ";
 
-/// Holds rules at every door, and prints what each door did where one of them did something else.
+/// Tests rules at every way in, and prints what each one did if one of them differed.
 async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     let slack = services::Slack::start().await;
     let services = Services {
@@ -47,9 +47,9 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     let inbox = Inbox::signed_in(&app, &people).await;
     let buttons = Buttons { app: &app, slack: &slack, members: MEMBERS };
     let doors: [&dyn Door; 4] = [&Rest(&app), &inbox, &buttons, &Cli(&app)];
-    // So that what is excepted does not start while the logs are compared.
+    // So that the excepted action does not start while the logs are compared.
     let is_frozen = policies.contains("freezes");
-    // A button decides about no plan: a message does not show all of it.
+    // A button cannot decide about a plan, because a message does not show all of it.
     let are_plans = rules.iter().any(|rule| matches!(rule.before, Before::AtAStep | Before::AtAStepForThePlan));
     if is_frozen {
         app.client("cora").post("/halt", serde_json::json!({"reason": "to compare"})).await.expect(200);
@@ -58,7 +58,7 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     for rule in rules {
         let _ = writeln!(matrix, "{}", rule.name);
         let mut first: Option<Vec<String>> = None;
-        // A button carries no justification, so no exception is made by one.
+        // A button carries no justification, so it cannot approve an exception.
         for door in doors.into_iter().filter(|door| door.is_for(rule.what) && (!(is_frozen || are_plans) || door.takes_notes())) {
             if rule.named.is_some() && !door.takes_names() {
                 let _ = writeln!(matrix, "  {:6} as it should: who decides cannot be said here", door.name());
@@ -66,7 +66,7 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
             }
             let is_agent = rule.who.ends_with("-bot");
             let refused = rule.refused.map(|words| door.tells_agents().filter(|_| is_agent).unwrap_or(words));
-            // The one rule that asks how somebody came to the door.
+            // The one rule that depends on how a person authenticated.
             let asks_when = rule.refused.is_some() && rule.event.is_some();
             let refused = refused.filter(|_| !(asks_when && door.proves_each_time()));
             let event = rule.event.filter(|_| refused.is_none());
@@ -93,7 +93,7 @@ fn brief(heard: &Heard) -> String {
     }
 }
 
-/// One attempt at one door, on a request of its own: what was heard, and what it added to the log.
+/// One attempt through one way in, on its own request: the answer, and the new events in the log.
 async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<&str>) -> (Heard, Vec<String>) {
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let task = match rule.before {
@@ -120,7 +120,7 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
     let (other_digest, other_id) = (format!("sha256:{}", "0".repeat(64)), uuid::Uuid::new_v4().to_string());
     let mut owing = other_id.clone();
     match rule.before {
-        // Beyond the second that the policy grants.
+        // Longer than the second that the policy permits.
         Before::SignedInLongAgo => tokio::time::sleep(std::time::Duration::from_millis(1_100)).await,
         Before::Parked | Before::Released | Before::AtAStep | Before::AtAStepForThePlan => {}
         Before::Running => drop(bot.wait_for(&id, "executing").await),
@@ -160,7 +160,7 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
     }
     let workflow = bot.workflow(&id).await;
     if matches!(rule.what, What::BreakGlass | What::Review) {
-        // So that nora may break the next one; where there is nothing to close this is refused.
+        // So that nora may break the glass again; if nothing is open, this is refused.
         for broken in [&id, &owing] {
             alice.post(&format!("/workflows/{broken}/review"), serde_json::json!({"finding": "right"})).await;
         }

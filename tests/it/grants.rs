@@ -1,5 +1,5 @@
 //! Standing grants: what was granted passes, no more often than it may, and nothing else; and it
-//! stops when the grant does.
+//! stops with the grant.
 
 use crate::support::client::{events, high, medium};
 use crate::support::proxy::{Fault, Proxy};
@@ -8,7 +8,7 @@ use crate::support::{Browser, Client, Config, Database, Ledger, Process, TestApp
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-/// What `once` does, as its requester says: of medium risk because of its cost.
+/// What `once` does, according to its requester: medium risk because of its cost.
 fn deployment() -> Value {
     json!({
         "description": "deploy", "operation": "deploy", "environment": "development", "resource_type": "code", "estimated_cost": 101,
@@ -23,7 +23,7 @@ fn grant_of_deployments() -> Value {
     })
 }
 
-/// A grant for what the bot builds by itself.
+/// A grant for the bot's own builds.
 fn grant_of_builds() -> Value {
     json!({
         "requester": "deploy-bot", "operation": "build", "environment": "development", "resource_type": "code",
@@ -37,7 +37,7 @@ fn with(mut value: Value, field: &str, new: Value) -> Value {
 }
 
 impl Client {
-    /// Gives a grant, and gives its id.
+    /// Gives a grant, and returns its id.
     async fn grant(&self, grant: Value) -> String {
         self.post("/grants", grant).await.expect(201)["grant"]["grant_id"].as_str().unwrap().to_owned()
     }
@@ -70,7 +70,7 @@ async fn what_is_granted_passes_without_anybody_being_asked_and_says_by_whose_gr
     assert_eq!(app.database.count(row).await, 1);
     assert_eq!(alice.get("/workflows/pending").await.expect(200)["workflows"], json!([]));
 
-    // An external action is its requester's to begin, at once.
+    // The requester may begin an external action at once.
     let builds = alice.grant(grant_of_builds()).await;
     let answer = bot.submit(medium()).await;
     assert_eq!(answer["status"], "executing");
@@ -122,7 +122,7 @@ async fn a_grant_is_given_only_by_somebody_who_could_approve_each_of_what_it_let
     assert_eq!(missing["errors"].as_array().unwrap().len(), 4, "{missing}");
     assert_eq!(app.database.count("select count(*) from standing_grant").await, 0);
 
-    // The person that an agent acts for is on its side, also where the role fits.
+    // The person that an agent acts for is on its side, even if the role matches.
     let config = Config::new().with_rules(&crate::support::config::RULES.replace(
         "medium:   { auto_approve: false, notify: true, approvers: [team_lead]",
         "medium:   { auto_approve: false, notify: true, approvers: [team_lead, tech_lead]",
@@ -178,7 +178,7 @@ async fn anything_else_parks() {
     let superseded = bot.submit(with(deployment(), "supersedes", json!(superseding))).await;
     assert_eq!(superseded["status"], "pending_approval", "people had begun to look at it");
 
-    // The program that the runbook runs is another one now.
+    // The program of the runbook has changed.
     let script = ledger.folder().join("run.sh");
     bot.wait_for(&bot.submit_id(deployment()).await, "completed").await;
     let config = Config::new().with_runbooks(&format!(
@@ -266,7 +266,7 @@ async fn a_start_that_was_on_its_way_when_its_grant_was_revoked_on_another_serve
     proxy.next("advance_workflows", Fault::HoldRequest, 1);
     let id = bot.submit_id(deployment()).await;
     eventually("the start on its way", || async { (proxy.applied() == 1).then_some(()) }).await;
-    // As another server would: not by way of this one.
+    // As another server would do it, not through this one.
     database.execute(&format!("select revoke_grant('{grant}', 'cora', 'rest', 'over')")).await;
     proxy.thaw();
     bot.wait_for(&id, "pending_approval").await;

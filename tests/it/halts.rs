@@ -55,7 +55,7 @@ async fn while_halted_nothing_starts_and_everything_that_waited_starts_after_res
     let standing = cora.halt(None).await;
     assert_eq!((&standing["halted"], &standing["by"], &standing["changed"]), (&json!(true), &json!("cora"), &json!(true)));
 
-    // Decisions are taken, running actions go on, and what is released says why it waits.
+    // Decisions are made, running actions go on, and released ones say why they wait.
     assert_eq!(alice.approve(&parked).await.expect(200)["workflow_status"], "queued");
     ledger.release();
     bot.wait_for(&running, "completed").await;

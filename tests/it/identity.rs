@@ -1,4 +1,4 @@
-//! Who somebody is: names, kinds of tokens, suspension, and rows that somebody else wrote.
+//! Identity: names, kinds of tokens, suspension, and rows that somebody else wrote.
 
 mod seals;
 mod suspension;
@@ -10,7 +10,7 @@ use crate::support::{Browser, Client, Config, Database, TestApp};
 use std::process::Output;
 use tokio::process::Command;
 
-/// Runs the program to its end, as an operator beside the server.
+/// Runs the program to its end, like an operator on the server's machine.
 pub async fn parkbrake(app: &TestApp, arguments: &[&str]) -> Output {
     run(&app.database, &app.config, arguments).await
 }
@@ -33,7 +33,7 @@ fn refused(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Other people and agents, as after an edit and a restart.
+/// Different people and agents, as after an edit and a restart.
 async fn restart_with(app: &mut TestApp, people: &str) {
     std::fs::write(app.config.path().join("hitl/approval-policies.yaml"), people).unwrap();
     app.restart().await;
@@ -125,7 +125,7 @@ async fn a_token_needs_the_secret_key_to_be_made() {
     assert!(refused(&output).contains("parkbrake key generate"));
 }
 
-/// What whoever can write to the database may try, without the secret key.
+/// Attacks by somebody who can write to the database, without the secret key.
 
 #[tokio::test]
 async fn people_and_agents_have_a_name_of_their_own() {

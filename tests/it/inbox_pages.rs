@@ -1,4 +1,4 @@
-//! What the pages of the inbox show, and that nobody's words can become part of them.
+//! What the pages of the inbox show, and that text from outside cannot become markup.
 
 use crate::support::client::{critical, high, low, medium};
 use crate::support::{Browser, Config, Ledger, TestApp};
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' {{ 7*7 }} \u{202e}drowssap\u{202c}\u{200b} <!--";
 
-/// Every trace of it that would not be plain text.
+/// Checks that the text appears only as plain text.
 #[track_caller]
 fn assert_harmless(page: &crate::support::browser::Page) {
     page.lacks("<script>").lacks("<img").lacks("<!--").lacks("49 ").lacks("\u{202e}").lacks("\u{200b}");
@@ -17,7 +17,7 @@ fn assert_harmless(page: &crate::support::browser::Page) {
 async fn hostile_words_stay_words_on_every_page() {
     let ledger = Ledger::new();
     let app = TestApp::with(ledger.runbooks(Config::new())).await;
-    // Of a resource only visible ASCII is taken.
+    // A resource may contain only visible ASCII.
     let task = |resource: &str| {
         let resource: String = resource.chars().filter(|character| (' '..='~').contains(character)).collect();
         json!({"description": HOSTILE, "operation": "deploy", "environment": "production", "resource": resource, "resource_type": "code",
@@ -61,7 +61,7 @@ async fn hostile_words_stay_words_on_every_page() {
     }
     let page = alice.get(&format!("/inbox/workflows/{id}")).await.expect(200);
     page.has("&lt;script&gt;alert(1)&lt;&#x2f;script&gt;").has("&lt;U+202E&gt;drowssap").has("&lt;U+200B&gt;");
-    // The difference to the last approved one is the resource, and nothing else.
+    // The only difference from the last approved one is the resource.
     page.has("<code>&#x2f;resource</code>").lacks("<code>&#x2f;description</code>").has(&before);
     let approve = format!("/inbox/workflows/{id}/approve");
     let token = page.hidden("/sign-out")[0].1.clone();
@@ -104,7 +104,7 @@ async fn the_list_has_what_waits_and_can_be_filtered_and_paged() {
     alice.get("/?text=service&level=high").await.expect(200).has("value=\"service\"").has("<option value=\"high\" selected>");
     alice.get("/?level=odd").await.expect(422).has("has to be one of low, medium, high, critical");
 
-    // The part that the script fetches is the list alone, and the same one.
+    // The fragment for the script is the same list, and nothing else.
     let fragment = alice.get("/?fragment=list").await.expect(200);
     fragment.lacks("<html").has("form_token");
     assert_eq!(fragment.ids(), alice.get("/").await.ids());
@@ -122,7 +122,7 @@ async fn the_list_has_the_most_dangerous_first_and_of_one_level_what_falls_due_n
     let idle = bot.submit_id(critical()).await;
     let deep = bot.submit_id(critical()).await;
     let second_high = bot.submit_id(high()).await;
-    // Nothing ever happens to this one by itself.
+    // Nothing ever happens to this one on its own.
     let never = format!("update workflow set timeout_at = null, expires_at = null, timetable = '[]' where workflow_id = '{idle}'");
     app.database.execute(&never).await;
     let orders = [
@@ -344,11 +344,11 @@ async fn what_is_read_first_stands_before_tables_and_digests() {
     ];
     let found: Vec<usize> = parts.iter().map(|part| page.html.find(part).unwrap_or_else(|| panic!("{part} is missing"))).collect();
     assert!(found.is_sorted(), "{parts:?} are at {found:?}");
-    // What stays in sight leads to the forms, and decides nothing.
+    // What stays in view leads to the forms, and decides nothing.
     page.has("href=\"#approve\">Approve</a>").has("href=\"#reject\">Reject</a>").has("id=\"approve\"").has("id=\"reject\"");
     page.has("<a href=\"&#x2f;\" aria-current=\"page\">Waiting</a>");
 
-    // Once it is settled, what became of it comes first, and it is not among what waits.
+    // Once it is settled, its outcome comes first, and it is not among the waiting requests.
     app.client("alice").approve(&id).await.expect(200);
     let result = json!({"outcome": "succeeded", "output": {"rows": 7}});
     app.client("deploy-bot").post(&format!("{place}/result").replace("/inbox", ""), result).await.expect(200);

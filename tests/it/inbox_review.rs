@@ -24,10 +24,7 @@ async fn after_a_decision_comes_the_next_request_of_the_same_list() {
     let answer = alice.submit(&first, &format!("{}/approve", place(&ids[0])), &[]).await;
     assert!(answer.location().starts_with(&format!("{}{from}", place(&ids[1]))), "{}", answer.location());
     let second = alice.get(answer.location()).await.expect(200);
-    second
-        .has("1 of 2")
-        .has("Your approval was the last that was needed: it released")
-        .has(&format!("href=\"/inbox/workflows/{}\"", ids[0]));
+    second.has("1 of 2").has("Your approval was the last one needed: it released").has(&format!("href=\"/inbox/workflows/{}\"", ids[0]));
     second.lacks("rel=\"prev\"");
 
     // Nobody can make an address that claims that somebody decided something.

@@ -1,5 +1,5 @@
-//! Notices to programs: written with their events, delivered once the database says so, whatever
-//! fails in between.
+//! Notices to programs: written with their events, delivered once committed, whatever fails in
+//! between.
 
 mod configuration;
 mod deadlines;
@@ -19,7 +19,7 @@ risk_levels:
   critical: { auto_approve: false, notify: true, approvers: [tech_lead, cto], require_justification: true }
 ";
 
-/// A configuration whose levels are all told to these channels.
+/// A configuration that sends the notices of all levels to these channels.
 pub fn told_to(channels: &[String]) -> Config {
     let names: Vec<&str> = channels.iter().filter_map(|channel| channel.trim().split_once(':')).map(|(name, _)| name).collect();
     let names = names.join(", ");
@@ -40,7 +40,7 @@ async fn notices(app: &TestApp, query: &str) -> Vec<Value> {
     app.client("nora").get(&format!("/notices{query}")).await.expect(200)["notices"].as_array().expect("a list").clone()
 }
 
-/// Waits for the one notice of a kind to have a status.
+/// Waits until the one notice of a kind has a status.
 async fn becomes(app: &TestApp, kind: &str, status: &str) -> Value {
     eventually(&format!("{kind} {status}"), || async {
         notices(app, "").await.into_iter().find(|notice| notice["type"] == kind && notice["status"] == status)
@@ -96,8 +96,8 @@ async fn a_failed_delivery_is_made_again_with_the_same_id_and_what_follows_waits
     let id = app.client("deploy-bot").submit_id(high()).await;
     hook.attempted(1).await;
     app.client("tess").reject(&id).await.expect(200);
-    // The request was never taken, so nobody is asked any more. One attempt at it may still be on
-    // its way while the decision is committed; what follows is tried only after that.
+    // The request was never accepted, so nobody is asked any more. One attempt may still be on its
+    // way when the decision is committed; later notices are tried only after it.
     let decided = || async { hook.attempts().iter().any(|attempt| attempt.kind() == "approval.decided").then_some(()) };
     eventually("an attempt at the decision", decided).await;
     hook.always(Reply::Status(204));
@@ -169,7 +169,7 @@ async fn what_nobody_took_for_a_day_is_dead_visible_and_can_be_sent_again() {
     assert_eq!((&again["status"], &again["attempts"], &again["resends"]), (&json!("pending"), &json!(0), &json!(1)));
     hook.hears(&id, &["approval.requested"]).await;
     becomes(&app, "approval.requested", "delivered").await;
-    // What was delivered can be sent once more, with the same id, for as long as it is true.
+    // A delivered notice can be sent again, with the same id, as long as it is still true.
     cora.post(&path, json!({})).await.expect(200);
     hook.hears(&id, &["approval.requested", "approval.requested"]).await;
     let taken = hook.taken();
@@ -268,7 +268,7 @@ async fn a_server_that_is_killed_before_the_delivery_has_lost_nothing() {
     hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let id = server.client("deploy-bot").submit_id(high()).await;
-    // It is on its way, and nobody has said that it arrived.
+    // It is on its way, and nobody has confirmed it.
     let first = hook.attempted(1).await.remove(0);
     server.kill().await;
     let server = Process::serve(&config, &database).await;

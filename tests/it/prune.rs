@@ -1,4 +1,5 @@
-//! Retention: what ended long ago is removed whole and on record, and nothing else ever is.
+//! Retention: workflows that ended long ago are removed completely and on record, and nothing else
+//! ever is.
 
 use crate::support::client::high;
 use crate::support::server::hand_out_tokens;
@@ -21,15 +22,15 @@ async fn prune(database: &Database, arguments: &[&str]) -> Output {
     command(database, arguments).output().await.expect("the program")
 }
 
-/// The summary of a run that went well.
+/// The summary of a successful run.
 async fn summary(database: &Database, arguments: &[&str]) -> Value {
     let done = prune(database, &[arguments, &["--json"]].concat()).await;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).expect("one line of JSON")
 }
 
-/// Makes workflows so many days older, with everything that is theirs; their ids show the time, so
-/// they change too.
+/// Makes workflows this many days older, with everything that belongs to them; their ids contain
+/// the time, so they change too.
 async fn age(database: &Database, days: u32, which: &str) {
     let shift = format!("interval '{days} days'");
     database
@@ -59,7 +60,7 @@ async fn id_of(database: &Database, task_id: &str) -> String {
     sqlx::query_scalar(query).bind(task_id).fetch_one(&mut database.connect().await).await.expect("one workflow")
 }
 
-/// Everything that is stored of workflows, to compare.
+/// Everything stored about workflows, for comparison.
 async fn everything(database: &Database) -> Vec<String> {
     let query = "select 'workflow ' || w::text from workflow w union all select 'event ' || e::text from workflow_event e
                  union all select 'notice ' || n::text from notice n union all select 'key ' || k::text from idempotency_key k
@@ -68,7 +69,7 @@ async fn everything(database: &Database) -> Vec<String> {
     sqlx::query_scalar(query).fetch_all(&mut database.connect().await).await.expect("rows")
 }
 
-/// The names of the tasks that are still there.
+/// The names of the tasks that still exist.
 async fn names(database: &Database) -> Vec<String> {
     let query = "select task_id from workflow order by 1";
     sqlx::query_scalar(query).fetch_all(&mut database.connect().await).await.expect("names")
@@ -88,8 +89,7 @@ async fn complete(bot: &Client, alice: &Client, name: &str, outcome: &str) {
     bot.post(&format!("/workflows/{id}/result"), json!({"outcome": outcome, "error": "no space"})).await.expect(200);
 }
 
-/// One workflow of each status, named by it, with a notice that was delivered and a place in
-/// quarantine.
+/// One workflow of each status, named after it, with a delivered notice and a quarantine entry.
 async fn one_of_each(app: &TestApp) {
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     bot.submit(high()).await;
@@ -99,7 +99,7 @@ async fn one_of_each(app: &TestApp) {
         alice.approve(&id).await.expect(200);
         assert_eq!(bot.workflow(&id).await["status"], status);
     }
-    // What takes an outage or time is written by hand.
+    // States that would take an outage or time are written by hand.
     app.database.execute("update workflow set status = task_id where task_id in ('outcome_unknown', 'expired')").await;
     complete(&bot, &alice, "completed", "succeeded").await;
     complete(&bot, &alice, "failed", "failed").await;
@@ -157,14 +157,14 @@ async fn only_what_ended_long_ago_goes_and_all_of_it() {
         let strays: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(strays)).fetch_one(&mut database.connect().await).await.unwrap();
         assert_eq!(strays, 0, "{table}");
     }
-    // What stays is what it was.
+    // What is kept is unchanged.
     let after = everything(database).await;
     let kept = before.iter().filter(|row| after.contains(row)).count();
     assert_eq!(after.len() - kept, 1, "the record alone is new");
     let record = "select count(*) from pruned where workflows = 5 and database_user = session_user and at > now() - interval '1 minute'";
     assert_eq!(database.count(record).await, 1);
 
-    // For the server that runs it is as if it had never been.
+    // For the running server it is as if it had never existed.
     alice.get(&format!("/workflows/{old}")).await.problem(404, "workflow-not-found");
     alice.approve(&old).await.problem(404, "workflow-not-found");
     let again = submit(&bot, "completed").await;
@@ -233,7 +233,8 @@ async fn by_hand_nothing_is_removed_from_the_log() {
     }
     assert_eq!(everything(&app.database).await, before);
 
-    // A record cannot lie about who and when, and one of another transaction permits nothing.
+    // A record cannot lie about the user and the time, and one of another transaction permits
+    // nothing.
     let lie = "insert into pruned (at, database_user, transaction, cut_off, workflows, events, first_workflow, last_workflow)
                select now() + interval '1 hour', 'nobody', '7', now() - interval '2 days', 0, 0, gen_random_uuid(), gen_random_uuid()";
     app.database.execute(lie).await;
@@ -243,7 +244,7 @@ async fn by_hand_nothing_is_removed_from_the_log() {
     assert!(refused.is_err());
 }
 
-/// So many workflows that ended 100 days ago, copied from one.
+/// This many workflows that ended 100 days ago, copied from one.
 async fn long_ended(database: &Database, count: u32) {
     database
         .execute(&format!(
@@ -266,7 +267,7 @@ async fn long_ended(database: &Database, count: u32) {
         .await;
 }
 
-/// Workflows of which a part is gone.
+/// Workflows that are partly removed.
 const HALF: &str = "select count(*)
     from (select workflow_id, count(*) as events from workflow_event group by 1) as e full join workflow w using (workflow_id)
     where w.version is distinct from e.events";
@@ -278,7 +279,7 @@ async fn a_run_that_is_killed_leaves_each_workflow_whole_or_gone_and_the_next_on
     app.stop().await;
     let database = &app.database;
     long_ended(database, 2_000).await;
-    // In the third step somebody holds a row, with the events of that step removed already.
+    // In the third step another session holds a row, when that step's events are already removed.
     let mut holder = PgConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql(
         "begin; select from notice where notice_id = (select notice_id from notice order by notice_id offset 1200 limit 1) for update",
@@ -294,7 +295,7 @@ async fn a_run_that_is_killed_leaves_each_workflow_whole_or_gone_and_the_next_on
     assert_eq!(database.count(HALF).await, 0);
     assert_eq!(database.count("select count(*) from workflow").await, 1_001, "two steps are done, and nothing of the third");
 
-    // Whether the database carries the third step out without its client or not, it is whole.
+    // Whether or not the database executes the third step without its client, the step is atomic.
     sqlx::raw_sql("rollback").execute(&mut holder).await.unwrap();
     let left = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'parkbrake'";
     eventually("the end of the step", || async { (database.count(left).await == 0).then_some(()) }).await;
@@ -336,7 +337,7 @@ async fn two_runs_beside_each_other_and_beside_work_disturb_nobody() {
     }
     assert!(done > 0);
     let removed = |summary: &Value| summary["workflows"].as_i64().unwrap();
-    // What one of them had locked the other left to it.
+    // Workflows that one had locked were left to it by the other.
     assert_eq!(removed(&first) + removed(&second), 4_000);
     assert_eq!(app.database.count("select count(*) from workflow").await, done + 1);
     assert_eq!(app.database.count(HALF).await, 0);
@@ -359,7 +360,7 @@ async fn what_cannot_be_done_is_said() {
         let (code, said) = run(arguments).await;
         assert!(code == Some(status) && said.contains(expected), "{arguments:?}: {code:?} {said}");
     }
-    // A role that may not remove, as the server's.
+    // A role that may not delete, like the server's.
     parkbrake::storage::migrate(&database.url).await.unwrap();
     hand_out_tokens(&database).await;
     let app = TestApp::launch(Config::new(), &crate::support::server::settings(&Config::new()), database).await;

@@ -1,5 +1,5 @@
-//! What one run of a command is, without a server around it: arguments, environment, streams, how
-//! it ends, and what it is held to.
+//! One run of a command, without a server: arguments, environment, streams, how it ends, and its
+//! limits.
 
 mod ends;
 mod output;
@@ -69,7 +69,7 @@ impl Bench {
         self
     }
 
-    /// As it is when it was submitted; what cannot be found then is left as it is.
+    /// The invocation as of its submission; files that cannot be found are left as they are.
     pub async fn invocation_found(&self) -> Invocation {
         identify(&self.invocation).await.unwrap_or_else(|_| self.invocation.clone())
     }
@@ -82,7 +82,8 @@ impl Bench {
         self.run_if(invocation, || true, CancelSignal::never(), WAIT_LIMIT).await.expect("a start")
     }
 
-    /// Runs it, unless `may_start` says no, until `cancelled` is given; then it has `grace` to end.
+    /// Runs it, unless `may_start` refuses, until `cancelled` completes; then it has `grace` to
+    /// end.
     pub async fn run_if(
         &self,
         invocation: &Invocation,
@@ -102,7 +103,7 @@ impl Bench {
         local(self.redactions.clone()).reading(read).with_grace(grace).run(job, Arc::new(may_start)).await
     }
 
-    /// Runs it and cancels it once `ready` says so.
+    /// Runs it and cancels it once `ready` completes.
     pub async fn cancelled(&self, grace: Duration, ready: impl Future<Output = ()>) -> Outcome {
         let (canceler, signal) = CancelSignal::pair();
         let invocation = identify(&self.invocation).await.unwrap();
@@ -128,7 +129,7 @@ impl Bench {
         }
     }
 
-    /// The number that a script has written into a file of its working directory.
+    /// The process id that a script has written into a file of its working directory.
     pub async fn number_in(&self, file: &str) -> Pid {
         let path = self.dir.path().join(file);
         until(|| std::fs::read_to_string(&path).ok()?.strip_suffix('\n')?.parse().ok().and_then(Pid::from_raw)).await
@@ -154,7 +155,7 @@ pub async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether a process runs; one that only waits to be noticed by its parent does not.
+/// Whether a process runs; a zombie does not.
 pub(super) fn runs(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
     if cfg!(target_os = "linux") {
@@ -271,7 +272,7 @@ async fn a_runbook_may_have_an_account_of_its_own() {
         assert!(bench.failed().await.0.contains("only a server that runs as root"));
         return;
     }
-    // The account has to be able to be in the folder, and not to read what is root's.
+    // The account has to be able to enter the folder, and not to read root's files.
     let mode = std::os::unix::fs::PermissionsExt::from_mode;
     std::fs::set_permissions(bench.dir.path(), mode(0o755)).unwrap();
     std::fs::write(bench.dir.path().join("secret"), "hush").unwrap();
@@ -291,8 +292,8 @@ async fn a_runbook_may_have_an_account_of_its_own() {
 async fn what_cannot_start_says_why_and_that_nothing_ran() {
     for program in ["no-such-program-anywhere", "./no-such-program"] {
         let mut bench = Bench::of(&[program]);
-        // Without folders of the tester's that this user cannot enter: those would be what the
-        // system tells of.
+        // Without the tester's folders that this user cannot enter, which the system would report
+        // instead.
         bench.server = vec![("PATH", "/usr/bin:/bin".to_owned())];
         let (error, output) = bench.failed().await;
         assert!(error.starts_with(&format!("could not start `{program}`: ")) && error.contains("No such file or directory"), "{error}");

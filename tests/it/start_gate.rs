@@ -1,4 +1,4 @@
-//! The start gate: what is released waits for its turn, starts once, and is never lost, whatever
+//! The start gate: a released action waits for its turn, starts once, and is never lost, whatever
 //! happens to the answers.
 
 use crate::support::client::{events, high, low};
@@ -34,7 +34,7 @@ fn deployment(name: &str) -> Value {
     task
 }
 
-/// Something harmless that keeps the ledger, and is not idempotent.
+/// A harmless action that keeps the ledger, and is not idempotent.
 fn look() -> Value {
     let mut task = low();
     task["action"] = json!({"type": "runbook", "name": "look"});
@@ -133,8 +133,8 @@ async fn what_people_approved_starts_at_once_however_much_an_agent_has_waiting()
     ledger.release();
 }
 
-/// Red team C1: actors that leave memory and come back, answers that are late, and an agent that
-/// pokes at its own workflows.
+/// Red team C1: actors that are unloaded and loaded again, late answers, and an agent that calls
+/// its own workflows all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow_has() {
     const EACH: usize = 100;
@@ -157,7 +157,7 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
                 answer.body["workflow_id"].as_str().map(str::to_owned)
             })
             .await;
-            // Each is poked at while it starts, runs and ends, by somebody who may not cancel it;
+            // Each is called while it starts, runs and ends, by somebody who may not cancel it;
             // every fourth by its requester, who may.
             let by = if place % 4 == 3 { agent } else { stranger };
             join_all((0..3).map(|poke| {
@@ -179,12 +179,12 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
     let (mut ran, alice) = (0, app.client("alice"));
     for id in all.iter().flatten() {
         let workflow = eventually("its end", || async {
-            // A database whose answers are late may leave a call without one; it is asked again.
+            // A slow database may leave a call unanswered; it is repeated.
             let workflow = alice.get(&format!("/workflows/{id}/status")).await.body["workflow"].clone();
             ["completed", "cancelled"].iter().any(|status| workflow["status"] == *status).then_some(workflow)
         })
         .await;
-        // What was cancelled may have begun, and was ended then; but it began once, and only if the
+        // A cancelled one may have begun, and was stopped then; but it began once, and only if the
         // log says so.
         let began = events(&workflow).iter().filter(|event| **event == "execution_started").count();
         let starts = ledger.starts(id);
@@ -218,7 +218,7 @@ async fn an_approval_whose_answer_was_lost_starts_once() {
     }
 }
 
-/// The start itself is committed, and its answer is lost: the token in the log says whose it was.
+/// The start itself is committed, and its answer is lost: the token in the log shows whose it was.
 #[tokio::test]
 async fn a_start_whose_answer_was_lost_runs_once() {
     let ledger = Ledger::new();
@@ -229,7 +229,7 @@ async fn a_start_whose_answer_was_lost_runs_once() {
     let app = TestApp::launch(config, &settings, proxy.database()).await;
     let bot = app.client("deploy-bot");
     for _ in 0..5 {
-        // The submit is another statement, so that the next one of these is the start.
+        // The submit is another statement, so the next one of these is the start.
         proxy.next("advance_workflows", Fault::LoseAnswer, 1);
         let id = bot.submit_id(look()).await;
         let workflow = bot.wait_for(&id, "completed").await;
@@ -239,8 +239,8 @@ async fn a_start_whose_answer_was_lost_runs_once() {
     assert_eq!(proxy.applied(), 5);
 }
 
-/// Chaos V1 (b): the commit of the last approval hangs and is given up, the actor is read anew at
-/// the old version, and then the commit comes through after all. Nobody asks again.
+/// Chaos V1 (b): the commit of the last approval hangs and is abandoned, the actor is reloaded at
+/// the old version, and then the commit succeeds after all. Nobody calls again.
 #[tokio::test]
 async fn an_approval_that_is_committed_long_after_it_was_given_up_starts_once() {
     let ledger = Ledger::new();
@@ -253,7 +253,7 @@ async fn an_approval_that_is_committed_long_after_it_was_given_up_starts_once() 
     let id = bot.submit_id(deployment("once")).await;
     proxy.next("advance_workflows", Fault::HoldRequest, 1);
     alice.approve(&id).await.problem(503, "unavailable");
-    // Somebody who may not wakes a new actor, which reads that nothing was decided.
+    // A call without permission wakes a new actor, which reads that nothing was decided.
     app.client("nora").approve(&id).await.problem(403, "not-an-approver");
     assert_eq!(bot.workflow(&id).await["status"], "pending_approval");
     proxy.thaw();
@@ -279,7 +279,7 @@ async fn a_request_whose_answer_was_lost_can_be_decided_at_once() {
         alice.wait_for(&id, "completed").await;
         assert_eq!((ledger.starts(&id), proxy.applied()), (1, number + 1));
     }
-    // A harmless one starts without anybody asking for it.
+    // A harmless one starts without any further call.
     proxy.next("open_workflows", Fault::LoseAnswer, 1);
     let request = bot.request(Method::POST, "/orchestrate").header("idempotency-key", "e").json(&look());
     let id = bot.send(request).await.expect(202)["workflow_id"].as_str().unwrap().to_owned();
@@ -287,7 +287,7 @@ async fn a_request_whose_answer_was_lost_can_be_decided_at_once() {
     assert_eq!(ledger.starts(&id), 1);
 }
 
-/// An engine whose runner gives nobody a turn.
+/// An engine whose runner never gives a turn.
 struct Quiet {
     engine: Arc<Engine>,
     root: RootRef,
@@ -355,7 +355,7 @@ impl Quiet {
 async fn an_attempt_of_this_server_that_its_runner_does_not_know_is_an_alarm_and_is_taken_up() {
     let database = Database::migrated().await;
     let quiet = Quiet::start(&database).await;
-    // Starts that the runner has not made: whoever made them is lost.
+    // Starts of a runner that has been lost.
     let start = |attempt| Command::Start { attempt, owner: quiet.engine.owner, token: Uuid::new_v4(), renewed: None };
     let once = quiet.queued("once").await;
     quiet.ask(once, start(FIRST)).await;
@@ -366,7 +366,7 @@ async fn an_attempt_of_this_server_that_its_runner_does_not_know_is_an_alarm_and
     assert_eq!(quiet.storage.log(again).await.unwrap().iter().filter(|one| one.event.name() == "released").count(), 2);
     let metrics = quiet.engine.metrics.text();
     assert!(metrics.contains("parkbrake_executing_without_attempt_total 2"), "{metrics}");
-    // Whoever was lost comes back, and says how it went.
+    // The lost runner returns, and reports the outcome.
     assert_eq!(quiet.ask(once, Command::Finish { attempt: FIRST, outcome: Outcome::Succeeded { output: None } }).await, Status::Completed);
     assert_eq!(quiet.ledger.entries(), [], "nothing is started by an actor");
     quiet.root.cast(Msg::Shutdown).unwrap();

@@ -1,9 +1,9 @@
-//! A database that an earlier version left, with every state that it knew, is taken over by this
-//! version and goes on.
+//! A database of an earlier version, with every state that it knew, is migrated to this version and
+//! continues.
 //!
-//! The databases and what the earlier version's own API said of them are in
-//! `tests/fixtures/databases`. An operator does what OPERATIONS.md says under "Deploying a new
-//! version", and so do these tests.
+//! The databases, and the answers of the earlier version's own API, are in
+//! `tests/fixtures/databases`. The tests follow the steps that OPERATIONS.md describes under
+//! "Deploying a new version".
 
 use crate::support::client::events;
 use crate::support::hook::Hook;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use tokio::process::Command;
 
-/// The version before there were seals, queues and leases.
+/// The version before seals, queues and leases existed.
 const UNSEALED: &str = "fb93978";
 /// The last version whose schema ends with migration 0020.
 const SEALED: &str = "8797ec1";
@@ -24,7 +24,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/databases")
 }
 
-/// The configuration of then, with these notices.
+/// The configuration of that time, with these notices.
 fn config(notifications: &str) -> Config {
     let files = ["hitl/approval-policies.yaml", "hitl/risk-assessment-rules.yaml", "runbooks.yaml"];
     files.into_iter().fold(Config::new().write("notifications.yaml", notifications), |config, name| {
@@ -46,21 +46,21 @@ impl Left {
         Self { database, said: serde_json::from_str(&read(format!("{version}.json"))).expect("JSON") }
     }
 
-    /// Does something with this version's program, as an operator does.
+    /// Runs this version's program, like an operator.
     async fn parkbrake(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
         command.args(arguments).env("DATABASE_URL", &self.database.url).env("PARKBRAKE_SECRET_KEY", SECRET_KEY);
         command.stdin(Stdio::null()).kill_on_drop(true).output().await.expect("the program")
     }
 
-    /// Does it, well, and gives what was printed.
+    /// Runs it successfully, and returns its output.
     async fn done(&self, arguments: &[&str]) -> String {
         let output = self.parkbrake(arguments).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// A server of this version on it, after everything that an operator has to do before.
+    /// A server of this version on it, after all steps of an operator.
     async fn upgraded(version: &str) -> Upgraded {
         Self::upgraded_with(version, config("channels: {}\n")).await
     }
@@ -76,7 +76,7 @@ impl Left {
     }
 }
 
-/// A server of this version on what an earlier version left.
+/// A server of this version on a database of an earlier one.
 struct Upgraded {
     app: TestApp,
     said: Value,
@@ -87,7 +87,7 @@ impl Upgraded {
         self.app.client(name)
     }
 
-    /// The id of a workflow of the fixture.
+    /// The id of a workflow in the fixture.
     #[track_caller]
     fn id(&self, label: &str) -> &str {
         self.said["workflows"][label]["workflow_id"].as_str().unwrap_or_else(|| panic!("the fixture has no {label}"))
@@ -97,12 +97,12 @@ impl Upgraded {
         self.said["workflows"][label].is_object()
     }
 
-    /// A workflow as it stands.
+    /// The current state of a workflow.
     async fn workflow(&self, label: &str) -> Value {
         self.client("cora").workflow(self.id(label)).await
     }
 
-    /// What happened to a workflow since the earlier version has stopped.
+    /// The events of a workflow since the earlier version has stopped.
     async fn since(&self, label: &str) -> Vec<String> {
         let before = self.said["workflows"][label]["history"].as_array().expect("a history").len();
         events(&self.workflow(label).await)[before..].iter().map(ToString::to_string).collect()
@@ -123,7 +123,7 @@ impl Upgraded {
     }
 }
 
-/// Whether everything that was said is still said; objects may have learned more.
+/// Whether everything in the old answer is still in the new one; objects may have more fields.
 fn is_still_said(was: &Value, is: &Value) -> bool {
     match (was, is) {
         (Value::Object(was), Value::Object(is)) => was.iter().all(|(name, was)| is.get(name).is_some_and(|is| is_still_said(was, is))),
@@ -178,7 +178,7 @@ async fn every_workflow_of_an_earlier_version_reads_as_it_did() {
                     assert!(is_still_said(&was[field], &is[field]), "{version}, {label}: {field}: {:#} {:#}", was[field], is[field]);
                 }
             } else {
-                // What nobody but parkbrake itself goes on with.
+                // Statuses that only parkbrake itself continues.
                 assert!(label.starts_with("executing-") || label == "queued", "{version}, {label}: {now:#?}");
             }
         }
@@ -187,7 +187,7 @@ async fn every_workflow_of_an_earlier_version_reads_as_it_did() {
         assert_eq!(upgraded.app.database.count(whole).await, 0, "{version}: each document is the one that was submitted, to the byte");
         let waiting = workflows.values().filter(|was| was["status"] == "pending_approval").count();
         let listed = upgraded.client("cora").get("/workflows/pending?limit=500").await.expect(200);
-        // What cannot be read stays on the list, which is how people learn of it.
+        // An unreadable workflow stays on the list, so that people learn of it.
         assert_eq!(listed["workflows"].as_array().unwrap().len(), waiting + 1, "{version}");
     }
 }
@@ -210,13 +210,13 @@ async fn what_an_earlier_version_parked_is_decided_and_goes_on() {
         upgraded.ends_as("pending-to-reject", "rejected").await;
         bot.post(&format!("/workflows/{}/cancel", upgraded.id("pending-to-cancel")), json!({})).await.expect(200);
         upgraded.ends_as("pending-to-cancel", "cancelled").await;
-        // One of two has approved before; the other one is what was missing.
+        // One of two has approved before; the other approval was missing.
         let half = upgraded.id("half-approved");
         upgraded.client("tess").approve(half).await.expect(200);
         assert_eq!(upgraded.since("half-approved").await, [""; 0], "{version}: the first approval still stands, and counts once");
         cora.approve(half).await.expect(200);
         assert_eq!(upgraded.since("half-approved").await, ["approved", "execution_started"], "{version}");
-        // The requester's own people are still kept apart from it.
+        // The requester's own people are still excluded.
         upgraded.client("tom").approve(upgraded.id("pending-runbook")).await.problem(403, "self-approval");
         alice.approve(upgraded.id("pending-runbook")).await.expect(200);
         if version == UNSEALED {
@@ -238,11 +238,11 @@ async fn names_that_are_on_no_list_any_more_get_nothing_out_of_what_they_parked(
     let upgraded = Left::upgraded(UNSEALED).await;
     let (alice, tess) = (upgraded.client("alice"), upgraded.client("tess"));
     let id = upgraded.id("pending-by-unlisted");
-    // It was asked for by `Alice`, for whom a token could be made then.
+    // `Alice` requested it, for whom a token could be made at that time.
     alice.approve(id).await.problem(403, "self-approval");
     tess.approve(id).await.problem(403, "not-an-approver");
     alice.reject(id).await.expect(200);
-    // A resource that could be named then, and could not be now, can be decided.
+    // A resource name that was valid then, and is not now, can still be decided.
     alice.approve(upgraded.id("pending-odd-resource")).await.expect(200);
     upgraded.ends_as("pending-odd-resource", "executing").await;
 }
@@ -254,7 +254,7 @@ async fn what_was_under_way_when_an_earlier_version_died_is_settled_by_its_rules
         upgraded.ends_as("executing-once", "outcome_unknown").await;
         assert_eq!(upgraded.since("executing-once").await, ["outcome_unknown"], "{version}");
         assert_eq!(upgraded.resolve("executing-once", "succeeded").await["status"], "completed", "{version}");
-        // What is idempotent is released again, and then the start gate looks at it.
+        // Idempotent actions are released again, and then the start gate checks them.
         let since = eventually("a start, or a refusal", async || {
             let since = upgraded.since("executing-again").await;
             since.iter().any(|event| event == "execution_started" || event == "start_refused").then_some(since)
@@ -285,7 +285,7 @@ async fn what_was_under_way_when_an_earlier_version_died_is_settled_by_its_rules
                 eventually("a start, or a refusal", async || Some(upgraded.since("queued").await).filter(|since| !since.is_empty())).await;
             assert!(["execution_started", "start_refused"].contains(&since[0].as_str()), "{version}: {since:?}");
         }
-        // What cannot be read harms nobody, and says so.
+        // An unreadable workflow harms nobody, and is reported.
         let unreadable = upgraded.id("quarantined");
         eventually("a place in quarantine", async || {
             upgraded.client("lone-bot").post(&format!("/workflows/{unreadable}/cancel"), json!({})).await.problem(503, "unavailable");
@@ -329,8 +329,7 @@ async fn tokens_from_before_the_secret_key_are_void_and_say_so_later_ones_stay_g
             let detail = problem["detail"].as_str().unwrap();
             assert!(detail.contains("before tokens were sealed") && detail.contains("ask for a new one"), "{name}: {detail}");
         }
-        // Sessions of these versions do not say what they live on, so that everybody signs in
-        // again.
+        // Sessions of these versions do not record their proof, so everybody has to sign in again.
         assert_eq!(upgraded.app.database.count("select count(*) from session").await, 0, "{version}");
     }
 }
@@ -366,8 +365,8 @@ async fn what_ended_long_ago_can_be_pruned_and_nothing_else() {
     for version in [UNSEALED, SEALED] {
         let upgraded = Left::upgraded(version).await;
         upgraded.ends_as("executing-once", "outcome_unknown").await;
-        // What still has something to say stays; nothing here has a channel, so all of it is given
-        // up.
+        // Workflows with undelivered notices are kept; there is no channel here, so all notices are
+        // given up.
         eventually("nothing left to say", async || {
             (upgraded.app.database.count("select count(*) from notice where status = 'pending'").await == 0).then_some(())
         })

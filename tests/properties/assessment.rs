@@ -1,4 +1,4 @@
-//! Claims can only raise, leaving out never pays, and no rule lowers another.
+//! Claims can only raise the risk, leaving something out never helps, and no rule lowers another.
 
 #[path = "assessment/worlds.rs"]
 mod worlds;
@@ -29,12 +29,12 @@ proptest! {
         }
     }
 
-    /// The resource carries what the registry knows; an honest requester gains nothing by leaving
-    /// out whatever it likes.
+    /// The registry's facts about a resource count; an honest requester gains nothing by leaving
+    /// something out.
     #[test]
     fn leaving_out_anything_never_pays_for_the_honest(rules in rules(), task in task(), out in any::<[bool; 3]>()) {
-        // Whoever names a resource that nothing registers has to be asked about it, which leaving
-        // it out avoids; so does not naming it.
+        // Naming an unregistered resource needs an approval, which leaving it out avoids, just like
+        // not naming it.
         let rules = Rules { unregistered: None, ..rules };
         let honest = honest(&task);
         let before = assess(&rules, &honest, None).level;
@@ -126,7 +126,7 @@ proptest! {
         }),
         facts in prop::option::of(facts()),
     ) {
-        // Another word that is known is another claim, not another spelling.
+        // Another known word is another claim, not another spelling.
         prop_assume!(misspelled.operation == task.operation || !is_known(&rules.operations, &misspelled.operation));
         let other = |now: &Option<String>, then: &Option<String>, known: &Vocabulary| now != then && now.as_deref().is_some_and(|word| is_known(known, word));
         prop_assume!(!other(&misspelled.environment, &task.environment, &rules.environments));
@@ -150,19 +150,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    /// What parkbrake runs is assessed by what parkbrake knows, and every claim beside that can
-    /// only raise: whatever is claimed in place of the truth, and whichever of the fields are
-    /// claimed at all.
+    /// What parkbrake runs is assessed by what parkbrake knows, and every additional claim can only
+    /// raise the risk: whatever is claimed instead of the truth, and for whichever fields.
     fn no_claim_calms_what_parkbrake_runs(rules in rules(), facts in facts(), claims in lies(), more in lies()) {
         let claims = Task { operation: facts.operation.clone().unwrap_or_else(|| "read".to_owned()), ..claims };
         let levels: Vec<Level> = (0..CLAIMS).map(|subset| assess(&rules, &claiming(subset, &claims), Some(&facts)).level).collect();
-        // Any further claim, whatever was claimed before.
+        // Any additional claim, whatever was claimed before.
         for (subset, level) in (0..CLAIMS).zip(&levels) {
             for added in (0..CLAIMS).filter(|added| added & subset == subset) {
                 prop_assert!(levels[added as usize] >= *level, "{level} fell by {:?}", claiming(added, &claims));
             }
         }
-        // In place of the truth, about the operation too.
+        // Instead of the truth, also about the operation.
         let lied = assess(&rules, &more, Some(&facts));
         prop_assert!(lied.level >= levels[0], "{} fell by {more:?}: {lied:?}", levels[0]);
         let honest = Task { environment: facts.environment.clone(), resource_type: facts.resource_type.clone(), resource: facts.resource.clone(), ..claiming(0, &claims) };

@@ -27,8 +27,8 @@ proptest! {
         run.asks_about_each_step()?;
     }
 
-    /// Nothing is undone before a step has failed, nothing that has not succeeded is undone, each
-    /// once and the last one first; and once it has begun nothing else begins.
+    /// Nothing is undone before a step has failed; only succeeded steps are undone, each once and
+    /// the last one first; and once that has begun nothing else begins.
     #[test]
     fn what_has_succeeded_is_undone_in_reverse_once_a_later_step_has_failed(
         steps in undoable(), gate in gates(), moves in prop::collection::vec(moves(), 0..80)
@@ -67,10 +67,10 @@ proptest! {
             }
         }
         prop_assert!(undone.windows(2).all(|pair| pair[0] > pair[1]), "{:?}", undone);
-        // A plan that has failed for good has undone all that it could, unless undoing failed as
+        // A plan that has finally failed has undone all that it could, unless undoing failed as
         // well.
         let undoing_failed = run.state.numbered_steps().any(|(step, _, state)| undoes(step).is_some() && state.ended() == Some(Ended::Failed));
-        // Whoever cancels a plan undoes nothing.
+        // Cancelling a plan undoes nothing.
         let was_cancelled = run.state.steps.iter().any(|state| state.cancel_requested().is_some());
         if run.state.status() == Status::Failed && !undoing_failed && !was_cancelled {
             let expected = run.state.numbered_steps().filter_map(|(step, ..)| undoes(step)).filter(|of| succeeded.contains(of)).count();
@@ -94,7 +94,7 @@ proptest! {
         prop_assert!(run.state.status().is_final(), "{:?}", run.state);
     }
 
-    /// A log of a plan in which an event is missing, stands twice or has changed places is no log.
+    /// A log of a plan with a missing, repeated or moved event is invalid.
     #[test]
     fn a_log_of_a_plan_that_somebody_changed_is_refused(
         steps in steps(), gate in gates(), moves in prop::collection::vec(moves(), 0..60), at in any::<prop::sample::Index>(), how in 0..3_u8
@@ -107,8 +107,8 @@ proptest! {
         let place = at.index(log.len());
         let renumber = |log: &mut Vec<Recorded>| log.iter_mut().zip(1..).for_each(|(recorded, version)| recorded.version = version);
         match how {
-            // The success of a step that others follow cannot be left out, even where the numbers
-            // are put right.
+            // The success of a step that others follow cannot be left out, even if the numbers are
+            // adjusted.
             0 => {
                 let of_later = |step: u32, log: &[Recorded]| log.iter().any(|one| one.event.attempt().is_some_and(|attempt| attempt.step > step));
                 let Event::ExecutionSucceeded { step, .. } = log[place].event else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! Every sequence of commands leads to a log that may be, can be replayed, and leaves nothing that
-//! is due unarmed.
+//! Every sequence of commands leads to a valid log, which can be replayed and forgets nothing that
+//! is due.
 
 #[path = "workflow/run.rs"]
 mod run;
@@ -36,7 +36,7 @@ proptest! {
         prop_assert_eq!(transition::replay(ID, []), Ok(None));
     }
 
-    /// A log in which an event is missing, stands twice or has changed places is no log.
+    /// A log with a missing, repeated or moved event is invalid.
     #[test]
     fn a_log_that_somebody_else_changed_is_refused(case in case(), at in any::<prop::sample::Index>(), how in 0..3_u8) {
         let mut run = Run::open(&case)?;
@@ -53,8 +53,7 @@ proptest! {
         prop_assert!(transition::replay(ID, &log).is_err(), "{:#?}", log);
     }
 
-    /// The cases reach what they are about: without this, the properties above could hold of
-    /// nothing.
+    /// The cases are not vacuous: without this test, the properties above could be true of nothing.
     #[test]
     fn enough_willing_people_start_the_action(directory in directory(), terms in terms(), requested_by in select(&AGENTS[..])) {
         let submission = Submission {

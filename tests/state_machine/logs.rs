@@ -10,7 +10,7 @@ use parkbrake::domain::workflow::{
     Approval, AttemptId, Command, Event, Outcome, Recorded, Resolution, RoundOutcome, Step, StepState, Workflow,
 };
 
-/// No event can follow a final state, but that people may still say something about it.
+/// No event can follow a final state, except comments.
 #[test]
 fn final_states_stay() {
     for (state, workflow) in states().into_iter().filter(|(_, workflow)| workflow.status().is_final()) {
@@ -28,7 +28,7 @@ fn final_states_stay() {
     }
 }
 
-/// Logs from before there was a queue fold to the same states as they did then.
+/// Logs from before the queue existed fold to the same states as they did then.
 #[test]
 fn a_log_without_a_queue_is_read_like_any_other() {
     let old = |text: &str| serde_json::from_str::<Event>(text).expect("an event of an earlier version");
@@ -54,7 +54,7 @@ fn a_log_without_a_queue_is_read_like_any_other() {
     assert_eq!(fold(&cancelled).status().as_str(), "cancelled");
 }
 
-/// Who is asked again answers again, and what was approved before counts for nothing.
+/// A person who is asked again answers again, and earlier approvals count for nothing.
 #[test]
 fn a_further_round_needs_its_own_approvals() {
     let asked = answered(&queued(false), &ask_again());
@@ -75,7 +75,7 @@ fn a_further_round_needs_its_own_approvals() {
     );
 }
 
-/// A workflow obliges to something for each of its steps, and an event changes its own step alone.
+/// A workflow has an obligation for each of its steps, and an event changes only its own step.
 #[test]
 fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     let mut workflow = queued(true);
@@ -121,7 +121,7 @@ fn every_step_of_a_plan_has_its_turn_once_all_before_it_have_succeeded() {
     assert!(released(&workflow, 4).is_err(), "there is no fourth step");
 }
 
-/// A plan that is cancelled while a step runs never comes to its later steps, also where that step
+/// A plan that is cancelled while a step runs never reaches its later steps, even if that step
 /// succeeds.
 #[test]
 fn a_plan_that_is_cancelled_while_a_step_runs_ends_with_that_step() {
@@ -145,7 +145,7 @@ fn a_plan_that_is_cancelled_while_a_step_runs_ends_with_that_step() {
     assert_eq!(resolved.status().as_str(), "cancelled", "the first step succeeded, and nothing follows it");
 }
 
-/// Another document never begins what the earlier one released, and it is not written down twice.
+/// Another document never begins what the earlier one released, and it is not recorded twice.
 #[test]
 fn another_document_takes_the_place_of_the_one_that_waits_to_start_and_of_no_other() {
     let drifted = answered(&queued(false), &ask_about_another());
@@ -172,7 +172,7 @@ fn another_document_takes_the_place_of_the_one_that_waits_to_start_and_of_no_oth
     }
 }
 
-/// Each round is about one digest, and the next one voids what was given in it.
+/// Each round is about one digest, and the next one voids its approvals.
 #[test]
 fn a_new_round_voids_the_one_before_and_an_answer_about_another_document_cannot_stand_in_the_log() {
     let asked = answered(&queued(false), &ask_again());

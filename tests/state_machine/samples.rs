@@ -39,7 +39,7 @@ pub fn states() -> BTreeMap<&'static str, Workflow> {
     ])
 }
 
-/// One of every event, with every field that it can have.
+/// One of every event, with all of its fields.
 pub fn events() -> Vec<Event> {
     let text = || "text".to_owned();
     let digest = || Digest::of(b"");

@@ -90,8 +90,8 @@ fn guards_are_those_of_the_page() {
             vec![event.to_owned(), moment(not_before), moment(not_after), lapsed.to_owned()]
         })
         .collect();
-    // The commit that opens the next round has a row of its own;
-    // `what_follows_where_the_rules_of_today_are_stricter` looks at its guard.
+    // The commit that opens the next round has its own row;
+    // `what_follows_where_the_rules_of_today_are_stricter` checks its guard.
     let further = ["approval_requested, with the approval that opens the next round", "none", "the expiry", "none"].map(str::to_owned);
     let (all, mut rows) = (page.rows.len(), page.rows);
     rows.retain(|row| *row != further);

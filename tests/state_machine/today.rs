@@ -10,7 +10,7 @@ use parkbrake::domain::workflow::{Command, Refusal, Workflow};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What today's configuration and suspensions are, where a test says nothing else.
+/// The current configuration and suspensions, unless a test says otherwise.
 #[derive(Clone)]
 struct Now {
     people: Vec<(&'static str, &'static str)>,

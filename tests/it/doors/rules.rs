@@ -2,17 +2,17 @@
 
 use super::door::What;
 
-/// What has happened before somebody comes to a door.
+/// What has happened before somebody decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     Parked,
-    /// The digest is not the one of the request.
+    /// The digest is not that of the request.
     Stale,
-    /// The same person has said the same, by the same door.
+    /// The same person has made the same decision, through the same way in.
     Said,
     /// The same person has approved.
     Approved,
-    /// The same person has approved and taken it back.
+    /// The same person has approved and withdrawn the approval.
     Withdrawn,
     Rejected,
     Cancelled,
@@ -20,36 +20,36 @@ pub enum Before {
     Released,
     Unknown,
     Suspended,
-    /// It runs, and goes on for as long as nobody ends it.
+    /// It runs until somebody stops it.
     Running,
     /// Nora has broken the glass for it.
     Broken,
-    /// Nora has broken the glass for another one.
+    /// Nora has broken the glass for another request.
     Owing,
     /// It is approved, and a freeze holds it.
     Frozen,
-    /// The same person has approved an exception, by the same door.
+    /// The same person has approved an exception, through the same way in.
     Excepted,
     /// It is a plan whose steps are approved one by one, and its first step waits.
     AtAStep,
-    /// The same, and the digest is that of the whole plan.
+    /// The same, but the digest is that of the whole plan.
     AtAStepForThePlan,
-    /// Whoever has signed in did so too long ago.
+    /// The person signed in too long ago.
     SignedInLongAgo,
 }
 
-/// A rule: what somebody tries, and what every door says and does about it.
+/// A rule: what somebody tries, and what every way in answers and does.
 pub struct Rule {
     pub name: &'static str,
     pub before: Before,
     pub who: &'static str,
     pub what: What,
     pub note: bool,
-    /// Who decides, as the decision itself says.
+    /// The name in the decision itself.
     pub named: Option<&'static str>,
-    /// Words of the refusal; none where it is done.
+    /// Words of the refusal; none if it succeeds.
     pub refused: Option<&'static str>,
-    /// The first event that it causes; none where the log stays as it is.
+    /// The first event that it causes; none if the log stays unchanged.
     pub event: Option<&'static str>,
 }
 
@@ -61,12 +61,12 @@ const fn done(name: &'static str, before: Before, what: What, event: Option<&'st
     Rule { name, before, who: "alice", what, note: true, named: None, refused: None, event }
 }
 
-/// The person that the requester acts for takes it back.
+/// The person that the requester acts for cancels it.
 const fn by_tom(name: &'static str, before: Before, event: Option<&'static str>) -> Rule {
     Rule { name, before, who: "tom", what: What::Cancel, note: true, named: None, refused: None, event }
 }
 
-/// Alice decides, and says that somebody decides.
+/// Alice decides, and names somebody in the decision.
 const fn named(name: &'static str, named: &'static str, what: What, refused: Option<&'static str>) -> Rule {
     let event = match (refused, what) {
         (Some(_), _) => None,
@@ -76,7 +76,7 @@ const fn named(name: &'static str, named: &'static str, what: What, refused: Opt
     Rule { name, before: Before::Parked, who: "alice", what, note: true, named: Some(named), refused, event }
 }
 
-/// The rules that hold with the usual terms.
+/// The rules with the usual terms.
 pub const USUAL: &[Rule] = &[
     done("an approver approves", Before::Parked, What::Approve, Some("approved")),
     done("an approver rejects", Before::Parked, What::Reject, Some("rejected")),
@@ -103,7 +103,7 @@ pub const USUAL: &[Rule] = &[
     rule("suspended", Before::Suspended, "tess", What::Approve, "suspended"),
 ];
 
-/// The rules where two approvals are needed.
+/// The rules for two required approvals.
 pub const PAIRED: &[Rule] = &[
     done("an approver takes the own yes back", Before::Approved, What::Withdraw, Some("withdrawn")),
     done("the same yes taken back twice", Before::Withdrawn, What::Withdraw, None),
@@ -114,7 +114,7 @@ pub const PAIRED: &[Rule] = &[
     rule("taken back, unknown", Before::Unknown, "alice", What::Withdraw, "no workflow with this id"),
 ];
 
-/// The rules of taking a task back.
+/// The rules of cancelling a task.
 pub const TAKEN_BACK: &[Rule] = &[
     by_tom("a task is taken back for its requester", Before::Parked, Some("cancelled")),
     by_tom("taken back twice", Before::Cancelled, None),
@@ -132,7 +132,7 @@ runbooks:
   for-ever: { operation: read, environment: development, command: [sleep, '600'], timeout: 10m }
 ";
 
-/// The rules where each step of a plan is approved by itself.
+/// The rules for plans in which each step is approved separately.
 pub const STEPWISE: &[Rule] = &[
     done("an approver approves a step", Before::AtAStep, What::Approve, Some("approved")),
     done("an approver rejects a step", Before::AtAStep, What::Reject, Some("rejected")),
@@ -152,8 +152,8 @@ pub const HASTY: &[Rule] = &[
     rule("expired, and rejected", Before::Expired, "alice", What::Reject, "expired"),
 ];
 
-/// The rules where a yes needs a recent sign-in. Whoever brings a token with each call has always
-/// signed in just now; a button in Slack never says when.
+/// The rules for approvals that need a recent sign-in. A token counts as a sign-in with each call;
+/// a button in Slack never proves one.
 pub const RECENT: &[Rule] = &[
     Rule {
         refused: Some("signed in within the last 1s"),
@@ -198,7 +198,7 @@ pub const FROZEN: &[Rule] = &[
     rule("an exception for what is parked", Before::Parked, "alice", What::Approve, "only what is released and has not started"),
 ];
 
-/// The rules of an emergency, in which nora may release alone what two have to approve.
+/// The rules of an emergency, in which nora may release alone what otherwise needs two approvals.
 pub const GLASS: &[Rule] = &[
     Rule { who: "nora", ..done("the glass is broken", Before::Parked, What::BreakGlass, Some("glass_broken")) },
     Rule { who: "nora", ..done("the same break twice", Before::Broken, What::BreakGlass, None) },

@@ -14,7 +14,7 @@ use parkbrake::storage::{Advance, Begins, Halted, Lift, Lifted, NewHalt, Storage
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The lock that starts share and halts hold alone, as migration 0028 names it.
+/// The lock that starts share and halts hold exclusively, as in migration 0028.
 const GATE: &str = "1885434739, 1";
 
 /// The start is decided before the halt, and reaches the database after it.
@@ -27,15 +27,14 @@ async fn a_start_that_was_on_its_way_when_a_halt_was_committed_is_not_recorded()
     let settings = settings(&config);
     let app = TestApp::launch(config, &settings, proxy.database()).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
-    // The submit is another statement, so that the next one of these is the start.
+    // The submit is another statement, so the next one of these is the start.
     proxy.next("advance_workflows", Fault::HoldRequest, 1);
     let id = bot.submit_id(look()).await;
     eventually("the start on its way", || async { (proxy.applied() == 1).then_some(()) }).await;
     let halted = cora.halt(None).await;
     proxy.thaw();
     eventually("the halt in its way", || async { (bot.workflow(&id).await["held"]["by"] == "halt").then_some(()) }).await;
-    // The statement that was held has been carried out by now, or was given up and sent again: it
-    // is no start.
+    // By now the held statement was executed, or abandoned and repeated: it is not a start.
     let hundred = join_all((0..20).map(|_| bot.submit_id(look()))).await;
     assert_eq!(database.count("select count(*) from workflow_event where kind = 'execution_started'").await, 0);
     assert_eq!(ledger.entries().len(), 0);
@@ -52,7 +51,7 @@ async fn a_halt_waits_for_a_start_that_is_being_written_and_nothing_else_waits_f
     let ledger = Ledger::new();
     let app = app(&ledger).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
-    // As a start holds it between its check and its commit.
+    // A start holds the lock like this between its check and its commit.
     let start = app.database.hold_text(format!("select pg_advisory_xact_lock_shared({GATE})")).await;
     let halting = tokio::spawn({
         let cora = cora.clone();
@@ -65,7 +64,7 @@ async fn a_halt_waits_for_a_start_that_is_being_written_and_nothing_else_waits_f
     halting.await.unwrap();
     cora.resume(None).await;
 
-    // As a halt holds it until it is committed.
+    // A halt holds the lock like this until it is committed.
     let halt = app.database.hold_text(format!("select pg_advisory_xact_lock({GATE})")).await;
     let id = bot.submit_id(look()).await;
     let parked = bot.submit_id(deployment()).await;
@@ -81,7 +80,7 @@ async fn a_halt_waits_for_a_start_that_is_being_written_and_nothing_else_waits_f
     }
 }
 
-/// Two servers' connections write 200 starts while a third one halts in their midst.
+/// Two servers' connections write 200 starts while a third one halts in the middle of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_hundred_starts_of_two_servers_none_is_recorded_after_a_halt_was_committed() {
     let database = Database::migrated().await;
@@ -99,8 +98,8 @@ async fn of_two_hundred_starts_of_two_servers_none_is_recorded_after_a_halt_was_
     let halts = app.client("cora");
     halts.halt(None).await;
     app.stop().await;
-    // The server is gone, and its lease with it: this one acts, and its starts are written over two
-    // sets of connections.
+    // The server is gone, and so is its lease: this test acts, and writes its starts over two sets
+    // of connections.
     let owner = Uuid::new_v4();
     database
         .execute(&format!(
@@ -175,7 +174,7 @@ async fn of_two_hundred_starts_of_two_servers_none_is_recorded_after_a_halt_was_
     assert!(!held.is_empty() && !written.is_empty(), "the halt came in their midst: {} and {}", written.len(), held.len());
     assert_eq!(database.count(started).await, before, "after the halt was committed nothing was recorded as started");
     assert!(written.iter().all(|answer| matches!(answer, Written::Committed { at } if *at < halt.since)));
-    // Asked once more, because the answer was lost: the same halt, once in the log.
+    // Called again, because the answer was lost: the same halt, once in the log.
     assert_eq!(third.halt(&new).await.unwrap(), Halted::Now(halt));
     assert_eq!(database.count("select count(*) from operations_log where reason = 'race'").await, 1);
     let lift = Lift { environment: None, drill: None, by: "cora".to_owned(), via: Via::Rest, reason: None };

@@ -25,7 +25,7 @@ async fn rows_that_somebody_else_wrote_are_no_tokens_and_no_sessions() {
     for forged in ["pbk_forged", "pbk_sealed"] {
         unauthenticated(Client::with_token(app.addr, forged).get("/workflows").await, "ask for a new one");
     }
-    // A token of one's own, with another's name, kind, or seal.
+    // The attacker's own token, with another's name, kind, or seal.
     app.database.execute("update token set principal = 'cora' where principal = 'alice'").await;
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     unauthenticated(alice.get("/workflows").await, "ask for a new one");
@@ -34,7 +34,7 @@ async fn rows_that_somebody_else_wrote_are_no_tokens_and_no_sessions() {
     app.database.execute("update token set kind = 'person', principal = 'cora' where principal = 'lone-bot'").await;
     unauthenticated(app.client("lone-bot").get("/workflows").await, "ask for a new one");
 
-    // A session of one's own, moved to another's token, and one that was made up.
+    // The attacker's own session, moved to another's token, and an invented one.
     let tess = Browser::of(app.addr, "tess").await;
     tess.get("/").await.expect(200);
     app.database.execute("update session set token_id = (select token_id from token where principal = 'tom'), principal = 'tom'").await;
@@ -74,6 +74,6 @@ async fn replacing_the_key_leaves_no_gap_for_who_is_seen_in_between() {
     both.begin_session("an id", &sign_in).await.unwrap();
     assert_eq!(after.token_holder(&token("alice")).await.unwrap(), Presented::Good(alice.clone()));
     assert_eq!(after.session("an id", true).await.unwrap().map(|good| good.sign_in), Some(sign_in));
-    // Who was not seen while both were there needs a new token.
+    // A token that was not used while both keys were there has to be renewed.
     assert_eq!(after.token_holder(&token("deploy-bot")).await.unwrap(), Presented::Unknown);
 }

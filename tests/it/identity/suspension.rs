@@ -41,7 +41,7 @@ async fn suspension_takes_every_right_away_within_a_second_and_restoring_gives_t
     assert!(refused(&parkbrake(&app, &["person", "suspend", "Alice"]).await).contains("people are: alice"));
 }
 
-/// What a server knows of suspensions may be a moment old; what it commits does not rest on that.
+/// A server's knowledge of suspensions may be a moment old; its commits do not rely on it.
 #[tokio::test]
 async fn a_decision_that_overtakes_a_suspension_by_a_moment_is_not_written() {
     let app = TestApp::start().await;

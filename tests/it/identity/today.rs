@@ -7,7 +7,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Today's rules, where a server was restarted with others while something was parked.
+/// The current rules, if a server was restarted with new ones while something was parked.
 #[tokio::test]
 async fn who_was_dismissed_no_longer_counts_and_stricter_terms_hold_for_what_is_parked() {
     let policies = "agents: { deploy-bot: {} }\npolicies: { critical: { required: 2 }, high: { required: 1 } }";
@@ -67,7 +67,7 @@ async fn what_needed_nobody_when_it_was_submitted_is_asked_for_where_its_level_n
     let (first, second) = (bot.submit_id(task.clone()).await, bot.submit_id(task).await);
     eventually("the first start", || async { ran.exists().then_some(()) }).await;
     assert_eq!(bot.workflow(&second).await["status"], "queued");
-    // From now on somebody has to say yes to what is low, too.
+    // From now on low risk needs an approval, too.
     let rules = app.config.path().join("hitl/risk-assessment-rules.yaml");
     let stricter = std::fs::read_to_string(&rules).unwrap();
     let stricter =
@@ -96,7 +96,7 @@ async fn what_nobody_can_decide_any_more_is_counted() {
     app.client("deploy-bot").submit_id(critical()).await;
     app.restart().await;
     undecidable(&app, 0).await;
-    // Both roles of high are called otherwise now; those of critical are still there.
+    // Both roles of high are renamed now; those of critical still exist.
     let rules = std::fs::read_to_string(app.config.path().join("hitl/risk-assessment-rules.yaml")).unwrap();
     let rules = rules
         .replace("approvers: [team_lead, tech_lead]", "approvers: [lead]")
@@ -107,7 +107,7 @@ async fn what_nobody_can_decide_any_more_is_counted() {
     restart_with(&mut app, people).await;
     undecidable(&app, 1).await;
 
-    // Each request says it of itself, wherever it is listed.
+    // Each request says so wherever it is listed.
     let url = format!("http://{}", app.addr);
     let pending = app.client("alice").get("/workflows/pending").await.expect(200);
     let said = pending["workflows"].as_array().unwrap().iter().map(|one| (one["risk_level"].as_str().unwrap(), one["undecidable"] == true));
@@ -118,7 +118,7 @@ async fn what_nobody_can_decide_any_more_is_counted() {
     command.arg("pending").env("PARKBRAKE_URL", url).env("PARKBRAKE_TOKEN", token("alice"));
     let printed = done(command.output().await.unwrap());
     assert_eq!(printed.matches("nobody can decide").count(), 1, "{printed}");
-    // Who is suspended does not count.
+    // A suspended person does not count.
     done(parkbrake(&app, &["person", "suspend", "cora"]).await);
     eventually("no chief any more", || async {
         let pending = app.client("alice").get("/workflows/pending").await.expect(200);

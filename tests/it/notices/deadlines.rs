@@ -18,7 +18,7 @@ async fn who_does_not_answer_is_reminded_until_there_is_a_decision() {
     assert_eq!(numbers, [Value::Null, json!(1), json!(2)]);
     assert_eq!(hook.taken()[2].body["data"]["actor"], "parkbrake");
 
-    // An outage of several reminders' length ends with one of them.
+    // After an outage as long as several reminders, only one of them is sent.
     hook.stop().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = hook.taken().len();

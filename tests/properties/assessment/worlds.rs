@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 const OPERATIONS: [&str; 6] = ["data_export", "delete", "deploy", "modify", "read", "restart"];
 pub const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
 const RESOURCE_TYPES: [&str; 3] = ["code", "database", "infrastructure"];
-/// Resources, and what the registry says of each: environment and type.
+/// Resources, and what the registry says about each: environment and type.
 const REGISTERED: [(&str, Option<&str>, Option<&str>); 4] = [
     ("db-prod-1", Some("production"), Some("database")),
     ("stage-net", Some("staging"), Some("infrastructure")),
@@ -28,7 +28,7 @@ const REGISTERED: [(&str, Option<&str>, Option<&str>); 4] = [
     ("vpc", None, Some("infrastructure")),
 ];
 
-/// Conditions of an operator's own, some of them odd on purpose; none looks at the resource.
+/// Custom conditions, some of them odd on purpose; none depends on the resource.
 const CONDITIONS: [&str; 15] = [
     r#"environment == "staging""#,
     r#"environment != "production" && operation == "data_export""#,
@@ -83,7 +83,7 @@ pub fn rules_of(triggers: Vec<Trigger>, unrecognized: Level) -> Rules {
     }
 }
 
-/// Entries of `low_risk`, and what everything else is.
+/// Entries of `low_risk`, and the level of everything else.
 fn baseline() -> impl Strategy<Value = Baseline> {
     let some = |words: &'static [&'static str]| prop::collection::vec(select(words).prop_map(str::to_owned), 1..3);
     let entry = (some(&OPERATIONS), prop::option::of(some(&ENVIRONMENTS)), prop::option::of(some(&RESOURCE_TYPES)));
@@ -108,7 +108,7 @@ pub fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     select(words).prop_map(str::to_owned)
 }
 
-/// A plan as somebody shows it.
+/// A plan as evidence.
 pub fn evidence() -> impl Strategy<Value = Box<Evidence>> {
     let counts = prop::array::uniform5(0..3_u64);
     let workspace = prop::option::of(select(&["live-1", "staging", "production", "else"][..]).prop_map(str::to_owned));
@@ -122,7 +122,7 @@ pub fn evidence() -> impl Strategy<Value = Box<Evidence>> {
     })
 }
 
-/// A task whose words are all known.
+/// A task with known words only.
 pub fn task() -> impl Strategy<Value = Task> {
     let severities = select(&["critical", "high", "medium", "low", "strange"][..]);
     let findings = prop::collection::vec(severities, 0..3);
@@ -187,7 +187,7 @@ pub fn claiming(subset: u32, task: &Task) -> Task {
     }
 }
 
-/// A task that claims something of everything, true or not.
+/// A task that claims something about everything, true or not.
 pub fn lies() -> impl Strategy<Value = Task> {
     let odd = |words| prop_oneof![3 => one_of(words), 1 => Just("strange".to_owned())];
     let metadata = prop_oneof![
@@ -208,7 +208,7 @@ pub fn lies() -> impl Strategy<Value = Task> {
     )
 }
 
-/// The same word as somebody else would write it.
+/// The same word in another spelling.
 pub fn variant(word: &str) -> impl Strategy<Value = String> + use<> {
     let (word, white) = (word.to_owned(), select(&["", " ", "\t", "\n ", "\u{a0}", "\u{2003}"][..]));
     (prop::collection::vec(any::<bool>(), word.len()), white.clone(), white, any::<bool>()).prop_map(
@@ -219,7 +219,7 @@ pub fn variant(word: &str) -> impl Strategy<Value = String> + use<> {
     )
 }
 
-/// A spelling that no list knows: near misses and anything at all.
+/// An unknown spelling: near misses and arbitrary text.
 pub fn unknown(word: &str) -> impl Strategy<Value = String> + use<> {
     let word = word.to_owned();
     let near =
@@ -239,7 +239,7 @@ pub fn assess(rules: &Rules, task: &Task, facts: Option<&Facts>) -> Assessment {
     rules.assess(task, facts, "deploy-bot", Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).unwrap())
 }
 
-/// What the registry knows of the task's resource.
+/// What the registry knows about the task's resource.
 pub fn registered(task: &Task) -> (Option<&'static str>, Option<&'static str>) {
     let known = REGISTERED.iter().find(|(name, ..)| task.resource.as_deref() == Some(name));
     known.map_or((None, None), |(_, environment, resource_type)| (*environment, *resource_type))

@@ -25,7 +25,7 @@ use uuid::Uuid;
 pub const ID: Uuid = Uuid::from_u128(7);
 pub const OWNERS: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
 
-/// What happens next, to the attempt that it can happen to, or to another one.
+/// The next event, for the attempt that it can happen to, or for another one.
 #[derive(Debug, Clone, Copy)]
 pub enum Move {
     Turn,
@@ -74,7 +74,7 @@ pub fn steps() -> impl Strategy<Value = Vec<PlannedStep>> {
     prop::collection::vec((kind, level).prop_map(step), 1..6)
 }
 
-/// Steps, some of which can be undone; what undoes them stands after them, in reverse.
+/// Steps, some of which can be undone; their compensations come after them, in reverse order.
 pub fn undoable() -> impl Strategy<Value = Vec<PlannedStep>> {
     (steps(), prop::collection::vec(prop::bool::weighted(0.7), 6)).prop_map(|(mut steps, can_be_undone)| {
         let undone: Vec<PlannedStep> = (1..)
@@ -92,7 +92,7 @@ pub fn gates() -> impl Strategy<Value = Gate> {
     select(vec![Gate::Plan, Gate::Step])
 }
 
-/// High risk is approved by alice; low risk by nobody.
+/// alice approves high risk; low risk needs nobody.
 static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     let level = |auto_approve| LevelPolicy {
         auto_approve,
@@ -160,7 +160,7 @@ pub struct Run {
     pub now: DateTime<Utc>,
     pub log: Vec<Recorded>,
     pub state: Workflow,
-    /// Which server acts.
+    /// The acting server.
     pub owner: usize,
     pub tokens: u128,
 }
@@ -248,7 +248,7 @@ impl Run {
         Ok(())
     }
 
-    /// One step at a time, in order; and what is left to do is known.
+    /// One step at a time, in order; and the remaining work is known.
     pub fn is_one_that_may_be(&self) -> Result<(), TestCaseError> {
         let state = &self.state;
         let words: Vec<StepStatus> = state.numbered_steps().map(|(number, _, step)| state.step_status(number, step)).collect();
@@ -278,8 +278,8 @@ impl Run {
         Ok(())
     }
 
-    /// Of a plan whose steps are approved one by one, no step that needs people begins before its
-    /// own digest was approved, and nothing that was approved counts for another step.
+    /// In a plan whose steps are approved one by one, no step that needs approval begins before its
+    /// own digest was approved, and no approval counts for another step.
     pub fn asks_about_each_step(&self) -> Result<(), TestCaseError> {
         let submission = &self.state.submission;
         if submission.gate == Gate::Plan {
@@ -300,8 +300,8 @@ impl Run {
         Ok(())
     }
 
-    /// No attempt begins twice, and none of a step that may not be repeated follows another unless
-    /// somebody said so.
+    /// No attempt begins twice, and an attempt of a step that may not be repeated follows another
+    /// only if a person decided so.
     pub fn begins_once(&self) -> Result<(), TestCaseError> {
         let mut begun: BTreeMap<u32, u32> = BTreeMap::new();
         let mut retried: BTreeMap<u32, u32> = BTreeMap::new();

@@ -83,7 +83,7 @@ pub fn digest() -> Digest {
     Digest::of(b"the task")
 }
 
-/// One thing that somebody asks for, and how long after the one before.
+/// One command, and how long after the previous one.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub seconds: i64,
@@ -196,7 +196,7 @@ pub fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// A workflow beside its log and the state after each event.
+/// A workflow with its log and the state after each event.
 pub struct Run {
     pub now: DateTime<Utc>,
     pub log: Vec<Recorded>,
@@ -218,7 +218,7 @@ impl Run {
         self.states.last().unwrap()
     }
 
-    /// Writes events, as the database would: each can follow, and is read again as it was written.
+    /// Writes events like the database: each has to be able to follow, and is read back unchanged.
     pub fn write(&mut self, events: Vec<Event>, actor: &str) -> Result<(), TestCaseError> {
         let committed =
             commit::follow(ID, self.states.last().cloned(), &events, actor, Via::Rest).map(|state| commit::dated(state, self.now));
@@ -236,7 +236,7 @@ impl Run {
         Ok(())
     }
 
-    /// Asks, and writes what follows if the guard holds at this moment.
+    /// Sends a command, and writes the resulting events if the guard holds at that time.
     pub fn ask(&mut self, asked: &Asked, directory: &Directory) -> Result<(), TestCaseError> {
         self.now += TimeDelta::seconds(asked.seconds);
         let by = directory[asked.by].clone();
@@ -290,7 +290,7 @@ impl Run {
         Ok(())
     }
 
-    /// What has to happen next is known from the state alone, and nothing that is due is forgotten.
+    /// The next obligation follows from the state alone, and nothing that is due is forgotten.
     pub fn obligation_fits(&self) -> Result<(), TestCaseError> {
         let state = self.state();
         let due = transition::decide(state, &Command::Tick { now: self.now });
