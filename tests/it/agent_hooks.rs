@@ -9,14 +9,29 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// The answer of a client's hook to an event: `allow`, `deny` or nothing, and the reason.
-async fn hook(app: &TestApp, client: &str, event: &str, tool_use_id: &str, (tool, mut input): (&str, Value)) -> (String, String) {
+async fn hook(app: &TestApp, client: &str, event: &str, tool_use_id: &str, call: (&str, Value)) -> (String, String) {
+    hook_with(app, &[client], &[], event, ("session", tool_use_id), call).await
+}
+
+async fn hook_with(
+    app: &TestApp,
+    args: &[&str],
+    variables: &[(&str, &str)],
+    event: &str,
+    (session, tool_use_id): (&str, &str),
+    (tool, mut input): (&str, Value),
+) -> (String, String) {
     input["description"] = json!(format!("As {tool_use_id} has it"));
     let sent = json!({
-        "session_id": "session", "cwd": "/srv/api", "permission_mode": "bypassPermissions", "hook_event_name": event, "tool_name": tool,
+        "session_id": session, "cwd": "/srv/api", "permission_mode": "bypassPermissions", "hook_event_name": event, "tool_name": tool,
         "tool_input": input, "tool_use_id": tool_use_id, "tool_response": ""
     });
     let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
-        .args(["hook", client, "--url", &format!("http://{}", app.addr), "--deadline", "60s"])
+        .arg("hook")
+        .args(args)
+        .args(["--url", &format!("http://{}", app.addr), "--deadline", "60s"])
+        .env_remove("CLAUDE_CODE_ENTRYPOINT")
+        .envs(variables.iter().copied())
         .env("PARKBRAKE_TOKEN", token("deploy-bot"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -94,4 +109,30 @@ async fn a_server_that_is_gone_lets_nothing_pass_and_what_was_asked_is_found_by_
     })
     .await;
     assert_eq!(app.database.count("select count(*) from workflow where status = 'pending_approval'").await, 1);
+}
+
+#[tokio::test]
+async fn one_parked_call_of_a_turn_is_deferred_and_passes_once_it_is_approved() {
+    let app = TestApp::start().await;
+    let session = uuid::Uuid::new_v4().to_string();
+    let printing = [("CLAUDE_CODE_ENTRYPOINT", "sdk-cli")];
+    let other = || ("Bash", json!({"command": "terraform destroy"}));
+    let ask = async |variables: &[(&str, &str)], id: &str, call: (&str, Value)| {
+        hook_with(&app, &["claude-code", "--defer"], variables, "PreToolUse", (&session, id), call).await
+    };
+    let (word, why) = ask(&[], "one", dangerous()).await;
+    assert_eq!(word, "deny", "only `claude -p` goes on with a deferred call: {why}");
+    let (word, why) = ask(&printing, "one", dangerous()).await;
+    assert!(word == "defer" && why.starts_with("parkbrake: parked as "), "{word}: {why}");
+    assert_eq!(ask(&printing, "two", other()).await.0, "deny", "the client keeps one deferred call of a turn");
+    assert_eq!(ask(&printing, "three", harmless()).await.0, "allow");
+    assert_eq!(ask(&printing, "one", dangerous()).await.0, "defer", "it was resumed too early");
+
+    let listed = app.client("alice").get("/workflows/pending").await.expect(200);
+    for workflow in listed["workflows"].as_array().unwrap() {
+        app.client("alice").approve(workflow["workflow_id"].as_str().unwrap()).await.expect(200);
+    }
+    assert_eq!(ask(&printing, "one", dangerous()).await.0, "allow");
+    let (word, why) = ask(&printing, "four", dangerous()).await;
+    assert_eq!(word, "defer", "an approval is for one call, and the session defers again: {why}");
 }

@@ -85,7 +85,7 @@ async fn answer(github: &services::Github, run: u64) -> Value {
 }
 
 /// GitHub's delivery about a run that waits for production.
-fn delivery(github: &services::Github, run: u64, deployment: u64) -> Value {
+pub fn delivery(github: &services::Github, run: u64, deployment: u64) -> Value {
     let mut body: Value = serde_json::from_str(include_str!("../fixtures/github/requested.json")).unwrap();
     body["deployment_callback_url"] =
         json!(format!("{}/repos/example/shop/actions/runs/{run}/deployment_protection_rule", github.service.url));
@@ -93,7 +93,7 @@ fn delivery(github: &services::Github, run: u64, deployment: u64) -> Value {
     body
 }
 
-fn sign(secret: &str, body: &str) -> String {
+pub fn sign(secret: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());
     format!("sha256={}", hex(&mac.finalize().into_bytes()))
@@ -104,7 +104,7 @@ async fn send(addr: SocketAddr, delivery: &Value) -> Answer {
     post(addr, "deployment_protection_rule", &body, &sign(SECRET, &body)).await
 }
 
-async fn post(addr: SocketAddr, event: &str, body: &str, signature: &str) -> Answer {
+pub async fn post(addr: SocketAddr, event: &str, body: &str, signature: &str) -> Answer {
     // Without a valid token.
     let client = Client::with_token(addr, "none");
     let request = client.request(Method::POST, PLACE).header("content-type", "application/json").header("x-github-event", event);

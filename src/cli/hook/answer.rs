@@ -25,6 +25,11 @@ pub fn deny(reason: &str) -> Value {
     decision("deny", reason)
 }
 
+/// The answer by which `claude -p` ends its turn and leaves the call open.
+pub fn defer(reason: &str) -> Value {
+    decision("defer", reason)
+}
+
 fn decision(word: &str, reason: &str) -> Value {
     let reason: String = escaped(reason).chars().take(LONGEST_REASON).collect();
     let reason = if reason.trim().is_empty() { NO_REASON.to_owned() } else { reason };

@@ -5,7 +5,7 @@ mod requirements;
 
 use crate::cli::client::{DEFAULT_URL, env};
 use crate::cli::consent::is_somebody_there;
-use crate::cli::hook::{Client, ShimArgs};
+use crate::cli::hook::{Client, DeferArgs, ShimArgs};
 use crate::cli::terminal::{Page, shell_word};
 use crate::cli::{Error, terminal};
 use crate::domain::duration;
@@ -35,6 +35,8 @@ pub struct Args {
     yes: bool,
     #[command(flatten)]
     shim: ShimArgs,
+    #[command(flatten)]
+    defer: DeferArgs,
 }
 
 /// Runs the command.
@@ -47,6 +49,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         None if args.managed => args.client.managed_settings(),
         None => args.client.settings()?,
     };
+    if args.defer.defer && args.client != Client::ClaudeCode {
+        return Err(Error::Usage("only Claude Code can defer a call: leave --defer out".to_owned()));
+    }
     // The target of a link is written, so that the link stays a link.
     let path = std::fs::canonicalize(&path).unwrap_or(path);
     let before = read(&path)?;
@@ -147,6 +152,9 @@ fn command(args: &Args) -> Result<String, Error> {
         words.extend(["--token-file".to_owned(), file.display().to_string()]);
     }
     words.extend(["--deadline".to_owned(), duration::show(args.shim.deadline).to_string()]);
+    if args.defer.defer {
+        words.push("--defer".to_owned());
+    }
     Ok(words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "))
 }
 

@@ -7,6 +7,7 @@
 mod answer;
 mod ask;
 mod call;
+mod defer;
 mod doctor;
 mod install;
 mod repository;
@@ -28,7 +29,12 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Answer a hook of Claude Code on standard input
-    ClaudeCode(ShimArgs),
+    ClaudeCode {
+        #[command(flatten)]
+        shim: ShimArgs,
+        #[command(flatten)]
+        defer: DeferArgs,
+    },
     /// Answer a hook of Codex on standard input
     Codex(ShimArgs),
     Install(install::Args),
@@ -75,6 +81,15 @@ pub struct ShimArgs {
     deadline: Duration,
 }
 
+/// What is said to a call that waits for approval.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct DeferArgs {
+    /// Let `claude -p` end its turn at a call that waits for approval, so that `claude -p --resume`
+    /// goes on with that call; every other run of Claude Code is denied the call as without this
+    #[arg(long)]
+    defer: bool,
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let limit = Duration::from_secs(1)..=Duration::from_secs(300);
     let read = crate::domain::duration::parse(text).map_err(|error| error.to_string())?;
@@ -84,8 +99,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// Runs the command. No runtime has been started.
 pub fn run(args: &Args) -> ExitCode {
     match &args.command {
-        Command::ClaudeCode(args) => shim::run(Client::ClaudeCode, args),
-        Command::Codex(args) => shim::run(Client::Codex, args),
+        Command::ClaudeCode { shim, defer } => shim::run(Client::ClaudeCode, shim, defer.defer && defer::is_possible()),
+        Command::Codex(args) => shim::run(Client::Codex, args, false),
         Command::Install(args) => install::run(args).unwrap_or_else(|error| error.report()),
         Command::Doctor(args) => doctor::run(args).unwrap_or_else(|error| error.report()),
     }

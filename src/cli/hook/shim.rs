@@ -6,8 +6,9 @@
 //! the call, which both clients understand as well.
 
 use crate::cli::hook::answer;
-use crate::cli::hook::ask::{Server, Word};
+use crate::cli::hook::ask::{Decision, Server, Word};
 use crate::cli::hook::call::{self, Event};
+use crate::cli::hook::defer::Deferrable;
 use crate::cli::hook::doctor::{CANARY_DENIED, is_canary};
 use crate::cli::hook::{Client, ShimArgs};
 use crate::cli::terminal;
@@ -30,11 +31,12 @@ enum Outcome {
     Nothing(Option<String>),
 }
 
-/// Answers the event on standard input.
-pub fn run(client: Client, args: &ShimArgs) -> ExitCode {
+/// Answers the event on standard input. Where the client `defers`, a call that waits for approval
+/// may be left open instead of being denied.
+pub fn run(client: Client, args: &ShimArgs, defers: bool) -> ExitCode {
     // The message of a panic is of no use here; the panic itself is handled below.
     std::panic::set_hook(Box::new(|_| {}));
-    let answered = std::panic::catch_unwind(|| match within(client, args) {
+    let answered = std::panic::catch_unwind(|| match within(client, args, defers) {
         Outcome::Answer(answer) => say(&answer),
         Outcome::Nothing(None) => ExitCode::SUCCESS,
         Outcome::Nothing(Some(why)) => {
@@ -46,11 +48,11 @@ pub fn run(client: Client, args: &ShimArgs) -> ExitCode {
 }
 
 /// Does the work on a separate thread, and waits for it no longer than the deadline.
-fn within(client: Client, args: &ShimArgs) -> Outcome {
+fn within(client: Client, args: &ShimArgs, defers: bool) -> Outcome {
     let (send, receive) = mpsc::sync_channel(1);
     let (deadline, args) = (args.deadline, args.clone());
     let work = move || {
-        let _ = send.send(work(client, &args));
+        let _ = send.send(work(client, &args, defers));
     };
     let no = |why: &str| Outcome::Answer(answer::deny(&format!("{why}, so the call is not allowed. It has not run.")));
     if let Err(error) = std::thread::Builder::new().spawn(work) {
@@ -63,7 +65,7 @@ fn within(client: Client, args: &ShimArgs) -> Outcome {
     }
 }
 
-fn work(client: Client, args: &ShimArgs) -> Outcome {
+fn work(client: Client, args: &ShimArgs, defers: bool) -> Outcome {
     let no = |why: &str| Outcome::Answer(answer::deny(&format!("{why}. The call is not allowed, and has not run.")));
     let event = match input(io::stdin().lock()).and_then(|input| call::read(client, &input)) {
         Ok(event) => event,
@@ -75,14 +77,22 @@ fn work(client: Client, args: &ShimArgs) -> Outcome {
     match event {
         Event::Before(call) if is_canary(&call) => Outcome::Answer(answer::deny(CANARY_DENIED)),
         Event::Before(call) => match server.and_then(|server| server.decide(&call)) {
-            Ok(decision) => Outcome::Answer(match decision.decision {
-                Word::Allow => answer::allow(client, &decision.reason),
-                Word::Deny | Word::Parked => answer::deny(&decision.reason),
-            }),
+            Ok(decision) => Outcome::Answer(answer_to(client, &decision, defers.then(|| Deferrable::of(&call)).as_ref())),
             Err(why) => no(&why),
         },
         Event::After(result) => Outcome::Nothing(server.and_then(|server| server.report(&result)).err()),
     }
+}
+
+fn answer_to(client: Client, decision: &Decision, deferrable: Option<&Deferrable>) -> Value {
+    if decision.decision == Word::Parked {
+        let is_deferred = deferrable.is_some_and(Deferrable::defer);
+        return if is_deferred { answer::defer(&decision.reason) } else { answer::deny(&decision.reason) };
+    }
+    if let Some(decided) = deferrable {
+        decided.settle();
+    }
+    if decision.decision == Word::Allow { answer::allow(client, &decision.reason) } else { answer::deny(&decision.reason) }
 }
 
 /// Reads the whole event.

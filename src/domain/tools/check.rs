@@ -3,7 +3,7 @@
 
 use crate::domain::tools::address::is_public;
 use crate::domain::tools::word::{Known, Word};
-use crate::domain::tools::{one_liners, places, queries};
+use crate::domain::tools::{format, modules, one_liners, places, queries};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -14,6 +14,8 @@ pub enum Check {
     Sql,
     /// The same, in a database on another host.
     SqlRemote,
+    /// One statement of duckdb that reads: tables, and data files in the folder.
+    SqlFiles,
     /// sed scripts that run and write nothing.
     Sed,
     /// awk programs that run and write nothing.
@@ -45,13 +47,16 @@ pub enum Check {
     Here,
     /// Folders for temporary files.
     Unpacks,
+    /// Formats of docker that show no environment.
+    Format,
 }
 
 impl Check {
     /// Every check, by its name.
-    pub const ALL: [(&'static str, Self); 17] = [
+    pub const ALL: [(&'static str, Self); 19] = [
         ("sql", Self::Sql),
         ("sql-remote", Self::SqlRemote),
+        ("sql-files", Self::SqlFiles),
         ("sed", Self::Sed),
         ("awk", Self::Awk),
         ("jq", Self::Jq),
@@ -67,6 +72,7 @@ impl Check {
         ("perl", Self::Perl),
         ("here", Self::Here),
         ("unpacks", Self::Unpacks),
+        ("format", Self::Format),
     ];
 
     /// Its name in the configuration.
@@ -79,6 +85,7 @@ impl Check {
     pub fn holds(self, arguments: &[Word], plain: &[&Word]) -> bool {
         match self {
             Self::Sql | Self::SqlRemote => queries::read(arguments, self == Self::SqlRemote),
+            Self::SqlFiles => queries::read_files(arguments),
             Self::Sed => {
                 scripts(arguments, plain).is_some_and(|scripts| !scripts.is_empty() && scripts.iter().all(|script| SED.is_match(script)))
             }
@@ -98,19 +105,20 @@ impl Check {
                 stays(word) && (named.is_empty() || (word.known != Known::Begins && is_local(named)))
             }),
             Self::Kube => arguments.iter().all(|word| !word.text.to_ascii_lowercase().contains("secret")),
-            Self::Module => module(arguments),
-            Self::GoPackages => go_packages(arguments),
+            Self::Module => modules::module(arguments),
+            Self::GoPackages => modules::go_packages(arguments),
             Self::Python => one_liners::are(&one_liners::PYTHON, arguments),
             Self::Node => one_liners::are(&one_liners::NODE, arguments),
             Self::Perl => one_liners::are(&one_liners::PERL, arguments),
             Self::Unpacks => unpacks(arguments),
+            Self::Format => format::shows_no_environment(arguments),
             Self::Here => arguments.iter().all(|word| word.as_literal().is_some_and(|text| HERE.is_match(text))),
         }
     }
 
     /// Whether it passes only if the command works in the agent's folder.
     pub fn is_about_folder(self) -> bool {
-        matches!(self, Self::Relative | Self::Local | Self::Module | Self::GoPackages)
+        matches!(self, Self::SqlFiles | Self::Relative | Self::Local | Self::Module | Self::GoPackages)
     }
 
     /// Whether the first plain argument is a script rather than a file.
@@ -221,11 +229,11 @@ fn prints(format: &str) -> bool {
 }
 
 /// Whether an argument stays in the folder, both as a path and as a URL.
-fn stays(word: &Word) -> bool {
+pub(super) fn stays(word: &Word) -> bool {
     let pieces = std::iter::once(word.text.as_str()).chain(word.text.split(['=', ':', ',']));
-    let sound = |piece: &str| {
-        (!piece.starts_with('/') || piece == "/dev/null") && !piece.starts_with('~') && piece.split('/').all(|part| part != "..")
-    };
+    let is_here = |piece: &str| piece == "/dev/null" || places::is_temporary(&places::resolved(piece, ""));
+    let sound =
+        |piece: &str| (!piece.starts_with('/') || is_here(piece)) && !piece.starts_with('~') && piece.split('/').all(|part| part != "..");
     pieces.into_iter().all(sound) && !word.text.contains("://") && !word.text.contains("git@")
 }
 
@@ -260,31 +268,6 @@ fn is_local(name: &str) -> bool {
     ];
     let lower = name.to_ascii_lowercase();
     lower.split(|letter: char| !letter.is_ascii_alphanumeric()).all(|word| !AWAY.contains(&word))
-}
-
-fn module(arguments: &[Word]) -> bool {
-    const MODULES: [&str; 12] =
-        ["pytest", "unittest", "mypy", "black", "ruff", "flake8", "isort", "pylint", "json.tool", "venv", "compileall", "doctest"];
-    const NOT: [&str; 8] = ["--basetemp", "--rootdir", "-c", "-o", "-p", "--override-ini", "--pastebin", "--config"];
-    let [flag, module, rest @ ..] = arguments else { return false };
-    let refused = |word: &Word| NOT.iter().any(|not| word.text.split('=').next() == Some(not));
-    flag.as_literal() == Some("-m")
-        && module.as_literal().is_some_and(|module| MODULES.contains(&module))
-        && rest.iter().all(|word| stays(word) && !refused(word))
-}
-
-fn go_packages(arguments: &[Word]) -> bool {
-    let Some((command, rest)) = arguments.split_first() else { return false };
-    let plain: Vec<&Word> = rest.iter().filter(|word| !word.is_flag()).collect();
-    let here = |word: &&&Word| word.text.starts_with('.') || word.text.ends_with(".go");
-    let sound = match command.as_literal() {
-        Some("mod") => plain.first().is_some_and(|word| {
-            word.as_literal().is_some_and(|word| ["tidy", "download", "verify", "graph", "why", "vendor", "init"].contains(&word))
-        }),
-        Some("run") => plain.first().filter(here).is_some(),
-        _ => true,
-    };
-    sound && rest.iter().all(stays) && plain.iter().all(|word| !word.text.contains('@'))
 }
 
 #[cfg(test)]

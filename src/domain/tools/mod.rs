@@ -10,8 +10,10 @@
 
 mod address;
 pub mod check;
+mod format;
 pub mod identity;
 mod inputs;
+mod modules;
 mod one_liners;
 pub mod pattern;
 pub mod places;

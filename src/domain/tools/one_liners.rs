@@ -1,7 +1,7 @@
 //! One-line programs passed to an interpreter. Only a few forms are accepted, which print a
 //! version, a location or a number.
 
-use crate::domain::tools::word::Word;
+use crate::domain::tools::word::{Known, Word};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -38,6 +38,10 @@ pub fn are(form: &Regex, arguments: &[Word]) -> bool {
     let mut texts = 0;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
+        let names_files = word.known == Known::Glob && word.text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if names_files {
+            continue;
+        }
         let Some(flag) = word.as_literal() else { return false };
         if !word.is_flag() {
             continue;

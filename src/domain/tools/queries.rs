@@ -5,17 +5,27 @@ use crate::domain::tools::word::Word;
 
 /// The short flags of psql and mysql with a value, other than a statement or a host.
 const WITH_VALUE: [char; 4] = ['d', 'U', 'p', 'u'];
-/// Flags of sqlite3, which are words with a single dash.
-const OF_SQLITE: [&str; 5] = ["-header", "-column", "-json", "-csv", "-readonly"];
+/// Flags of sqlite3 and duckdb, which are words with a single dash.
+const OF_SQLITE: [&str; 8] = ["-header", "-column", "-json", "-csv", "-readonly", "-markdown", "-box", "-line"];
 
 /// Whether a database client gets one statement that only reads, in a database on this machine or,
 /// if `is_remote`, on another one.
 pub fn read(arguments: &[Word], is_remote: bool) -> bool {
+    asked(arguments).is_some_and(|(statement, is_local)| sql::reads(statement) && is_local != is_remote)
+}
+
+/// Whether duckdb is given one statement that reads: tables, and files of data in the folder.
+pub fn read_files(arguments: &[Word]) -> bool {
+    asked(arguments).is_some_and(|(statement, is_local)| sql::reads_files(statement) && is_local)
+}
+
+/// The one statement, and whether the database is on this machine.
+fn asked(arguments: &[Word]) -> Option<(&str, bool)> {
     let mut statements: Vec<&str> = Vec::new();
     let mut hosts: Vec<&str> = Vec::new();
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let Some(text) = word.as_literal() else { return false };
+        let text = word.as_literal()?;
         let mut value = |behind: &'_ str| if behind.is_empty() { words.next().and_then(Word::as_literal) } else { None };
         if let Some(long) = text.strip_prefix("--") {
             let (name, behind) = long.split_once('=').unwrap_or((long, ""));
@@ -24,7 +34,7 @@ pub fn read(arguments: &[Word], is_remote: bool) -> bool {
                 "command" | "execute" => &mut statements,
                 _ => continue,
             };
-            let Some(found) = value(behind).or(Some(behind).filter(|text| !text.is_empty())) else { return false };
+            let found = value(behind).or(Some(behind).filter(|text| !text.is_empty()))?;
             list.push(found);
         } else if word.is_flag() {
             let letters = if OF_SQLITE.contains(&text) { "" } else { &text[1..] };
@@ -33,7 +43,7 @@ pub fn read(arguments: &[Word], is_remote: bool) -> bool {
                 continue;
             };
             let behind = &letters[place + 1..];
-            let Some(found) = value(behind).or(Some(behind).filter(|text| !text.is_empty())) else { return false };
+            let found = value(behind).or(Some(behind).filter(|text| !text.is_empty()))?;
             match letter {
                 'c' | 'e' => statements.push(found),
                 'h' => hosts.push(found),
@@ -43,11 +53,14 @@ pub fn read(arguments: &[Word], is_remote: bool) -> bool {
             statements.push(text);
         } else if text.contains("://") || text.contains('=') {
             // A connection string, which may lead anywhere.
-            return false;
+            return None;
         }
     }
     let is_local = hosts.iter().all(|host| matches!(*host, "localhost" | "127.0.0.1" | "::1") || host.starts_with('/'));
-    statements.len() == 1 && statements.iter().all(|statement| sql::reads(statement)) && is_local != is_remote
+    match statements.as_slice() {
+        [statement] => Some((statement, is_local)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

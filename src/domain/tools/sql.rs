@@ -14,55 +14,36 @@ const CHANGES: &[&str] = &[
     "dumpfile", "replace", "handler", "rename", "pragma", "prepare", "begin", "commit", "rollback", "kill", "shutdown", "notify", "listen",
     "share",
 ];
+/// Functions that only compute.
+#[rustfmt::skip]
 const FUNCTIONS: &[&str] = &[
-    "count",
-    "sum",
-    "min",
-    "max",
-    "avg",
-    "now",
-    "lower",
-    "upper",
-    "coalesce",
-    "length",
-    "version",
-    "date_trunc",
-    "date_part",
-    "extract",
-    "round",
-    "abs",
-    "floor",
-    "ceil",
-    "substring",
-    "substr",
-    "trim",
-    "concat",
-    "to_char",
-    "age",
-    "nullif",
-    "greatest",
-    "least",
-    "array_agg",
-    "string_agg",
-    "json_agg",
-    "jsonb_agg",
-    "row_number",
-    "rank",
-    "over",
-    "in",
-    "exists",
-    "any",
-    "and",
-    "or",
-    "not",
-    "as",
-    "values",
-    "distinct",
-    "pg_size_pretty",
-    "pg_database_size",
-    "pg_total_relation_size",
-    "pg_relation_size",
-    "current_database",
+    "count", "sum", "min", "max", "avg", "now", "lower", "upper", "coalesce", "length",
+    "version", "date_trunc", "date_part", "extract", "round", "abs", "floor", "ceil",
+    "substring", "substr", "trim", "concat", "to_char", "age", "nullif", "greatest",
+    "least", "array_agg", "string_agg", "json_agg", "jsonb_agg", "row_number", "rank",
+    "pg_size_pretty", "pg_database_size", "pg_total_relation_size", "pg_relation_size",
+    "current_database", "cast", "try_cast", "median", "mode", "stddev", "stddev_samp",
+    "stddev_pop", "variance", "percentile_cont", "percentile_disc", "quantile",
+    "quantile_cont", "approx_quantile", "approx_count_distinct", "lag", "lead",
+    "dense_rank", "ntile", "first_value", "last_value", "percent_rank", "cume_dist",
+    "strftime", "strptime", "date", "datetime", "julianday", "date_diff", "datediff",
+    "year", "month", "day", "hour", "ifnull", "json_extract", "json_array_length",
+    "jsonb_array_length", "jsonb_object_keys", "regexp_replace", "regexp_matches",
+    "split_part", "left", "right", "lpad", "rpad", "position", "strpos", "instr", "initcap",
+    "reverse", "sign", "sqrt", "power", "mod", "ln", "log", "exp", "random", "to_date",
+    "to_timestamp", "make_interval", "group_concat", "total", "typeof", "pg_typeof",
+    "unnest", "generate_series", "range", "bool_and", "bool_or", "every", "array_length",
+    "cardinality", "any_value", "arg_max", "arg_min", "list", "histogram", "bit_and",
+    "bit_or", "char_length", "octet_length", "md5", "ascii", "pg_table_size",
+    "pg_indexes_size", "decimal", "numeric", "varchar", "char",
+];
+/// Words before a parenthesis that call nothing.
+#[rustfmt::skip]
+const WORDS: &[&str] = &[
+    "over", "in", "exists", "any", "and", "or", "not", "as", "from", "join", "on", "using",
+    "where", "when", "then", "else", "by", "having", "union", "all", "except", "intersect",
+    "lateral", "some", "between", "like", "is", "limit", "filter", "group", "within",
+    "materialized", "distinct", "values", "interval",
 ];
 
 static CALL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"([A-Za-z0-9_."`]+)\s*\("#).expect("a sound pattern"));
@@ -100,7 +81,7 @@ pub fn reads(text: &str) -> bool {
     }
     let begins = text.split(|letter: char| !letter.is_ascii_alphabetic()).next().is_some_and(|word| BEGINNINGS.contains(&word));
     let changes = WORD.find_iter(&text).any(|word| CHANGES.contains(&word.as_str()));
-    let calls = CALL.captures_iter(&text).all(|call| FUNCTIONS.contains(&&call[1]) || BEGINNINGS.contains(&&call[1]));
+    let calls = CALL.captures_iter(&text).all(|call| [FUNCTIONS, WORDS, BEGINNINGS].iter().any(|known| known.contains(&&call[1])));
     // Any other character before a parenthesis could end a name.
     let odd = text.match_indices('(').any(|(place, _)| {
         let before = text[..place].trim_end().chars().next_back();
@@ -109,9 +90,69 @@ pub fn reads(text: &str) -> bool {
     begins && !changes && calls && !odd
 }
 
+/// Texts and quoted names: duckdb takes either for the name of a file.
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"'([^']*)'|"([^"]*)""#).expect("a sound pattern"));
+/// Files of data in the folder.
+static DATA: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[A-Za-z0-9_*][A-Za-z0-9_*-]*(?:[./][A-Za-z0-9_*][A-Za-z0-9_*-]*)*\.(?:csv|tsv|parquet|json|jsonl|ndjson)(?:\.gz|\.zst)?$")
+        .expect("a sound pattern")
+});
+static TELLING: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("(?i)secret|credential|token|auth|account|key|password|env").expect("a sound pattern"));
+static READERS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?i)\b(?:read_csv|read_parquet|read_json|read_ndjson)(?:_auto)?\s*\(").expect("a sound pattern"));
+
+/// Whether it is one statement of duckdb that only reads, also from files of data in the folder.
+pub fn reads_files(text: &str) -> bool {
+    let is_sound = |quoted: &str| !quoted.contains(['/', '.', ':', '~']) || (DATA.is_match(quoted) && !TELLING.is_match(quoted));
+    let are_sound = QUOTED.captures_iter(text).all(|found| is_sound(found.get(1).or(found.get(2)).map_or("", |quoted| quoted.as_str())));
+    // What is quoted says nothing more: an asterisk behind a slash begins no comment there.
+    let bare = QUOTED.replace_all(text, "''");
+    are_sound && !text.contains('$') && reads(&READERS.replace_all(&bare, "max("))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_of_duckdb_reads_data_of_the_folder() {
+        for query in [
+            "select count(*) from 'data/orders.parquet'",
+            "select region, sum(total) from read_csv_auto('data/*.csv.gz') group by region order by 2 desc limit 10",
+            "describe select * from \"orders.json\"",
+            "select * from (select 'a:b' is null)",
+        ] {
+            assert_eq!(reads_files(query), !query.contains("a:b"), "{query}");
+        }
+        for other in [
+            "select * from 'https://example.com/x.csv'",
+            "select * from '/etc/passwd.csv'",
+            "select * from '../x.csv'",
+            "select * from 'a/../../x.csv'",
+            "select * from '~/x.csv'",
+            "select * from read_text('.env')",
+            "select * from read_csv('.env')",
+            "select * from read_csv($$/etc/passwd$$)",
+            "select * from 'service-account.json'",
+            "copy (select 1) to 'x.csv'",
+            "install httpfs",
+            "select getenv('HOME')",
+        ] {
+            assert!(!reads_files(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_query_in_a_query_reads() {
+        for query in [
+            "select * from (select id, row_number() over (partition by user_id order by id desc) as n from orders) x where n = 1",
+            "select date(created_at), count(*) filter (where paid) from orders join users using (id) group by 1 having count(*) > (select 5)",
+            "with recent as materialized (select 1) select median(total) from recent",
+        ] {
+            assert!(reads(query), "{query}");
+        }
+    }
 
     #[test]
     fn a_query_reads() {

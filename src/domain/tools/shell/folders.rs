@@ -55,7 +55,8 @@ fn patterns_of_names(arguments: &[Word]) -> Vec<Word> {
         let joined = FLAGS.iter().find_map(|flag| word.text.strip_prefix(flag)).filter(|_| word.known != Known::Crafted)?;
         if joined.is_empty() { next.map(|next| next.text.as_str()) } else { Some(joined.trim_start_matches('=')) }
     });
-    values.map(|pattern| Word { text: pattern.to_owned(), known: Known::Glob }).collect()
+    // What begins with `!` is left out of the search.
+    values.filter(|pattern| !pattern.starts_with('!')).map(|pattern| Word { text: pattern.to_owned(), known: Known::Glob }).collect()
 }
 
 /// A path up to its first wildcard: the folder that contains everything it may match.

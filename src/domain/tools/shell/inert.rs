@@ -33,13 +33,30 @@ fn document(parts: &[Node<'_>], source: &str) -> Option<Range<usize>> {
     (is_plain && begins_a_line && !ends_early && written.ends_with('\n') && text(*end, source) == name).then_some(range)
 }
 
-/// The quoted texts without expansion among the words of a command.
-pub fn texts(command: Node<'_>) -> Vec<Range<usize>> {
-    let is_plain = |node: &Node<'_>| match node.kind() {
+/// Whether a node is quoted text without expansion.
+fn is_plain(node: &Node<'_>) -> bool {
+    match node.kind() {
         "raw_string" => true,
         "string" => children(*node).iter().all(|inner| matches!(inner.kind(), "\"" | "string_content")),
         _ => false,
-    };
+    }
+}
+
+/// All quoted text without expansion in a script: a shell expands no braces in it.
+pub fn quoted(root: Node<'_>) -> Vec<Range<usize>> {
+    let (mut found, mut open) = (Vec::new(), vec![root]);
+    while let Some(node) = open.pop() {
+        if is_plain(&node) {
+            found.push(node.byte_range());
+        } else {
+            open.extend(children(node));
+        }
+    }
+    found
+}
+
+/// The quoted texts without expansion among the words of a command.
+pub fn texts(command: Node<'_>) -> Vec<Range<usize>> {
     // The quoted value of an option may follow its name: `-o jsonpath='{.items}'`.
     let words = children(command).into_iter().flat_map(|node| if node.kind() == "concatenation" { children(node) } else { vec![node] });
     let quoted = words.filter(is_plain).map(|node| node.start_byte() + 1..node.end_byte().saturating_sub(1));

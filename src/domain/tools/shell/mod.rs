@@ -149,7 +149,9 @@ impl<'r> Reader<'r> {
         // This is last, because a part of the script may be known to be worse than unmatched, or
         // may say where it acts.
         let documents = inert::documents(tree.root_node(), text);
-        if let Some(why) = plain::odd(&inert::blanked(text, &documents), &inert::blanked(text, &[documents.as_slice(), &prose].concat())) {
+        let (script, words) = (inert::blanked(text, &documents), inert::blanked(text, &[documents.as_slice(), &prose].concat()));
+        let bare = inert::blanked(&words, &inert::quoted(tree.root_node()));
+        if let Some(why) = plain::odd(&script, &words, &bare) {
             self.unmatched(text, why);
         }
     }

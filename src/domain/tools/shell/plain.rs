@@ -38,7 +38,6 @@ const ODD: &[(&str, &str)] = &[
         "it defines a function",
     ),
     // Words that expand to flags.
-    (r"\{[^{}\s]*,[^{}\s]*\}.*[=-]|-[^\s]*\{[^{}\s]*,|\{[^{}\s]*[=-][^{}\s]*,|\{[^{}\s]*,[^{}\s]*[=-]", "braces may become flags"),
     (r"\b(?:for|select)(?:\s|\\\n)+\w+(?:\s|\\\n)+in(?:\s|\\\n)+(?:[^\n;]*\s)?-", "a loop goes over flags"),
     (r#"(?:^|[\s;&|({])[A-Za-z_]\w*\+?=(?:\$?['"])?\s*-"#, "a variable begins with a dash"),
     (r#"(?:^|[\s;&|({])[A-Za-z_]\w*\+?=(?:'[^'\n]*[\t\n*?\[]|\$')"#, "a variable holds more than a plain value"),
@@ -91,7 +90,7 @@ const ODD: &[(&str, &str)] = &[
     ),
     // Flags that write elsewhere, contact another server, or run a program.
     (
-        r#"\s-{1,2}[\w.-]*(?:out|output|file|path|dir|log|report|config|profile|csv)[\w.-]*[=:\s]+(?:csv:)?(?:/|~|\.\./|\$HOME)"#,
+        r#"\s-{1,2}[\w.-]*(?:out|output|file|path|dir|log|report|config|profile|csv)[\w.-]*[=:\s]+(?:csv:)?(?:/(?:[^t]|t[^m]|tm[^p]|tmp[^/])|/tmp/\S*\.\.|~|\.\./|\$HOME)"#,
         "a flag leads out of the folder",
     ),
     (r"(?:--kube-apiserver|--server|--index|--registry|--url)[=\s]\s*https?://", "a flag names another server"),
@@ -112,13 +111,20 @@ const ODD: &[(&str, &str)] = &[
         r"\bcargo\s+(?:nextest\s+self|sqlx\s+(?:mig|db|database|migrate)|vendor|hack\s+(?:install|yank|owner|publish)|audit\s+fix|deny\s+init)",
         "it changes more than it builds",
     ),
-    (r"-m\s+json\.tool\s+\S+\s+[^\s|&;>]|\bvenv\s+--clear", "it writes over what is there"),
+    (
+        r#"(?:\s--?\w*(?:out|dest|target|prefix|folder|install|dir)[\w-]*[=\s]+|\bvenv\s(?:.*\s)?)['"]?(?:\./)*\.(?:git|github|gitlab|circleci|cargo|claude|codex|cursor|vscode|idea|husky|devcontainer|buildkite)(?:[/\s'"]|$)"#,
+        "it may change what tools read their settings from",
+    ),
     (r"\bdocker\s+(?:buildx\s+)?build\b.*(?:github\.com|git@|https?://)", "it builds what somebody else has written"),
     (r"\bkubectl\b.*(?:\s-s\s|--profile|--cache-dir|\bdump\b)", "a flag of `kubectl` writes, or asks another server"),
     (r#"\b(?:for|select)(?:\s|\\\n)+\w+(?:\s|\\\n)+in(?:\s|\\\n)+[^\n;]*['"][^'"\n]*[*?\[]"#, "a loop goes over patterns in quotes"),
     (r"(?:^|[;&|\n({]|\bdo|\bthen|\belse)\s*\$\{?\w", "which program it runs is a variable's"),
     (r"\bgrep\s+-\w*e\s+-", "a pattern begins with a dash"),
 ];
+
+/// Patterns that reject a script outside of quoted text without expansion.
+const BARE: &[(&str, &str)] =
+    &[(r"\{[^{}\s]*,[^{}\s]*\}.*[=-]|-[^\s]*\{[^{}\s]*,|\{[^{}\s]*[=-][^{}\s]*,|\{[^{}\s]*,[^{}\s]*[=-]", "braces may become flags")];
 
 /// All patterns of a list in one pass. Words, blanks and word boundaries are ASCII, as in a shell.
 fn set(list: &[(&str, &str)]) -> RegexSet {
@@ -128,15 +134,16 @@ fn set(list: &[(&str, &str)]) -> RegexSet {
 
 static SURE: LazyLock<RegexSet> = LazyLock::new(|| set(UNSURE));
 static PLAIN: LazyLock<RegexSet> = LazyLock::new(|| set(ODD));
+static UNQUOTED: LazyLock<RegexSet> = LazyLock::new(|| set(BARE));
 
 /// Why a script is rejected; `None` if it is plain. `words` is the script without text that is not
-/// executed.
-pub fn odd(script: &str, words: &str) -> Option<&'static str> {
+/// executed, and `bare` is `words` without quoted text.
+pub fn odd(script: &str, words: &str, bare: &str) -> Option<&'static str> {
     // A carriage return at the end of a line belongs to a Windows line ending.
     let look = |set: &RegexSet, list: &[(&str, &'static str)], text: &str| {
         set.matches(text.replace("\r\n", "\n").as_bytes()).iter().next().map(|place| list[place].1)
     };
-    look(&SURE, UNSURE, script).or_else(|| look(&PLAIN, ODD, words))
+    look(&SURE, UNSURE, script).or_else(|| look(&PLAIN, ODD, words)).or_else(|| look(&UNQUOTED, BARE, bare))
 }
 
 #[cfg(test)]
@@ -172,7 +179,7 @@ mod tests {
             "docker build -t app .",
             "kubectl get pods -n staging -o wide",
         ] {
-            assert_eq!(odd(script, script), None, "{script}");
+            assert_eq!(odd(script, script, script), None, "{script}");
         }
     }
 
@@ -221,9 +228,12 @@ mod tests {
             "helm list --kube-apiserver https://evil.example.com",
             "pylint --init-hook 'import os' x.py",
             "cargo sqlx database setup",
+            "npx vite build --outDir .github/workflows",
+            "npx tsc --outDir ./.git/hooks",
+            "python -m venv --copies .github/workflows",
             "x=ls; for i in 1 2; do $x -rf src; x=rm; done",
         ] {
-            assert!(odd(script, script).is_some(), "{script}");
+            assert!(odd(script, script, script).is_some(), "{script}");
         }
     }
 }

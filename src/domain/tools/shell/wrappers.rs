@@ -41,12 +41,17 @@ impl Reader<'_> {
     /// Reads a program that runs others; `false` if it does not.
     pub(super) fn wrapped(&mut self, name: &str, arguments: &[Word], what: &str) -> bool {
         match name {
+            // With `-n` it only checks what it reads.
+            "sh" | "bash" | "zsh" | "dash" | "ksh" if arguments.first().is_some_and(|word| word.text == "-n") => {
+                self.look_up(name, arguments, what);
+            }
             "sh" | "bash" | "zsh" | "dash" | "ksh" | "ash" => self.shell(arguments, what),
             "eval" => self.text_of(arguments, what),
             "watch" => match after_flags(arguments, &known(&WATCH)) {
                 Some(words) => self.text_of(words, what),
                 None => self.not_known(what),
             },
+            "git" if arguments.len() > 2 && arguments[0].text == "bisect" && arguments[1].text == "run" => self.run(&arguments[2..], what),
             "xargs" | "gxargs" => self.xargs(arguments, what),
             "find" | "gfind" => self.find(name, arguments, what),
             "ssh" => self.ssh(arguments, what),

@@ -1,9 +1,13 @@
 //! Every rule about requests applies to every way in for agents: the same outcome, and the same log
 //! except for the way in. An agent can decide through none of them.
 
+mod github;
+
 use crate::support::client::{high, low, token};
-use crate::support::{Client, Config, TestApp, eventually};
+use crate::support::server::Services;
+use crate::support::{Client, Config, TestApp, eventually, services};
 use futures_util::future::BoxFuture;
+use github::GitHub;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -36,7 +40,7 @@ trait Door: Sync {
     fn ask<'a>(&'a self, who: &'a str, what: What, key: &'a str) -> BoxFuture<'a, Heard>;
     /// Tries to approve a workflow.
     fn approve<'a>(&'a self, who: &'a str, id: &'a str) -> BoxFuture<'a, Heard>;
-    /// Reads a workflow, or reports something about the request with a key, whichever this way in
+    /// Reads a workflow, or reports the outcome of the request with a key, whichever this way in
     /// supports.
     fn touch<'a>(&'a self, who: &'a str, id: &'a str, key: &'a str) -> BoxFuture<'a, Heard>;
 }
@@ -273,51 +277,80 @@ agents:
 policies: { high: { rejected_memory: 1h } }
 ";
 
+/// One server and all of its doors. Each door is tested with a separate server, so that remembered
+/// data of one does not affect another.
+struct House {
+    app: TestApp,
+    github: services::Github,
+}
+
+impl House {
+    /// How many doors there are.
+    const DOORS: usize = 5;
+
+    async fn with(policies: &str) -> Self {
+        let github = services::Github::start().await;
+        let config = Config::new().write("hitl/approval-policies.yaml", policies).write("notifications.yaml", &github::channels(&github));
+        let services = Services { secrets: github::secrets(), ..Services::default() };
+        Self { app: TestApp::with_services(config, services).await, github }
+    }
+
+    fn door(&self, place: usize) -> Box<dyn Door + '_> {
+        match place {
+            0 => Box::new(Rest(&self.app)),
+            1 => Box::new(Mcp(&self.app)),
+            2 => Box::new(Hook(&self.app, "claude_code")),
+            3 => Box::new(Hook(&self.app, "codex")),
+            _ => Box::new(GitHub(&self.app, &self.github)),
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_an_agent_may_do_is_the_same_at_every_door_by_which_it_asks() {
     let mut matrix = Matrix::default();
-    for place in 0..4 {
-        // A separate server for each way in, so that remembered data of one does not affect
-        // another.
-        let app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", POLICIES)).await;
-        let (rest, mcp, claude, codex) = (Rest(&app), Mcp(&app), Hook(&app, "claude_code"), Hook(&app, "codex"));
-        let doors: [&dyn Door; 4] = [&rest, &mcp, &claude, &codex];
-        let door = doors[place];
+    for place in 0..House::DOORS {
+        let house = House::with(POLICIES).await;
+        let (app, door) = (&house.app, house.door(place));
+        let door = door.as_ref();
         let (bot, alice) = ("deploy-bot", app.client("alice"));
 
         let heard = door.ask(bot, What::Harmless, "a").await;
         matrix.note("what needs nobody is released", door, &Expected::Runs, &heard);
-        let seen = log(&app, bot).await;
+        let released = newest(app, bot).await;
+        let seen = log(app, bot).await;
         let is_right = ["submitted", "execution_started"].iter().all(|event| seen.contains(&format!("{event} by {}", door.via())));
         matrix.cell("the log says by which door", door, is_right, format!("{seen:?}"));
         let heard = door.ask(bot, What::Harmless, "a").await;
         matrix.note("the same request is answered the same", door, &Expected::Runs, &heard);
-        matrix.cell("the same request is one", door, of(&app, bot).await.len() == 1, String::new());
+        matrix.cell("the same request is one", door, of(app, bot).await.len() == 1, String::new());
 
         let heard = door.ask(bot, What::Dangerous, "b").await;
         matrix.note("what people have to approve is parked", door, &Expected::Waits, &heard);
-        let id = newest(&app, bot).await;
+        let id = newest(app, bot).await;
         let heard = door.ask(bot, What::Dangerous, "b").await;
         matrix.note("asked again, it is still parked", door, &Expected::Waits, &heard);
-        matrix.cell("asked again, it is one request", door, of(&app, bot).await.len() == 2, String::new());
+        matrix.cell("asked again, it is one request", door, of(app, bot).await.len() == 2, String::new());
         let heard = door.approve(bot, &id).await;
-        matrix.note("no agent approves", door, &Expected::Refused(&["self-approval", "tool", "does not know"]), &heard);
+        matrix.note("no agent approves", door, &Expected::Refused(&["self-approval", "tool", "does not know", "the only action"]), &heard);
         let heard = door.approve("other-bot", &id).await;
-        matrix.note("nor does another one", door, &Expected::Refused(&["not-found", "tool", "does not know"]), &heard);
+        matrix.note("nor does another one", door, &Expected::Refused(&["not-found", "tool", "does not know", "the only action"]), &heard);
         let status = alice.workflow(&id).await["status"].clone();
         matrix.cell("nothing is decided by that", door, status == "pending_approval", status.to_string());
-        let heard = door.touch("other-bot", &id, "b").await;
-        matrix.note("another agent finds nothing of it", door, &Expected::Refused(&["workflow-not-found", "no workflow"]), &heard);
+        let heard = door.touch("other-bot", &released, "a").await;
+        matrix.note("another agent neither sees nor reports it", door, &Expected::Refused(&["workflow-not-found", "no workflow"]), &heard);
+        let status = alice.workflow(&released).await["status"].clone();
+        matrix.cell("nothing is reported by that", door, status == "executing", status.to_string());
 
         alice.post(&format!("/workflows/{id}/reject"), json!({"reason": "Not on a Friday"})).await.expect(200);
         let heard = door.ask(bot, What::Dangerous, "c").await;
         matrix.note("what was rejected asks nobody again", door, &Expected::Refused(&["Not on a Friday"]), &heard);
-        matrix.cell("what was rejected makes no request", door, of(&app, bot).await.len() == 2, String::new());
+        matrix.cell("what was rejected makes no request", door, of(app, bot).await.len() == 2, String::new());
 
         app.client("cora").post("/halt", json!({"reason": "INC-9"})).await.expect(200);
         let heard = door.ask(bot, What::Harmless, "d").await;
         matrix.note("nothing starts during a halt", door, &Expected::DoesNotRun, &heard);
-        let running: Vec<Value> = of(&app, bot).await.into_iter().filter(|line| line["status"] == "executing").collect();
+        let running: Vec<Value> = of(app, bot).await.into_iter().filter(|line| line["status"] == "executing").collect();
         matrix.cell("what ran before the halt is all that runs", door, running.len() == 1, format!("{running:?}"));
 
         app.database.execute("insert into suspension (name) values ('lone-bot') on conflict do nothing").await;
@@ -332,12 +365,10 @@ async fn what_an_agent_may_do_is_the_same_at_every_door_by_which_it_asks() {
 #[tokio::test]
 async fn an_agent_has_the_same_turns_at_every_door_by_which_it_asks() {
     let mut matrix = Matrix::default();
-    for place in 0..4 {
-        let policies = format!("{POLICIES}quotas: {{ submits_per_minute: 1, burst: 2 }}\n");
-        let app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", &policies)).await;
-        let (rest, mcp, claude, codex) = (Rest(&app), Mcp(&app), Hook(&app, "claude_code"), Hook(&app, "codex"));
-        let doors: [&dyn Door; 4] = [&rest, &mcp, &claude, &codex];
-        let door = doors[place];
+    for place in 0..House::DOORS {
+        let house = House::with(&format!("{POLICIES}quotas: {{ submits_per_minute: 1, burst: 2 }}\n")).await;
+        let door = house.door(place);
+        let door = door.as_ref();
         for (key, what, expected) in [
             ("a", What::Dangerous, Expected::Waits),
             ("b", What::Harmless, Expected::Runs),
