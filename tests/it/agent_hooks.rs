@@ -116,7 +116,7 @@ async fn one_parked_call_of_a_turn_is_deferred_and_passes_once_it_is_approved() 
     let app = TestApp::start().await;
     let session = uuid::Uuid::new_v4().to_string();
     let printing = [("CLAUDE_CODE_ENTRYPOINT", "sdk-cli")];
-    let other = || ("Bash", json!({"command": "terraform destroy"}));
+    let other = || ("Bash", json!({"command": "helm upgrade api charts/api"}));
     let ask = async |variables: &[(&str, &str)], id: &str, call: (&str, Value)| {
         hook_with(&app, &["claude-code", "--defer"], variables, "PreToolUse", (&session, id), call).await
     };

@@ -89,9 +89,10 @@ impl Check {
             Self::Sed => {
                 scripts(arguments, plain).is_some_and(|scripts| !scripts.is_empty() && scripts.iter().all(|script| SED.is_match(script)))
             }
-            Self::Awk => {
-                plain.first().and_then(|word| word.as_literal()).is_some_and(|program| !AWK_DOES.is_match(&program.replace("||", " ")))
-            }
+            Self::Awk => plain
+                .first()
+                .and_then(|word| word.as_literal())
+                .is_some_and(|program| !AWK_DOES.is_match(&AWK_LOOKS.replace_all(&program.replace("||", ","), "$1"))),
             Self::Jq => {
                 arguments.iter().all(|word| word.as_literal().is_none_or(|text| !JQ_READS.is_match(text))) && filter_is_known(plain)
             }
@@ -144,6 +145,8 @@ static SED: LazyLock<Regex> = LazyLock::new(|| {
 /// Constructs by which an awk program could run, read or write something: commands, other files,
 /// the environment.
 static AWK_DOES: LazyLock<Regex> = LazyLock::new(|| pattern(r"system|getline|\||@|ENVIRON|print[^;}\n]*>|close|fflush|PROCINFO|ARGV"));
+/// What a program of awk looks for, where it can be neither a division nor a text.
+static AWK_LOOKS: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(^|[~({};!,&\n])\s*/(?:[^/\\\n\["]|\\.)*/"#));
 static JQ_READS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\benv\b|\$ENV|\bstrenv\b|\bimport\b|\binclude\b|\bload|\$__loc__|\beval\b"));
 static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z0-9_./~][A-Za-z0-9._/@~^=?&-]*$"));
 static HERE: LazyLock<Regex> = LazyLock::new(|| {
@@ -228,13 +231,24 @@ fn prints(format: &str) -> bool {
     !format.starts_with('@') && !format.contains("output{")
 }
 
-/// Whether an argument stays in the folder, both as a path and as a URL.
+/// Whether an argument stays in the folder, both as a path and as a URL. The value of a flag for
+/// output may be a temporary file. What a command reads may not, because anybody can put it there.
 pub(super) fn stays(word: &Word) -> bool {
-    let pieces = std::iter::once(word.text.as_str()).chain(word.text.split(['=', ':', ',']));
-    let is_here = |piece: &str| piece == "/dev/null" || places::is_temporary(&places::resolved(piece, ""));
-    let sound =
-        |piece: &str| (!piece.starts_with('/') || is_here(piece)) && !piece.starts_with('~') && piece.split('/').all(|part| part != "..");
-    pieces.into_iter().all(sound) && !word.text.contains("://") && !word.text.contains("git@")
+    const WRITTEN: [&str; 3] = ["-coverprofile", "-out", "--out"];
+    if let Some((_, file)) = word.text.split_once('=').filter(|(flag, _)| WRITTEN.contains(flag))
+        && word.as_literal().is_some()
+    {
+        return is_thrown_away(file) || stays_at(file);
+    }
+    stays_at(&word.text)
+}
+
+fn stays_at(text: &str) -> bool {
+    let pieces = std::iter::once(text).chain(text.split(['=', ':', ',']));
+    let sound = |piece: &str| {
+        (!piece.starts_with('/') || piece == "/dev/null") && !piece.starts_with('~') && piece.split('/').all(|part| part != "..")
+    };
+    pieces.into_iter().all(sound) && !text.contains("://") && !text.contains("git@")
 }
 
 /// Whether an archive is unpacked only into temporary folders; the folder follows `-C` or `-d`.
@@ -296,10 +310,27 @@ mod tests {
 
     #[test]
     fn programs_of_awk_run_nothing() {
-        for harmless in ["{print $1}", "NR>5", "$3 > 100 {print $1}", "/x/ || /y/", "END {print NR}"] {
+        for harmless in [
+            "{print $1}",
+            "NR>5",
+            "$3 > 100 {print $1}",
+            "/x/ || /y/",
+            "END {print NR}",
+            "/^def |^class / {print FILENAME \":\" FNR}",
+            "$1 ~ /a|b/ && !/c|d/",
+        ] {
             assert!(holds(Check::Awk, &[harmless]), "{harmless}");
         }
-        for other in ["BEGIN {system(\"x\")}", "{print > \"f\"}", "{print | \"sh\"}", "{\"id\" | getline x}", "{print ENVIRON[\"X\"]}"] {
+        for other in [
+            "BEGIN {system(\"x\")}",
+            "{print > \"f\"}",
+            "{print | \"sh\"}",
+            "{\"id\" | getline x}",
+            "{print ENVIRON[\"X\"]}",
+            "{x = 4 / 2 | \"sh\" / 1}",
+            "/[/]/ | \"sh\" /x/",
+            "BEGIN {print \"~ /\" | \"sh /\"}",
+        ] {
             assert!(!holds(Check::Awk, &[other]), "{other}");
         }
     }

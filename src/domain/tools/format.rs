@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 /// One action of a format: a field that is known to hold no environment, or what goes over its
 /// entries.
 static ACTION: LazyLock<Regex> = LazyLock::new(|| {
-    let fields =
-        "State|NetworkSettings|Name|Id|ID|Created|Image|RestartCount|Platform|Driver|Mounts|RepoTags|RepoDigests|Size|Architecture|Os";
+    let fields = "State|NetworkSettings|Name|Id|ID|Created|Image|RestartCount|Platform|Driver|Mounts|RepoTags|RepoDigests|Size|Architecture|Os|\
+                  Config.Entrypoint|Config.Cmd|Config.Image|Config.ExposedPorts|Config.WorkingDir|Config.User";
     let entries = "IPAddress|Gateway|Status|ExitCode|Source|Destination|Output";
     Regex::new(&format!(
         r"^(?:(?:json|range|len|with)\s+)?\.(?:{fields})(?:\.[A-Za-z]+)*$|^(?:json\s+)?\.(?:{entries})$|^(?:end|else|println)$"
@@ -37,6 +37,7 @@ mod tests {
         for harmless in [
             "{{.State.Health.Status}}",
             "{{json .State}}",
+            "{{json .Config.Entrypoint}} {{.Size}}",
             "{{.Name}} {{ .RestartCount }}",
             "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
             "--format={{.State.Running}}",

@@ -118,13 +118,14 @@ const ODD: &[(&str, &str)] = &[
     (r"\bdocker\s+(?:buildx\s+)?build\b.*(?:github\.com|git@|https?://)", "it builds what somebody else has written"),
     (r"\bkubectl\b.*(?:\s-s\s|--profile|--cache-dir|\bdump\b)", "a flag of `kubectl` writes, or asks another server"),
     (r#"\b(?:for|select)(?:\s|\\\n)+\w+(?:\s|\\\n)+in(?:\s|\\\n)+[^\n;]*['"][^'"\n]*[*?\[]"#, "a loop goes over patterns in quotes"),
-    (r"(?:^|[;&|\n({]|\bdo|\bthen|\belse)\s*\$\{?\w", "which program it runs is a variable's"),
     (r"\bgrep\s+-\w*e\s+-", "a pattern begins with a dash"),
 ];
 
 /// Patterns that reject a script outside of quoted text without expansion.
-const BARE: &[(&str, &str)] =
-    &[(r"\{[^{}\s]*,[^{}\s]*\}.*[=-]|-[^\s]*\{[^{}\s]*,|\{[^{}\s]*[=-][^{}\s]*,|\{[^{}\s]*,[^{}\s]*[=-]", "braces may become flags")];
+const BARE: &[(&str, &str)] = &[
+    (r"\{[^{}\s]*,[^{}\s]*\}.*[=-]|-[^\s]*\{[^{}\s]*,|\{[^{}\s]*[=-][^{}\s]*,|\{[^{}\s]*,[^{}\s]*[=-]", "braces may become flags"),
+    (r"(?:^|[;&|\n({]|\bdo|\bthen|\belse)\s*\$\{?\w", "which program it runs is a variable's"),
+];
 
 /// All patterns of a list in one pass. Words, blanks and word boundaries are ASCII, as in a shell.
 fn set(list: &[(&str, &str)]) -> RegexSet {

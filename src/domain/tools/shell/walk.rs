@@ -232,12 +232,15 @@ impl Reader<'_> {
             Takes::Pattern => self.prose.extend(inert::texts(node).into_iter().find(|range| inert::is_no_path(&source[range.clone()]))),
             Takes::Text | Takes::Anything => self.prose.extend(inert::texts(node)),
         }
-        let names = |word: &&Word| match self.takes {
-            Takes::Names | Takes::Pattern => true,
+        // What is looked for, or the filter of jq, is no path.
+        let looked_for = quoted.iter().position(|word| self.takes == Takes::Pattern && inert::is_no_path(&word.text));
+        let names = |(place, word): &(usize, &Word)| match self.takes {
+            Takes::Names => true,
+            Takes::Pattern => looked_for != Some(*place),
             Takes::Text => !word.text.contains([' ', '\n']),
             Takes::Anything => false,
         };
-        let named: Vec<&Word> = quoted.iter().filter(names).collect();
+        let named: Vec<&Word> = quoted.iter().enumerate().filter(names).map(|(_, word)| word).collect();
         named.into_iter().for_each(|word| self.mention(word));
         self.on_success = self.reached.take().unwrap_or_else(|| self.folders.clone());
         self.contexts.truncate(contexts);
