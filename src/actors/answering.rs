@@ -1,19 +1,19 @@
-//! The answer to a submit: it goes to the caller, who may have gone away, and first to whatever has
-//! to hear of it all the same.
+//! The answer to a submit. It goes to the caller, who may have gone away, after a callback that
+//! runs in any case.
 
 use crate::actors::protocol::{Failure, Submitted};
 use ractor::RpcReplyPort;
 
-/// What is done once it is known what came of a submit. It is done even if the work is lost on its
-/// way; then nobody can say what came of it.
+/// A callback that runs once the result of a submit is known. It runs even if the work is lost; the
+/// result is then `Unavailable`.
 #[derive(Default)]
 pub struct Afterwards(Option<Box<Act>>);
 
-/// Hears what came of a submit.
+/// Receives the result of a submit.
 type Act = dyn FnOnce(&Result<Submitted, Failure>) + Send;
 
 impl Afterwards {
-    /// Does this; what it owns is held until then.
+    /// Runs `act` with the result. What `act` owns is held until then.
     pub fn new(act: impl FnOnce(&Result<Submitted, Failure>) + Send + 'static) -> Self {
         Self(Some(Box::new(act)))
     }
@@ -31,14 +31,14 @@ impl Drop for Afterwards {
     }
 }
 
-/// Where the answer to a submit goes.
+/// The recipients of the answer to a submit.
 pub struct Answering {
     pub reply: RpcReplyPort<Result<Submitted, Failure>>,
     pub afterwards: Afterwards,
 }
 
 impl Answering {
-    /// Gives the answer.
+    /// Sends the answer.
     pub fn send(self, answer: Result<Submitted, Failure>) {
         let Self { reply, mut afterwards } = self;
         afterwards.act(&answer);
@@ -46,7 +46,7 @@ impl Answering {
     }
 }
 
-/// What a caller hears that got no answer.
+/// The failure for a caller that got no answer.
 pub(super) fn unanswered() -> Failure {
     Failure::Unavailable("there was no answer in time; whether it was done is not known, and asking again is safe".to_owned())
 }

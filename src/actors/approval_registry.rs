@@ -1,10 +1,10 @@
 //! The approval registry: routes every decision, cancellation and result to its workflow.
 //!
-//! A workflow that is being acted upon has an actor, and at most one that the registry knows of:
-//! jobs that arrive meanwhile wait until it has ended. A parked workflow has no actor. The registry
-//! keeps what the last one knew as plain data, so that the next one starts without reading
-//! anything. It remembers at most `max_resident` workflows and forgets the least recently used
-//! first. Forgetting loses nothing, because what is remembered is a copy of what the log says.
+//! A workflow that is being acted upon has at most one actor that the registry knows of: jobs that
+//! arrive meanwhile wait until it has ended. A parked workflow has no actor. The registry keeps the
+//! last actor's state as plain data, so that the next one starts without reading anything. It
+//! remembers at most `max_resident` workflows and evicts the least recently used first. Eviction
+//! loses nothing, because the remembered state is a copy of what the log says.
 
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, SupervisorRef, Ticket, ToRegistry, ToSupervisor};
 use crate::actors::metrics::Metrics;
@@ -28,7 +28,7 @@ pub struct State {
     tickets: Ticket,
 }
 
-/// A workflow whose actor is at work.
+/// A workflow with an active actor.
 struct Working {
     ticket: Ticket,
     /// The jobs for which the next actor is started.
@@ -72,7 +72,7 @@ impl Actor for ApprovalRegistry {
 }
 
 impl ApprovalRegistry {
-    /// Starts an actor for a job, or has the job wait for the actor that is at work.
+    /// Starts an actor for a job, or queues the job for the active actor.
     fn do_next(&self, state: &mut State, id: Uuid, job: Job) {
         match state.working.get_mut(&id) {
             Some(working) => working.waiting.push(job),
@@ -98,8 +98,8 @@ impl ApprovalRegistry {
         }
     }
 
-    /// Takes note that an actor has ended. If it is the one at work, the next one is started,
-    /// provided that there is work for it.
+    /// Notes that an actor has ended. If it was the active one, the next one is started if there is
+    /// work for it.
     fn end(&self, state: &mut State, id: Uuid, ticket: Option<Ticket>, remembered: Option<Remembered>) {
         match state.working.entry(id) {
             Entry::Occupied(working) if Some(working.get().ticket) == ticket => {
@@ -110,7 +110,7 @@ impl ApprovalRegistry {
                     self.start(state, id, remembered, waiting);
                 }
             }
-            // Another actor is at work; it reads the log by itself.
+            // Another actor is active, and reads the log on its own.
             Entry::Occupied(_) => {}
             Entry::Vacant(_) => self.park(state, id, remembered),
         }

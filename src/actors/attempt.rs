@@ -1,5 +1,5 @@
-//! One attempt at an action, under the fence: nothing starts without a lease, and what runs ends
-//! before the lease does.
+//! One attempt at an action, under the fence: nothing starts without a lease, and a running attempt
+//! ends before the lease does.
 
 use crate::actors::ports::{Executor, Job};
 use crate::domain::workflow::Outcome;
@@ -7,21 +7,21 @@ use crate::fence::Fence;
 use std::sync::Arc;
 use tracing::Instrument as _;
 
-/// How an attempt went.
+/// The end of an attempt.
 #[derive(Debug, PartialEq)]
 pub enum Ran {
     Ended(Outcome),
-    /// Its processes were ended before they were done, because the lease could not be renewed in
-    /// time. This server holds the lease again.
+    /// Its processes were ended early because the lease could not be renewed in time. This server
+    /// holds the lease again.
     Cut,
 }
 
 /// Runs one attempt to its end. If the lease cannot be renewed in time, its processes are ended, so
-/// that they do not go on beside another server. This returns once this server may act again; if it
-/// never may, the other server finds that the attempt was cut off.
+/// that they do not continue beside another server. This returns once this server may act again; if
+/// it never may, the other server finds that the attempt was cut off.
 ///
-/// The fence is asked first, and again right before the process starts: a server that was frozen in
-/// between for longer than its lease starts nothing when it wakes up.
+/// The fence is checked first, and again right before the process starts: a server that was frozen
+/// in between for longer than its lease starts nothing when it wakes up.
 #[expect(
     clippy::disallowed_methods,
     reason = "the run is awaited below; in a task of its own a panic of an executor is an outcome like any other"
@@ -39,7 +39,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
         // In a task of its own, so that a panic in an executor is an outcome like any other.
         let mut run = tokio::spawn(executor.run(job.clone(), Arc::new(move || holds.holds() && !cancelled.is_given())).in_current_span());
         tokio::select! {
-            // An attempt that has ended by itself is reported as it ended.
+            // An attempt that has ended on its own is reported as it ended.
             biased;
             ended = &mut run => {
                 let failed = |_| Some(Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() });
@@ -56,7 +56,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
         executor.end_stragglers(workflow_id).await;
         run.abort();
         let _ = run.await;
-        // Also the processes that were started in between.
+        // This includes processes that were started in the meantime.
         executor.end_stragglers(workflow_id).await;
         drop(work);
         fence.stands().await;
@@ -172,7 +172,7 @@ mod tests {
             let asked = Arc::clone(&self.0);
             Box::pin(async move {
                 if asked.lock().unwrap().is_empty() {
-                    // Not a task that gives way: as if the whole process was frozen here.
+                    // Blocks the thread, as if the whole process was frozen here.
                     std::thread::sleep(Duration::from_millis(400));
                 }
                 let may = may_start();

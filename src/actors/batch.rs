@@ -17,8 +17,8 @@ const LARGEST_BATCH: usize = 256;
 const COMMIT_RETRY_WINDOW: Duration = Duration::from_secs(3);
 /// The pause before it is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a batch is halved to find the row that meets a lock. If every row is locked, halving
-/// finds nothing.
+/// How long a batch is halved to find the row that waits for a lock. If every row is locked,
+/// halving finds nothing.
 const HALVING: Duration = Duration::from_secs(1);
 
 /// Why a commit was not written, or why that is not known.
@@ -50,7 +50,8 @@ pub trait Row: Send + Sync + Sized + 'static {
     fn actor(&self) -> &str;
     /// Whether notices are written with it.
     fn has_notices(&self) -> bool;
-    /// The level, and when people were asked, where a person has the last word with it.
+    /// The level, and when people were asked, if a person's decision settles the request in this
+    /// commit.
     fn decides(&self) -> Option<(Level, DateTime<Utc>)> {
         None
     }
@@ -107,8 +108,8 @@ impl Row for Advance {
     }
 }
 
-/// Both workflows go by the id of the new one. If the old one is locked, or has ended otherwise,
-/// that is the answer for both.
+/// Both workflows are identified by the id of the new one. If the old one is locked, or has ended
+/// in another way, that is the answer for both.
 impl Row for Replacement {
     fn write<'a>(storage: &'a Storage, rows: &'a [&'a Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>> {
         Box::pin(async move {
@@ -157,8 +158,8 @@ impl<R: Row> Waiting<R> {
     }
 }
 
-/// The workflows that have a commit under way. None has two, so that the commits of a workflow stay
-/// in order.
+/// The workflows with a commit in progress. Each has at most one, so that the commits of a workflow
+/// stay in order.
 pub type UnderWay = HashSet<Uuid>;
 
 /// Commits of one kind that wait to be written.
@@ -179,7 +180,7 @@ impl<R: Row> Queue<R> {
         self.0.len()
     }
 
-    /// Takes the next batch. A workflow that has a commit under way keeps its place in the queue.
+    /// Takes the next batch. A workflow that has a commit in progress keeps its place in the queue.
     /// Each batch is in the order of the workflows' ids, so that two batches cannot wait for each
     /// other.
     pub fn take(&mut self, under_way: &mut UnderWay) -> Vec<Waiting<R>> {
@@ -221,7 +222,7 @@ fn write_part<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain:
                     is_uncertain = true;
                     if began.elapsed() > COMMIT_RETRY_WINDOW {
                         for (workflow_id, _) in rows.iter().map(|row| row.fence()) {
-                            tracing::warn!(workflow.id = %workflow_id, reason, "a commit was given up, whether it was written is not known");
+                            tracing::warn!(workflow.id = %workflow_id, reason, "a commit was abandoned; it is not known whether it was written");
                         }
                         return vec![Err(CommitError::Unavailable(reason)); rows.len()];
                     }
@@ -246,7 +247,7 @@ fn write_part<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain:
     })
 }
 
-/// Turns what the database wrote into answers. After an attempt that got no answer, a row may be
+/// Turns the database's results into answers. After an attempt that got no answer, a row may be
 /// refused because this very commit was written: the log says whether it was.
 async fn resolve<R: Row>(storage: &Storage, rows: &[&R], answers: Vec<Written>, is_uncertain: bool) -> Vec<Answer> {
     let mut resolved = Vec::with_capacity(answers.len());

@@ -5,8 +5,8 @@
 //! commit waits for nothing. Each commit has its own answer, and one that the database refuses is
 //! refused alone.
 //!
-//! One commit never holds up another. A row that is locked is skipped, and tried again in a batch
-//! of its own for a few seconds; and when a batch is late, a second one is sent.
+//! One commit never delays another. A locked row is skipped, and retried in a batch of its own for
+//! a few seconds; and when a batch is late, a second one is sent.
 //!
 //! A batch is written by a task that nothing cancels. Even if the callers are gone by then, each
 //! commit happens as a whole or not at all.
@@ -35,8 +35,8 @@ pub enum Msg {
     /// The first commit of a workflow and the last one of the workflow that it supersedes join a
     /// batch; once both are written, the caller is answered.
     Replace(Box<Replacement>, Reply<Replacement>),
-    /// From the checkpointer to itself: the rows of these commits were locked, and they are tried
-    /// again.
+    /// From the checkpointer to itself: the rows of these commits were locked, and they are
+    /// retried.
     OpenAgain(Vec<Waiting<Opening>>),
     AdvanceAgain(Vec<Waiting<Advance>>),
     ReplaceAgain(Vec<Waiting<Replacement>>),
@@ -46,7 +46,7 @@ pub enum Msg {
     BatchDone(Lane, Vec<Uuid>),
 }
 
-/// Which kind of batch this is.
+/// The kind of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// A numbered batch of new commits.
@@ -55,17 +55,17 @@ pub enum Lane {
     Locked,
 }
 
-/// How many batches may be under way at once. On a small machine more than two gain nothing.
+/// The most batches in progress at once. On a small machine more than two gain nothing.
 const WRITERS: usize = 2;
 /// A second batch is sent when this many commits wait. Fewer gain more from sharing the next batch
-/// than from going at once.
+/// than from going immediately.
 const WORTH_A_SECOND: usize = 32;
-/// A second batch is also sent when the first has been under way for this long, because something
-/// holds it up.
+/// A second batch is also sent when the first has been in progress for this long, because something
+/// delays it.
 const LATE: Duration = Duration::from_millis(100);
-/// How long a commit whose row is locked is tried again.
+/// How long a commit is retried while its row is locked.
 const LOCK_RETRY_WINDOW: Duration = Duration::from_secs(3);
-/// The pause before it is tried again.
+/// The pause before it is retried.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Checkpointer {
@@ -87,7 +87,7 @@ pub struct State {
     locked_advances: Queue<Advance>,
     retries: bool,
     under_way: UnderWay,
-    /// The batches under way, oldest first: their numbers, and when they were sent.
+    /// The batches in progress, oldest first: their numbers, and when they were sent.
     writing: Vec<(u64, Instant)>,
     batches: u64,
 }
@@ -145,7 +145,7 @@ impl Actor for Checkpointer {
 }
 
 impl Checkpointer {
-    /// Sends batches for as long as commits wait and another batch may be under way.
+    /// Sends batches while commits wait and another batch may be in progress.
     fn pump(&self, myself: &CheckpointerRef, state: &mut State) {
         while state.is_worth_it() {
             state.batches += 1;

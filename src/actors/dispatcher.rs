@@ -1,9 +1,9 @@
-//! The dispatcher: takes a submit or a command to the actors that are at work now.
+//! The dispatcher: sends a submit or a command to the active actors.
 //!
-//! It knows where the actors are and nothing else, so that both sides may use it: the engine, by
+//! It knows only the references of the actors, so that both sides may use it: the engine, through
 //! which the rest of the program reaches the actors, and the runner, which reports outcomes from
-//! outside of them. The root installs the references, and takes them out again while it replaces
-//! the actors.
+//! outside of them. The root installs the references, and removes them while it replaces the
+//! actors.
 
 use crate::actors::answering::{Afterwards, Answering, unanswered};
 use crate::actors::messages::{Job, RegistryRef, Remembered, SupervisorRef, TimerRef, ToRegistry, ToSupervisor, ToTimer};
@@ -15,10 +15,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a caller waits for an answer. What it asked for may still happen afterwards; asking
-/// again is safe.
+/// How long a caller waits for an answer. The work may still happen afterwards; asking again is
+/// safe.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
-/// How often a command is sent if its actor fails before it comes to it.
+/// How often a command is sent if its actor fails before handling it.
 const ATTEMPTS: u32 = 3;
 
 /// The actors to which work is sent.
@@ -28,7 +28,7 @@ pub struct ActorRefs {
     pub timer: TimerRef,
 }
 
-/// Where the actors are; `None` while the server starts, stops, or replaces them.
+/// The references of the actors; `None` while the server starts, stops, or replaces them.
 #[derive(Default)]
 pub struct Dispatcher(RwLock<Option<Arc<ActorRefs>>>);
 
@@ -38,7 +38,7 @@ impl Dispatcher {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(actors));
     }
 
-    /// Sends work to nobody until actors are installed again.
+    /// Sends no work until actors are installed again.
     pub(super) fn uninstall(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -48,14 +48,14 @@ impl Dispatcher {
         actors.ok_or_else(|| Failure::Unavailable("the server is starting or stopping".to_owned()))
     }
 
-    /// Whether there are actors at work.
+    /// Whether actors are installed.
     pub fn is_ready(&self) -> bool {
         self.actors().is_ok()
     }
 
-    /// Has a new workflow opened for a task, and waits for the result for as long as a caller
-    /// waits. The result is durable. The caller chooses the id. The work goes on to its end even if
-    /// nobody waits; `afterwards` hears of it however it ends.
+    /// Opens a new workflow for a task, and waits for the result for as long as a caller waits. The
+    /// result is durable. The caller chooses the id. The work continues to its end even if nobody
+    /// waits; `afterwards` runs however it ends.
     ///
     /// # Errors
     /// `Unavailable` if it is not known whether the task was stored.
@@ -68,11 +68,11 @@ impl Dispatcher {
         }
     }
 
-    /// Takes a command to its workflow, and waits for its result for as long as `timeout` says.
+    /// Sends a command to its workflow, and waits for the result for at most `timeout`.
     ///
     /// # Errors
-    /// The refusal. `NotFound` also if the caller may not see the workflow. `Unavailable` if it is
-    /// not known whether the command was stored.
+    /// The core refuses the command. `NotFound` also if the caller may not see the workflow.
+    /// `Unavailable` if it is not known whether the command was stored.
     pub async fn command(&self, id: Uuid, command: Command, timeout: Option<Duration>) -> Result<CommandOutcome, Failure> {
         let command = Arc::new(command);
         for _ in 0..ATTEMPTS {
@@ -81,7 +81,7 @@ impl Dispatcher {
                 self.actors()?.registry.call(|reply| ToRegistry::Route { id, job: Job::Do { command, span, reply } }, timeout).await;
             match answer {
                 Ok(CallResult::Success(answer)) => return answer,
-                // The actor ended before it came to this message; asking again is safe, and finds
+                // The actor ended before it handled this message; asking again is safe, and finds
                 // what was committed.
                 Ok(CallResult::SenderError) => {}
                 Ok(CallResult::Timeout) | Err(_) => break,
@@ -90,23 +90,23 @@ impl Dispatcher {
         Err(unanswered())
     }
 
-    /// Has a workflow's log read, and what it obliges to done. Returns at once; a wake that is lost
-    /// costs only time.
+    /// Makes a workflow's actor read its log and fulfill its obligations. Returns at once; a lost
+    /// wake costs only time.
     pub fn wake(&self, id: Uuid) {
         if let Ok(actors) = self.actors() {
             let _ = actors.registry.cast(ToRegistry::Wake { id });
         }
     }
 
-    /// Has the timer put what is queued in the database into the runner's queue. Returns at once;
-    /// the timer also does this by itself.
+    /// Makes the timer put the actions queued in the database into the runner's queue. Returns at
+    /// once; the timer also does this on its own.
     pub fn requeue(&self) {
         if let Ok(actors) = self.actors() {
             let _ = actors.timer.cast(ToTimer::Requeue);
         }
     }
 
-    /// Has parked workflows kept in memory, as far as there is room.
+    /// Keeps parked workflows in memory, as far as there is room.
     pub(super) fn remember(&self, parked: Vec<Remembered>) {
         if let Ok(actors) = self.actors() {
             let _ = actors.registry.cast(ToRegistry::Remember(parked));

@@ -1,7 +1,7 @@
-//! The engine: the handle by which the rest of the program reaches the actors, and everything that
-//! they share.
+//! The engine: the handle through which the rest of the program reaches the actors, and everything
+//! that they share.
 //!
-//! Nothing depends on the caller staying: a command that is on its way is decided and committed, or
+//! Nothing depends on the caller staying: a command in progress is decided and committed, or
 //! refused, whether or not anybody waits for the answer.
 
 use crate::actors::answering::{Afterwards, unanswered};
@@ -39,8 +39,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How often a workflow that somebody waits for is read again: another server may have written to
-/// it.
+/// How often a workflow that a caller waits for is read again, because another server may have
+/// written to it.
 const LOOK: Duration = Duration::from_secs(2);
 
 pub struct Engine {
@@ -56,7 +56,7 @@ pub struct Engine {
     pub(super) grants: Arc<GrantBook>,
     pub suspensions: Arc<Suspensions>,
     pub holds: Arc<HoldWatch>,
-    /// The channels by which notices leave, by name.
+    /// The channels that deliver notices, by name.
     pub channels: BTreeMap<String, Arc<dyn Channel>>,
     pub pace: Pace,
     pub wakeup: Arc<Wakeup>,
@@ -91,8 +91,7 @@ pub struct WorkflowHistory {
 }
 
 impl Engine {
-    /// The manifests of Kubernetes that a text of YAML holds: what reads the configuration reads
-    /// them.
+    /// The Kubernetes manifests in a YAML text, parsed by the configuration's YAML parser.
     pub fn manifests(&self, text: &str) -> Option<Vec<Map<String, Value>>> {
         manifests::read(text)
     }
@@ -154,27 +153,27 @@ impl Engine {
         })
     }
 
-    /// Works with these actors from now on.
+    /// Sends work to these actors from now on.
     pub(super) fn install(&self, actors: ActorRefs) {
         self.dispatcher.install(actors);
     }
 
-    /// Works with nobody until actors are installed again.
+    /// Sends no work until actors are installed again.
     pub(super) fn uninstall(&self) {
         self.dispatcher.uninstall();
     }
 
-    /// Whether there are actors at work.
+    /// Whether actors are installed.
     pub fn is_ready(&self) -> bool {
         self.dispatcher.is_ready()
     }
 
-    /// Finds on this machine what a task's command names, and writes it into the task: real paths,
-    /// and the digests of the program and the files. From then on they are part of what is
+    /// Resolves the files of a task's command on this machine and writes them into the task: real
+    /// paths, and the digests of the program and the files. From then on they are part of what is
     /// approved.
     ///
     /// # Errors
-    /// What is missing or not safe.
+    /// The reason: a file is missing or not safe.
     pub async fn identify(&self, task: &mut Task) -> Result<(), String> {
         if let Some(invocation) = task.action.runs.take() {
             task.action.runs = Some(self.executor.identify(invocation).await?);
@@ -182,12 +181,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Has the precondition of a task look, if its runbook has one, and writes what it printed into
-    /// the task. From then on that is part of what is approved. It looks to its end even if the
-    /// caller does not stay, and `held` is held until then.
+    /// Runs the precondition of a task, if its runbook has one, and writes its output into the
+    /// task. From then on that is part of what is approved. The precondition runs to its end even
+    /// if the caller does not stay, and `held` is held until then.
     ///
     /// # Errors
-    /// Why there is no output.
+    /// The reason why there is no output.
     #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
     pub async fn look_first(self: &Arc<Self>, task: &mut Task, held: impl Send + 'static) -> Result<(), String> {
         let Some(invocation) = task.action.runs.as_mut().filter(|runs| runs.precondition.is_some()) else { return Ok(()) };
@@ -212,18 +211,18 @@ impl Engine {
         self.dispatcher.submit(id, admitted, Afterwards::default()).await
     }
 
-    /// Takes a command to its workflow, which is woken if necessary.
+    /// Sends a command to its workflow, which is woken if necessary.
     ///
     /// # Errors
-    /// The refusal. `NotFound` also if the caller may not see the workflow. `Unavailable` if it is
-    /// not known whether the command was stored.
+    /// The core refuses the command. `NotFound` also if the caller may not see the workflow.
+    /// `Unavailable` if it is not known whether the command was stored.
     pub async fn command(&self, id: Uuid, command: Command) -> Result<CommandOutcome, Failure> {
         self.dispatcher.command(id, command, Some(ANSWER_TIMEOUT)).await
     }
 
-    /// Submits a task for a client. The work goes on to its end even if the client hangs up.
-    /// `after` is called with the result, which may be long after the client was told that nobody
-    /// can say; what `after` owns is held until then.
+    /// Submits a task for a client. The work continues to its end even if the client hangs up.
+    /// `after` is called with the result, which may be long after the client got `Unavailable`;
+    /// what `after` owns is held until then.
     ///
     /// # Errors
     /// As [`Self::submit`]; `Unavailable` also if the work does not end in time.
@@ -236,8 +235,8 @@ impl Engine {
         self.dispatcher.submit(id, admitted, Afterwards::new(after)).await
     }
 
-    /// Takes a client's command to its workflow, whether or not the client stays. `held` is held
-    /// until the command has been answered or given up.
+    /// Sends a client's command to its workflow, whether or not the client stays. `held` is held
+    /// until the command has been answered or abandoned.
     ///
     /// # Errors
     /// As [`Self::command`]; `Unavailable` also if the work does not end in time.
@@ -251,11 +250,11 @@ impl Engine {
         .await
     }
 
-    /// Has a tool call claim what was released for it, if the gate lets it, whether or not the
+    /// Lets a tool call claim what was released for it, if the gate allows it, whether or not the
     /// client stays. `held` is held until then.
     ///
     /// # Errors
-    /// As [`Self::command`]; `Held` where a halt or a freeze holds it.
+    /// As [`Self::command`]; `Held` if a halt or a freeze holds it.
     pub async fn claim_for(
         self: &Arc<Self>,
         id: Uuid,
@@ -272,18 +271,19 @@ impl Engine {
         .await
     }
 
-    /// Has a workflow's log read, and what it obliges to done. Returns at once; a wake that is lost
-    /// costs only time.
+    /// Makes a workflow's actor read its log and fulfill its obligations. Returns at once; a lost
+    /// wake costs only time.
     pub fn wake(&self, id: Uuid) {
         self.dispatcher.wake(id);
     }
 
-    /// Has the timer put what is queued in the database into the runner's queue. Returns at once.
+    /// Makes the timer put the actions queued in the database into the runner's queue. Returns at
+    /// once.
     pub(super) fn requeue(&self) {
         self.dispatcher.requeue();
     }
 
-    /// Has parked workflows kept in memory, as far as there is room.
+    /// Keeps parked workflows in memory, as far as there is room.
     pub(super) fn remember(&self, parked: Vec<Remembered>) {
         self.dispatcher.remember(parked);
     }
@@ -296,8 +296,7 @@ impl Engine {
         self.suspensions.current().await
     }
 
-    /// Has a notice sent once more, whether or not the client stays; `held` is held until that is
-    /// done.
+    /// Sends a notice again, whether or not the client stays; `held` is held until that is done.
     ///
     /// # Errors
     /// The database does not answer.
@@ -323,14 +322,14 @@ impl Engine {
         Ok(workflow.map(|workflow| WorkflowHistory { workflow, log }))
     }
 
-    /// What an attempt that runs on this server, or has just ended on it, has written beyond what
-    /// was read.
+    /// The output, beyond what was read, of an attempt that runs on this server or has just ended
+    /// on it.
     pub fn output(&self, id: Uuid, read_to: Option<ReadTo>) -> Option<LiveOutput> {
         self.executor.output(id, read_to)
     }
 
-    /// Waits until a workflow is in a state that is wanted, or until the time is up. Gives what is
-    /// stored then.
+    /// Waits until a workflow satisfies a condition, or until the timeout. Returns what is stored
+    /// then.
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be read.
@@ -341,7 +340,7 @@ impl Engine {
         wanted: impl Fn(&Workflow) -> bool + Send,
     ) -> Result<Option<WorkflowHistory>, Error> {
         let until = Instant::now() + timeout;
-        // Subscribed before the first look, so that nothing is missed in between.
+        // Subscribed before the first read, so that nothing is missed in between.
         let mut versions = self.versions.subscribe(id);
         loop {
             versions.look();
@@ -355,8 +354,7 @@ impl Engine {
     }
 }
 
-/// Sees work through to its end whether or not the caller stays. The caller waits for
-/// [`ANSWER_TIMEOUT`] at most.
+/// Completes work whether or not the caller stays. The caller waits for [`ANSWER_TIMEOUT`] at most.
 #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
 async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
     match tokio::time::timeout(ANSWER_TIMEOUT, tokio::spawn(work)).await {

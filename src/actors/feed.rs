@@ -1,12 +1,12 @@
-//! The feed: tells those who follow the log what is committed, in the order of the log and without
-//! a gap.
+//! The feed: sends committed events to the followers of the log, in the order of the log and
+//! without a gap.
 //!
-//! Nobody tells the feed what was committed. It looks into the log several times a second, and
-//! whenever the checkpointer wakes it; so it also finds what another server wrote, and commits
-//! whose answer was lost. Each look has two parts. First it asks which transactions are writing
-//! now, and which number the next one will have ([`FeedMark`]). Then it reads what has become
-//! visible: events at or after the number that was next at the last look, and events at or after a
-//! transaction that was writing then and has ended since.
+//! Nobody passes commits to the feed. It reads the log several times a second, and whenever the
+//! checkpointer wakes it, so it also finds what another server wrote, and commits whose answer was
+//! lost. Each look has two parts. First it asks which transactions are writing now, and which
+//! number the next one will have ([`FeedMark`]). Then it reads what has become visible: events at
+//! or after the number that was next at the last look, and events at or after a transaction that
+//! was writing then and has ended since.
 //!
 //! Everything before the *watermark* stays as it is: it is older than every transaction that is
 //! writing, so no event can appear there any more, and a client can continue from there. A
@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast};
 
-/// The time between two looks if nothing wakes the feed: whoever waits hears of another server's
-/// commit within half a second.
+/// The time between two looks if nothing wakes the feed. A listener gets another server's commit
+/// within half a second.
 pub const LOOK: Duration = Duration::from_millis(250);
 /// The shortest time between two looks.
 const DEBOUNCE: Duration = Duration::from_millis(10);
@@ -31,34 +31,34 @@ const CAPACITY: usize = 256;
 /// How many events above the watermark are kept, and how many may be new at once. Beyond that,
 /// listeners read the log.
 const MOST: usize = 50_000;
-/// How long a transaction that stays open holds up the watermark. What it writes later is told to
+/// How long a transaction that stays open holds up the watermark. What it writes later goes only to
 /// those who listen then.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An event and its place.
 pub type Told = (FeedPlace, Arc<FeedEntry>);
 
-/// What a listener hears.
+/// A message to a listener.
 #[derive(Debug, Clone)]
 pub enum News {
-    /// These events are new, in order. Every event before the watermark has been told.
+    /// These events are new, in order. Every event before the watermark has been sent.
     Told { events: Arc<[Told]>, watermark: i64 },
-    /// More is new than can be told: listen again, and read the log from where you are.
+    /// Too much is new: subscribe again, and read the log from your position.
     Again,
 }
 
 /// What a new listener gets.
 pub struct Listening {
     pub news: broadcast::Receiver<News>,
-    /// Everything before this order is in the log, and stays as it is.
+    /// Everything before this order is in the log and final.
     pub watermark: i64,
-    /// Every event from here on is in [`Self::above_watermark`], or will be told as news.
+    /// Every event from here on is in [`Self::above_watermark`], or will be sent as news.
     pub next: i64,
-    /// The events from the watermark on that are known.
+    /// The known events from the watermark on.
     pub above_watermark: Vec<Told>,
 }
 
-/// Tells listeners what is committed.
+/// Sends committed events to listeners.
 #[derive(Debug)]
 pub struct Feed {
     listeners: broadcast::Sender<News>,
@@ -76,14 +76,14 @@ struct Known {
     watermark: i64,
     /// The transactions that were writing.
     writers: HashMap<i64, Writer>,
-    /// The events from the watermark on that have been told.
+    /// The events from the watermark on that have been sent.
     above_watermark: BTreeMap<FeedPlace, Arc<FeedEntry>>,
 }
 
 /// A transaction that is writing.
 #[derive(Debug, Clone, Copy)]
 struct Writer {
-    /// What it writes stands here or later.
+    /// Its events have this order or a later one.
     from: i64,
     /// When it was first seen.
     since: Instant,
@@ -96,7 +96,7 @@ impl Known {
         ended.chain([self.next]).min().unwrap_or(self.next)
     }
 
-    /// Takes in what a look found, and returns the events that are new.
+    /// Records what a look found, and returns the new events.
     fn learn(&mut self, mark: &FeedMark, found: Vec<(FeedPlace, FeedEntry)>, now: Instant) -> Vec<Told> {
         let mut fresh = Vec::new();
         for (place, entry) in found {
@@ -155,7 +155,7 @@ impl Feed {
     /// # Errors
     /// The database does not answer.
     pub async fn listen(&self, storage: &Storage) -> Result<Listening, Error> {
-        // Counted as a listener from here on, so that what is known is not forgotten in between.
+        // Counts as a listener from here on, so that known events are not forgotten in between.
         let _audience = self.listeners.subscribe();
         loop {
             if let Some(known) = self.known().as_ref() {
@@ -166,10 +166,10 @@ impl Feed {
         }
     }
 
-    /// Looks into the log, and tells what is new. Does nothing if nobody listens or waits.
+    /// Reads the log, and sends what is new. Does nothing if nobody listens or waits.
     ///
     /// # Errors
-    /// The database does not answer. The next look makes up for it.
+    /// The database does not answer. The next look catches up.
     pub async fn look(&self, storage: &Storage) -> Result<(), Error> {
         let _one_at_a_time = self.looking.lock().await;
         if self.listeners.receiver_count() == 0 && self.versions.is_empty() {
@@ -183,7 +183,7 @@ impl Feed {
         let Some(from) = self.known().as_ref().map(|known| known.news_from(&mark)) else { return Ok(()) };
         let page = storage.feed_news(from, limit()).await?;
         if page.more_after.is_some() {
-            tracing::info!("more was committed at once than is told one by one; listeners read it from the log");
+            tracing::info!("too many events were committed at once to send one by one; listeners read them from the log");
             *self.known() = None;
             return self.begin(storage).await;
         }
@@ -208,8 +208,7 @@ impl Feed {
         let watermark = mark.writers.iter().copied().chain([mark.next]).min().unwrap_or(mark.next);
         let page = storage.feed_news(watermark, limit()).await?;
         let entries = if page.more_after.is_some() {
-            // A transaction has been writing for very long. What it may still write is not waited
-            // for.
+            // A transaction has been writing for very long. The feed no longer waits for it.
             (known.next, known.watermark) = (mark.next, mark.next);
             page.entries.into_iter().filter(|(place, _)| place.order >= mark.next).collect()
         } else {
@@ -218,7 +217,7 @@ impl Feed {
         known.learn(&mark, entries, Instant::now());
         *self.known() = Some(known);
         let _ = self.listeners.send(News::Again);
-        // Whoever waits for a workflow looks once more, because it may have moved before this.
+        // Those who wait for a workflow read it again, because it may have changed before this.
         self.versions.stir();
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! What earlier steps have handed out, put where a step names it, when its turn has come.
+//! Fills the outputs of earlier steps into the step that refers to them, when it is next.
 //!
-//! The document with these values is another one than people have read. So they are asked about it,
-//! unless the runbook or the webhook says of each such argument that an output that matches its
-//! pattern needs no approval, or the step's level needs nobody.
+//! The document with these values differs from the one that people read. So they are asked about
+//! it, unless the runbook or the webhook says for each such argument that an output that matches
+//! its pattern needs no approval, or the step's level needs nobody.
 
 use crate::actors::gate::{Candidate, Gate, Verdict, can_be_asked, the_lease_holds};
 use crate::domain::policy::Suspended;
@@ -19,15 +19,15 @@ use std::sync::Arc;
 /// A step that uses outputs, with their values in it.
 struct Filled {
     action: Action,
-    /// What was put where, for a sentence.
+    /// The values and their places, for a sentence.
     values: Vec<String>,
     /// Whether the configuration lets each of these values pass without an approval.
     is_allowed: bool,
 }
 
 impl Gate {
-    /// What follows for a step that uses outputs and has not got them yet; `None` of every other
-    /// one.
+    /// The verdict for a step that uses outputs and does not have them yet; `None` for every other
+    /// step.
     pub(super) async fn fill_in(&self, candidate: &Candidate<'_>, log: &[Recorded], suspended: &Suspended) -> Option<Verdict> {
         let (workflow, attempt) = (candidate.workflow, candidate.attempt);
         workflow.submission.planned(attempt.step).filter(|planned| planned.awaits)?;
@@ -62,8 +62,8 @@ impl Gate {
         })
     }
 
-    /// The action of a step with its outputs in it, resolved and found on this machine as when it
-    /// was submitted.
+    /// The action of a step with the outputs filled in, resolved and found on this machine as at
+    /// the submission.
     async fn filled(&self, task: &Task, workflow: &Workflow, log: &[Recorded]) -> Result<Filled, String> {
         let mut action = task.action.clone();
         let name = action.name.clone().unwrap_or_default();
@@ -99,7 +99,7 @@ impl Gate {
     }
 }
 
-/// What a step has handed out under a name.
+/// The output of a step with this name.
 fn handed_out(workflow: &Workflow, log: &[Recorded], reference: &Reference) -> Result<Value, String> {
     let submission = &workflow.submission;
     let missing = || format!("the plan has no step `{}`", reference.step);

@@ -1,5 +1,4 @@
-//! The follower: has the feed look into the log several times a second, and whenever something was
-//! committed.
+//! The follower: makes the feed read the log several times a second, and after every commit.
 
 use crate::actors::feed::Feed;
 use crate::storage::Storage;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 pub type FollowerRef = ActorRef<Msg>;
 
 pub enum Msg {
-    /// From the follower to itself: the feed looks into the log, and after a pause the next look
+    /// From the follower to itself: the feed reads the log, and after a pause the next look
     /// follows.
     Look,
 }
@@ -41,7 +40,7 @@ impl Actor for Follower {
         if let Err(error) = &look
             && !*failed
         {
-            tracing::warn!(%error, "cannot look for what was committed, trying again");
+            tracing::warn!(%error, "cannot read the new events; trying again");
         }
         *failed = look.is_err();
         self.feed.rest().await;

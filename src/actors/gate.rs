@@ -1,9 +1,9 @@
 //! The start gate: decides whether a released action may start, right before its start is
 //! committed.
 //!
-//! It goes by what the database holds at that time, never by an actor's memory. Each guard is a
-//! plain function that checks one thing. [`Gate::work`] asks them in order, and the first objection
-//! holds.
+//! It relies on what the database has at that time, never on an actor's memory. Each guard is a
+//! plain function that checks one thing. [`Gate::work`] calls them in order, and the first
+//! objection counts.
 
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
@@ -30,23 +30,22 @@ use uuid::Uuid;
 /// The gate's verdict on one workflow.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The action may start; where the document that holds is not true any more, by the one that
-    /// takes its place.
+    /// The action may start. If the document in force is outdated, it starts with its replacement.
     Start { job: Box<Job>, renewed: Option<Arc<Renewed>> },
     /// Nothing is queued any more: the workflow was cancelled, or the action has been started.
     NotQueued,
-    /// This external action may begin: its requester carries it out.
+    /// This external action may begin; its requester performs it.
     Begin(AttemptId),
     /// The action may not start now. It stays in the queue.
     Wait(String),
     /// A halt or a freeze holds the action. It stays in the queue.
     Held(Held),
-    /// The action gets what earlier steps have handed out; then the gate is asked again.
+    /// The action gets the outputs of earlier steps; then the gate is called again.
     Renew { attempt: AttemptId, renewed: Arc<Renewed> },
     /// The action may never start. Nothing has run.
     Refuse { attempt: AttemptId, reason: String },
-    /// The action may not start before people have been asked again; where the document that holds
-    /// is not true any more, about the one that takes its place.
+    /// The action may not start before people have been asked again, about the replacement if the
+    /// document in force is outdated.
     AskAgain { attempt: AttemptId, reason: String, terms: Arc<ApprovalTerms>, renewed: Option<Arc<Renewed>> },
 }
 
@@ -65,17 +64,17 @@ pub enum Objection {
 pub struct Candidate<'a> {
     pub workflow: &'a Workflow,
     pub document: &'a [u8],
-    /// What of it would start.
+    /// The attempt that would start.
     pub attempt: AttemptId,
-    /// Why the grant that let it pass does so no longer; `None` where it does, and where people
-    /// have decided.
+    /// Why the grant that let it pass is no longer valid; `None` if it is valid, and if people have
+    /// decided.
     pub revoked: Option<String>,
 }
 
 /// An action that no guard objects to.
 struct Passed {
     workflow: Workflow,
-    /// The document that holds.
+    /// The document in force.
     document: Vec<u8>,
     job: Box<Job>,
 }
@@ -88,12 +87,12 @@ impl Passed {
 }
 
 impl Candidate<'_> {
-    /// What kind of action the step was planned as.
+    /// The kind of action that was planned.
     fn action(&self) -> ActionKind {
         self.workflow.plan.step(self.attempt.step).map_or(ActionKind::Runbook, |step| step.action)
     }
 
-    /// Whether it undoes a step.
+    /// Whether it is a compensation.
     fn undoes(&self) -> bool {
         self.workflow.plan.step(self.attempt.step).is_some_and(|step| step.compensates.is_some())
     }
@@ -110,8 +109,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Whether a workflow's action may start now. What a call has to claim is not the runner's to
-    /// start.
+    /// Whether a workflow's action may start now. The runner never starts an action that a call has
+    /// to claim.
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be read.
@@ -119,7 +118,7 @@ impl Gate {
         self.ask(workflow_id, false).await
     }
 
-    /// Whether a call may begin what was released for it.
+    /// Whether a call may claim what was released for it.
     ///
     /// # Errors
     /// As [`Self::may_start`].
@@ -127,8 +126,8 @@ impl Gate {
         self.ask(workflow_id, true).await
     }
 
-    /// Asks the guards; then, last of all, the precondition looks. That may take a while, so the
-    /// guards are asked once more afterwards.
+    /// Calls the guards and then the precondition. That may take a while, so the guards are called
+    /// once more afterwards.
     async fn ask(&self, workflow_id: Uuid, is_claim: bool) -> Result<Verdict, Error> {
         let passed = match self.ask_guards(workflow_id, is_claim).await? {
             Ok(passed) => passed,
@@ -152,8 +151,8 @@ impl Gate {
         })
     }
 
-    /// The guard of the precondition: it prints what the document says. `None` where there is
-    /// nothing to compare: what undoes steps, and runbooks without one.
+    /// The guard of the precondition: its output is the one in the document. `None` if there is
+    /// nothing to compare: for compensations, and for runbooks without a precondition.
     async fn precondition(&self, job: &Job) -> Option<Result<Option<Drift>, String>> {
         let Work::Run(invocation) = &job.work else { return None };
         let before = invocation.precondition.as_ref()?.output.as_ref()?;
@@ -161,8 +160,8 @@ impl Gate {
         Some(now.map(|now| Drift::between(before, now.unwrap_or_default())))
     }
 
-    /// What follows where the document is not true any more: people are asked about the one that
-    /// is, if they were asked about this one. Otherwise it starts by the one that is.
+    /// The verdict if the document is outdated: if people were asked about it, they are asked about
+    /// its replacement. Otherwise the action starts with the replacement.
     fn start_anew(&self, passed: Passed, change: impl FnOnce(&mut Task) -> Option<String>) -> Verdict {
         let Passed { workflow, document, mut job } = passed;
         let (attempt, submission) = (job.attempt, &workflow.submission);
@@ -184,7 +183,7 @@ impl Gate {
     }
 
     /// The terms under which people are asked about another document: the stricter of the earlier
-    /// ones and today's, and the roles and the timetable from the start.
+    /// ones and today's, with the roles and the escalation from the start.
     pub(super) fn terms_of_today(&self, workflow: &Workflow, round: &Round) -> Option<Arc<ApprovalTerms>> {
         let today = Today { policy: &self.configuration.policy, suspended: &Suspended::default() };
         let terms = today.review(&workflow.submission, round).terms;
@@ -225,8 +224,8 @@ impl Gate {
         }
     }
 
-    /// Asks the guards. Returns what the action does, if none of them objects; `None` for an
-    /// external action, which its requester carries out.
+    /// Calls the guards. Returns the work of the action, if none of them objects; `None` for an
+    /// external action, which its requester performs.
     async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Option<Work>, Objection> {
         let today = Today { policy: &self.configuration.policy, suspended };
         let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
@@ -237,8 +236,8 @@ impl Gate {
         }
     }
 
-    /// Why a grant lets nothing pass any more; the commit of the start asks the database once more.
-    /// That it has expired does not matter: what it let pass, it let pass in time.
+    /// Why a grant is revoked, if it is; the commit of the start checks this in the database again.
+    /// Its expiry does not matter: the request passed in time.
     async fn revoked(&self, grant: Uuid) -> Result<Option<String>, Error> {
         Ok(match self.storage.grant(grant).await? {
             None => Some(format!("grant {grant}, which let it pass, cannot be found any more")),
@@ -249,14 +248,14 @@ impl Gate {
         })
     }
 
-    /// The guard of halts and freezes, as this server knows them; the commit of the start asks the
-    /// database.
+    /// The guard of halts and freezes, as this server knows them. The commit of the start checks
+    /// the database.
     pub(super) fn nothing_holds_it(&self, candidate: &Candidate<'_>) -> Option<Objection> {
         self.holds.held(candidate.workflow).map(Objection::Held)
     }
 
-    /// The guard of the document: it has the digest that was approved, and its runbook or webhook
-    /// still does what it says.
+    /// The guard of the document: it has the approved digest, and its runbook or webhook still does
+    /// what it says.
     pub(super) async fn what_was_approved(&self, candidate: &Candidate<'_>) -> Result<Option<Work>, Objection> {
         if candidate.document.is_empty() {
             return Err(Objection::Refuse("its document is missing".to_owned()));
@@ -274,8 +273,8 @@ impl Gate {
         }
     }
 
-    /// The probe of an attempt of unknown outcome, ready to run; or why it cannot be asked, for
-    /// people. It runs as the action itself did, and no longer than
+    /// The probe of an attempt of unknown outcome, ready to run; or why it cannot run, for people.
+    /// It runs as the action itself did, and no longer than
     /// [`LOOK_TIMEOUT`](crate::domain::task::invocation::LOOK_TIMEOUT).
     ///
     /// # Errors
@@ -286,7 +285,7 @@ impl Gate {
             transition::replay(workflow_id, log.iter()).map_err(|error| Error::Corrupt { workflow_id, detail: error.to_string() })?;
         let Some(workflow) = workflow else { return Ok(Err("its log is empty".to_owned())) };
         let document = self.storage.document(workflow_id, workflow.document_number()).await?.unwrap_or_default();
-        // Whether a grant still stands does not matter: it has run.
+        // Whether a grant is still valid does not matter: the action has run.
         let candidate = Candidate { workflow: &workflow, document: &document, attempt, revoked: None };
         let probe = match self.what_was_approved(&candidate).await {
             Ok(Some(Work::Run(invocation))) if !invocation.probe.is_empty() => invocation.looking(&invocation.probe),
@@ -339,13 +338,13 @@ pub(super) fn can_be_asked(terms: &ApprovalTerms) -> bool {
     !terms.approvers.is_empty() || terms.escalation.iter().any(|step| !step.to.is_empty())
 }
 
-/// The guard of grants: the one that let it pass has not been revoked.
+/// The guard of grants: the grant that let it pass has not been revoked.
 fn the_grant_stands(candidate: &Candidate<'_>) -> Option<Objection> {
     candidate.revoked.clone().map(Objection::AskAgain)
 }
 
-/// The guard of today's rules: those who approved may still do so and are enough, or nobody has to
-/// be asked.
+/// The guard of today's rules: the approvers may still approve and are enough, or nobody has to be
+/// asked.
 fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>, now: DateTime<Utc>) -> Option<Objection> {
     let workflow = candidate.workflow;
     match today.standing(workflow, candidate.attempt.step, now) {
@@ -355,7 +354,7 @@ fn the_rules_of_today_are_met(candidate: &Candidate<'_>, today: Today<'_>, now: 
     }
 }
 
-/// The guard of the lease: this server may act, and will not have to end at once what it starts.
+/// The guard of the lease: this server may act, and its lease will not end at once.
 pub(super) fn the_lease_holds(fence: &Fence) -> Option<Objection> {
     (!fence.holds()).then(|| Objection::Wait("this server's lease on the database is not renewed".to_owned()))
 }

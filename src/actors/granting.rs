@@ -1,4 +1,4 @@
-//! Giving and revoking grants: carried through to their end whether or not the caller stays.
+//! Giving and revoking grants: completed whether or not the caller stays.
 
 use crate::actors::engine::Engine;
 use crate::actors::insist::{insist, see_through};
@@ -8,11 +8,11 @@ use crate::storage::{Error, NewGrant, Revocation};
 use std::sync::Arc;
 
 impl Engine {
-    /// Gives a grant; `None` where its giver has been suspended. `held` is held until that is done.
+    /// Gives a grant; `None` if its giver is suspended. `held` is held until that is done.
     ///
     /// # Errors
-    /// The database is unavailable. The grant may have been stored all the same; giving it again
-    /// with the same id is safe.
+    /// The database is unavailable. The grant may still have been stored; giving it again with the
+    /// same id is safe.
     pub async fn give_grant_for(self: &Arc<Self>, new: NewGrant, held: impl Send + 'static) -> Result<Option<Grant>, Error> {
         let engine = Arc::clone(self);
         see_through(async move {
@@ -24,8 +24,8 @@ impl Engine {
         .await
     }
 
-    /// Revokes a grant. What it let pass and has not started is asked about again when its turn
-    /// comes. `held` is held until that is done.
+    /// Revokes a grant. People are asked about requests that it let pass and that have not started,
+    /// when these are next. `held` is held until that is done.
     ///
     /// # Errors
     /// As [`Self::give_grant_for`].
@@ -40,10 +40,10 @@ impl Engine {
         .await
     }
 
-    /// Finds on this machine what a command names.
+    /// Resolves the files of a command on this machine.
     ///
     /// # Errors
-    /// What is missing or not safe.
+    /// The reason: a file is missing or not safe.
     pub async fn find_command(&self, command: Invocation) -> Result<Invocation, String> {
         self.executor.identify(command).await
     }

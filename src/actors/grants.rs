@@ -1,8 +1,8 @@
-//! The standing grants that are live, as the database said a moment ago.
+//! The live standing grants, as of a moment ago.
 //!
-//! A submit that would park asks this, so the database is not asked each time. That is enough:
-//! whether a grant lets something pass is settled by the commit, which counts the use; and what is
-//! not known here yet only parks.
+//! A submit that would park uses these, so the database is not queried each time. That is enough:
+//! the commit, which counts the use, decides whether a grant lets a request pass, and a grant that
+//! is not known here yet only means that people are asked.
 
 use crate::domain::grant::Grant;
 use crate::storage::{Error, Storage};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// From this age on, an answer is replaced by the next one who asks.
+/// From this age on, the next caller reads the grants again.
 const AGING: Duration = Duration::from_millis(500);
 
 pub struct GrantBook {
@@ -23,7 +23,7 @@ impl GrantBook {
         Self { storage, known: Mutex::default() }
     }
 
-    /// The live grants, the oldest first, as of a moment ago.
+    /// The live grants, oldest first, as of a moment ago.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -38,7 +38,7 @@ impl GrantBook {
         Ok(grants)
     }
 
-    /// Has the next one who asks hear what holds from now on.
+    /// Makes the next caller read the grants again.
     pub async fn look_again(&self) {
         *self.known.lock().await = None;
     }

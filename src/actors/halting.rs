@@ -1,5 +1,4 @@
-//! Halting, lifting a halt, and drills: carried through to their end whether or not the caller
-//! stays.
+//! Halting, lifting a halt, and drills: completed whether or not the caller stays.
 
 use crate::actors::engine::Engine;
 use crate::actors::insist::{insist, see_through};
@@ -12,38 +11,37 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// A drill that was not brought to its end has ended after this time: its server may have died.
+/// An unfinished drill ends after this time, because its server may have died.
 pub const LONGEST_DRILL: Duration = Duration::from_secs(10);
-/// How long the servers have to say that they are halted.
+/// How long the servers have to confirm a halt.
 const DRILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two looks at what the servers say.
+/// The time between two checks for confirmations.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// What a drill measured. Times are in milliseconds from when the halt was asked for.
+/// The measurements of a drill. Times are in milliseconds from the request to halt.
 #[derive(Debug, Clone, Serialize)]
 pub struct Drill {
-    /// When every server had said so, or was no longer waited for.
+    /// When every server had confirmed, or was no longer waited for.
     pub took_ms: u64,
     pub servers: Vec<DrilledServer>,
     #[serde(skip)]
     pub ended_at: DateTime<Utc>,
 }
 
-/// One server that acted while a drill was held.
+/// One server that was active during a drill.
 #[derive(Debug, Clone, Serialize)]
 pub struct DrilledServer {
     pub server_id: Uuid,
     pub address: String,
-    /// `None` where it did not say so in time.
+    /// `None` if it did not confirm in time.
     pub took_ms: Option<u64>,
 }
 
 impl Engine {
-    /// Halts; with the halts in force afterwards. `held` is held until that is done.
+    /// Halts, and returns the halts in force afterwards. `held` is held until that is done.
     ///
     /// # Errors
-    /// The database is unavailable. The change may have been made all the same; asking again is
-    /// safe.
+    /// The database is unavailable. The change may still have been made; asking again is safe.
     pub async fn halt_for(self: &Arc<Self>, new: NewHalt, held: impl Send + 'static) -> Result<(Halted, Vec<Halt>), Error> {
         let engine = Arc::clone(self);
         see_through(async move {
@@ -55,7 +53,7 @@ impl Engine {
         .await
     }
 
-    /// Lifts a halt; with the halts in force afterwards. `held` is held until that is done.
+    /// Lifts a halt, and returns the halts in force afterwards. `held` is held until that is done.
     ///
     /// # Errors
     /// As [`Self::halt_for`].
@@ -70,9 +68,9 @@ impl Engine {
         .await
     }
 
-    /// Holds a drill: halts, waits until every server that acts has said that it is halted, and
-    /// lifts that at once. Where it is not held, the answer says which halt is in its way. `held`
-    /// is held until that is done.
+    /// Runs a drill: halts, waits until every active server has confirmed it, and lifts the halt at
+    /// once. If another halt prevents the drill, the answer names it. `held` is held until that is
+    /// done.
     ///
     /// # Errors
     /// As [`Self::halt_for`]; a drill that has begun ends on its own.
@@ -84,8 +82,7 @@ impl Engine {
                 Halted::Now(halt) => halt,
                 other => return Ok((Err(other), engine.look_at_halts().await?)),
             };
-            // A drill that fails on the way is lifted all the same; if that fails too, it ends by
-            // itself.
+            // A drill that fails midway is lifted as well; if that fails too, it ends on its own.
             let measured = engine.measure(began).await;
             let (took_ms, servers) = measured.clone().unwrap_or_default();
             let mut drill = Drill { took_ms, servers, ended_at: halt.since };
@@ -104,8 +101,7 @@ impl Engine {
         .await
     }
 
-    /// Waits until every server that acts knows the log as far as it goes now, and says when each
-    /// did.
+    /// Waits until every active server knows the whole log, and returns when each did.
     async fn measure(&self, began: Instant) -> Result<(u64, Vec<DrilledServer>), Error> {
         let number = self.holds.refresh().await?.number;
         self.holds.stir();
@@ -122,7 +118,7 @@ impl Engine {
                     entry.took_ms = Some(millis(began));
                 }
             }
-            // One that has stopped acting meanwhile starts nothing, whatever it knows.
+            // A server that has become inactive starts nothing, whatever it knows.
             let is_done = acting.iter().all(|server| server.number >= number);
             if is_done || began.elapsed() > DRILL_TIMEOUT {
                 return Ok((millis(began), seen.into_values().collect()));
@@ -131,7 +127,7 @@ impl Engine {
         }
     }
 
-    /// Reads the halts anew, and has the queue put in order at once.
+    /// Reads the halts again, and updates the queue at once.
     async fn look_at_halts(&self) -> Result<Vec<Halt>, Error> {
         let halts = insist(|| self.holds.refresh()).await?.halts.clone();
         self.holds.stir();

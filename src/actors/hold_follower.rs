@@ -1,13 +1,12 @@
-//! Follows what is halted and frozen: looks several times a second, and puts the runner's queue in
-//! order when that changes.
+//! Follows halts and freezes: checks several times a second, and updates the runner's queue when
+//! they change.
 
 use crate::actors::engine::Engine;
 use std::sync::{Arc, Weak};
 
 impl Engine {
-    /// Looks several times a second, for as long as the engine lives. When something is halted or
-    /// frozen, or no longer is, the queue is filled again from the database; then this server
-    /// records that it knows.
+    /// Checks several times a second, for as long as the engine lives. When a hold begins or ends,
+    /// the queue is filled again from the database; then this server records that it knows.
     pub async fn watch_holds(engine: Weak<Self>) {
         let (mut acted_on, mut acknowledged, mut failed) = (None, 0, false);
         while let Some(engine) = engine.upgrade() {
@@ -33,7 +32,7 @@ impl Engine {
             if let Err(error) = &told
                 && !failed
             {
-                tracing::warn!(%error, "cannot look for what is halted, trying again");
+                tracing::warn!(%error, "cannot read the halts; trying again");
             }
             failed = told.is_err();
             let holds = Arc::clone(&engine.holds);

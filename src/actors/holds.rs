@@ -1,8 +1,8 @@
-//! What keeps released actions from starting now, as this server knows it: halts, which it reads
-//! several times a second, and the freezes of its configuration.
+//! The holds on released actions, as this server knows them: halts, which it reads several times a
+//! second, and the freezes of its configuration.
 //!
-//! What is known here only keeps the queue at rest. That nothing held is ever started is for the
-//! database to see to, with each commit that begins something.
+//! This knowledge only pauses the queue. The database ensures that nothing held is ever started,
+//! with each commit that begins something.
 
 use crate::actors::metrics::Metrics;
 use crate::clock::Clock;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// Between two looks: every server knows of a halt well within a second.
+/// The time between two looks: every server knows a halt well within a second.
 const LOOK: Duration = Duration::from_millis(250);
 
 pub struct HoldWatch {
@@ -29,13 +29,13 @@ pub struct HoldWatch {
     clock: Arc<Clock>,
     metrics: Arc<Metrics>,
     suspensions: Arc<Suspensions>,
-    /// When the database was last asked, and what it said.
+    /// When the database was last read, and what it returned.
     known: RwLock<(Option<Instant>, Arc<HaltState>)>,
-    /// Something was halted or resumed here: time for a look.
+    /// Notified when something is halted or resumed here, so that the database is read at once.
     stirred: Notify,
 }
 
-/// What holds anything at all: when this changes, the queue is put in order anew.
+/// The current holds. When they change, the queue is updated.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Situation {
     halts: BTreeSet<Uuid>,
@@ -43,7 +43,7 @@ pub(super) struct Situation {
 }
 
 impl Situation {
-    /// Whether nothing is halted or frozen.
+    /// Whether no hold is in force.
     pub fn is_quiet(&self) -> bool {
         self.halts.is_empty() && self.freezes.is_empty()
     }
@@ -60,17 +60,17 @@ impl HoldWatch {
         Self { storage, configuration, clock, metrics, suspensions, known: RwLock::default(), stirred: Notify::new() }
     }
 
-    /// What is halted, as it was last known: at most a moment ago while the database answers.
+    /// The last known halts: at most a moment old while the database answers.
     pub fn known(&self) -> Arc<HaltState> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
-    /// Asks the database now.
+    /// Reads the database now.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
     pub async fn refresh(&self) -> Result<Arc<HaltState>, Error> {
-        // From before the question on: an answer that comes late is not taken for a newer one.
+        // Measured before the query, so that a late answer does not count as a newer one.
         let asked = Instant::now();
         let current = Arc::new(self.storage.halts().await?);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -81,17 +81,17 @@ impl HoldWatch {
         Ok(current)
     }
 
-    /// Has the watch look at once.
+    /// Makes the watch read at once.
     pub fn stir(&self) {
         self.stirred.notify_one();
     }
 
-    /// What holds a workflow's action now, if it waits to start.
+    /// The hold on a workflow's action, if it waits to start.
     pub fn held(&self, workflow: &Workflow) -> Option<Held> {
         workflow.queued().and_then(|_| self.would_hold(workflow))
     }
 
-    /// What would hold a workflow's action, if it was released now.
+    /// The hold that a workflow's action would have if it was released now.
     pub fn would_hold(&self, workflow: &Workflow) -> Option<Held> {
         let (halts, suspended) = (self.known(), self.suspensions.last_known());
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -100,7 +100,8 @@ impl HoldWatch {
             let mut given = workflow.exceptions.iter().filter(|exception| now < exception.given.until);
             given.any(|exception| today.excepts(workflow, freeze, exception))
         };
-        // Of a plan the step that is next, and the plan as it is listed: the queue knows only that.
+        // For a plan, this checks the next step and the plan's listed target, which is all that the
+        // queue knows.
         let targets = [workflow.next_target(), workflow.submission.target.as_ref()];
         targets.into_iter().find_map(|target| self.holds(&halts).on(&self.place(target), is_excepted))
     }
@@ -117,32 +118,31 @@ impl HoldWatch {
         self.clock.now()
     }
 
-    /// What holds an action with this target now.
+    /// The hold on an action with this target now.
     pub fn held_at(&self, target: &Target) -> Option<Held> {
         let halts = self.known();
         self.holds(&halts).on(&self.place(Some(target)), |_, _| false)
     }
 
-    /// Whether what waits in the queue is held. Of one from which an exception was made the gate
-    /// finds out.
+    /// Whether a queued action is held. If it has an exception, the gate checks that.
     pub fn holds_row(&self, row: &QueuedRow) -> bool {
         if self.is_quiet() {
             return false;
         }
         let halts = self.known();
-        // What was read before anything was held goes to the gate, which finds out.
+        // Rows read before there was a hold go to the gate, which checks them.
         let Some(target) = row.target.as_deref() else { return false };
         let target = Target::read(target);
         self.holds(&halts).on(&self.place(target.as_ref()), |_, _| row.excepted).is_some()
     }
 
-    /// Whether nothing is halted or frozen.
+    /// Whether no hold is in force.
     pub fn is_quiet(&self) -> bool {
         let situation = self.situation();
         situation.halts.is_empty() && situation.freezes.is_empty()
     }
 
-    /// What a commit of this workflow's would begin, as the database is to judge it.
+    /// What a commit of this workflow would begin, for the database to check.
     pub fn begins(&self, workflow: &Workflow) -> Begins {
         let place = self.place(workflow.next_target());
         let halts = self.known();

@@ -1,16 +1,15 @@
-//! Statements that are safe to repeat are sent until they are answered, and work goes on to its end
-//! without its caller.
+//! Repeats idempotent statements until they are answered, and completes work without its caller.
 
 use crate::storage::Error;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long a statement is sent again while the database does not answer.
+/// How long a statement is repeated while the database does not answer.
 const INSIST: Duration = Duration::from_secs(6);
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Sends a statement that is harmless to repeat until it is answered.
+/// Sends an idempotent statement until it is answered.
 pub async fn insist<T, F: Future<Output = Result<T, Error>>>(statement: impl Fn() -> F) -> Result<T, Error> {
     let began = Instant::now();
     loop {
@@ -21,7 +20,7 @@ pub async fn insist<T, F: Future<Output = Result<T, Error>>>(statement: impl Fn(
     }
 }
 
-/// Carries work to its end, also where whoever asked for it goes away.
+/// Completes work even if the caller goes away.
 #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
 pub async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.to_string()))?

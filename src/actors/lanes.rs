@@ -1,20 +1,20 @@
-//! Lanes: which actions may not run side by side. Pure.
+//! Lanes: which actions may not run at the same time. Pure functions.
 //!
 //! A runbook's `concurrency` puts its actions into a lane, by a key that its arguments fill. As
-//! many run at once as the limit says; the others wait in the order in which they came, without a
-//! turn, so that they keep nobody else waiting. A place that becomes free is promised to the first
-//! of them: whoever comes later does not slip in between.
+//! many run at once as the limit allows. The others wait in order of arrival, without a turn, so
+//! that they block nobody else. A freed place is promised to the first of them, so that later
+//! arrivals cannot overtake it.
 
 use crate::actors::turns::Waiting;
 use crate::domain::task::invocation::Concurrency;
 use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 
-/// How many actions wait here in one lane. Further ones stay in the database, where the timer finds
-/// them again.
+/// The most actions that wait here in one lane. Further ones stay in the database, where the timer
+/// finds them again.
 const LONGEST_LANE: usize = 1_000;
 
-/// The lanes that somebody runs or waits in.
+/// The lanes with running or waiting actions.
 #[derive(Debug, Default)]
 pub struct Lanes {
     lanes: HashMap<String, Lane>,
@@ -29,12 +29,12 @@ struct Lane {
     waiting: VecDeque<(Waiting, u32)>,
 }
 
-/// What came of asking for a place.
+/// The result of asking for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// It has one, and [leaves](Lanes::leave) it when it has ended.
     Entered,
-    /// It waits here, and comes again when a place is promised to it.
+    /// It waits here, and asks again when a place is promised to it.
     Waits,
     /// The lane is too long to wait here.
     Full,
@@ -59,7 +59,8 @@ impl Lanes {
         Entry::Waits
     }
 
-    /// Gives a place back, and says who gets a turn: places have been promised to them.
+    /// Gives a place back. Returns the actions that get a turn, because places are promised to
+    /// them.
     pub fn leave(&mut self, key: &str) -> Vec<Waiting> {
         let Some(lane) = self.lanes.get_mut(key) else { return Vec::new() };
         lane.taken = lane.taken.saturating_sub(1);
@@ -76,14 +77,14 @@ impl Lanes {
         next
     }
 
-    /// The same for an action that did not start although a place was promised to it; nothing
-    /// follows for any other.
+    /// The same for an action that did not start although a place was promised to it; does nothing
+    /// for any other action.
     pub fn renounce(&mut self, workflow_id: Uuid) -> Vec<Waiting> {
         self.promised.remove(&workflow_id).map(|key| self.leave(&key)).unwrap_or_default()
     }
 
-    /// Forgets the actions that wait here or that a place was promised to, and says which waited
-    /// here. Those that have a place keep it.
+    /// Forgets the actions that wait here or have a promised place, and returns those that waited.
+    /// Actions with a place keep it.
     pub fn clear(&mut self) -> Vec<Uuid> {
         for (_, key) in self.promised.drain() {
             if let Some(lane) = self.lanes.get_mut(&key) {
@@ -126,7 +127,7 @@ mod tests {
         );
         assert_eq!(lanes.enter(&lane("web", 1), &one(5)), Entry::Entered, "another lane is another lane");
         assert_eq!(numbers(&lanes.leave("api")), [3]);
-        // The place is promised: nobody slips in before it is taken.
+        // The place is promised: nobody overtakes before it is taken.
         assert_eq!(lanes.enter(&lane("api", 2), &one(6)), Entry::Waits);
         assert_eq!(lanes.enter(&lane("api", 2), &one(3)), Entry::Entered);
         assert_eq!((numbers(&lanes.leave("api")), numbers(&lanes.leave("api"))), (vec![4], vec![6]));

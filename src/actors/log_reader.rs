@@ -1,10 +1,10 @@
 //! The log reader: reads the logs of workflows together, as the checkpointer writes commits
 //! together.
 //!
-//! Requests that arrive while queries are under way are collected, and the next query reads the
+//! Requests that arrive while queries are in progress are collected, and the next query reads the
 //! logs for all of them. There is no timer, so a lone request waits for nothing. A log is always
-//! read after it was asked for. A query that is held up delays only those it is for. Queries run in
-//! tasks of their own, so that a caller that stops waiting disturbs no other.
+//! read after it was requested. A delayed query delays only its own callers. Queries run in tasks
+//! of their own, so that a caller that stops waiting disturbs no other.
 
 use crate::actors::metrics::Metrics;
 use crate::domain::workflow::Recorded;
@@ -15,10 +15,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many queries may be under way at once.
+/// The most queries in progress at once.
 const READERS: usize = 2;
-/// A query that has been under way for this long is held up by something. It no longer counts, and
-/// another one may be sent.
+/// A query that has been in progress for this long is delayed by something. It no longer counts,
+/// and another one may be sent.
 const LATE: Duration = Duration::from_millis(100);
 /// The most logs that one query reads.
 const LARGEST_BATCH: usize = 256;
@@ -35,7 +35,7 @@ pub struct LogReader {
 #[derive(Default)]
 struct State {
     waiting: Vec<(Uuid, oneshot::Sender<Read>)>,
-    /// How many queries are under way and not late.
+    /// How many queries are in progress and not late.
     reading: usize,
 }
 
@@ -44,8 +44,8 @@ impl LogReader {
         Self { storage, metrics, state: Mutex::default() }
     }
 
-    /// Reads a workflow's log, and proves that parkbrake wrote it. The log is empty if there is no
-    /// such workflow.
+    /// Reads a workflow's log, and verifies that parkbrake wrote it. The log is empty if there is
+    /// no such workflow.
     ///
     /// # Errors
     /// The database does not answer, or the log cannot be trusted or read.
@@ -56,7 +56,7 @@ impl LogReader {
         answer.await.unwrap_or_else(|_| Err(Error::Unavailable("reading the log was given up".to_owned())))
     }
 
-    /// Starts a query for those who wait, if another one may be under way.
+    /// Starts a query for waiting callers, if another one may be in progress.
     #[expect(clippy::disallowed_methods, reason = "a query ends within its time limit, and who waits for it is told when it fails")]
     fn start(self: &Arc<Self>) {
         let mut state = self.state();
@@ -68,7 +68,7 @@ impl LogReader {
     }
 
     /// Reads these logs with one query. If the database refuses to read them together, each is read
-    /// by itself, so that a log that cannot be read harms no other.
+    /// separately, so that an unreadable log affects no other.
     async fn logs(&self, ids: &[Uuid]) -> Result<Logs, Error> {
         self.metrics.log_batch_logs.observe(f64::from(u32::try_from(ids.len()).unwrap_or(u32::MAX)));
         match self.storage.proven_logs(ids).await {
@@ -97,7 +97,7 @@ impl LogReader {
     }
 }
 
-/// A query under way. When it ends, however it ends, another one may be sent.
+/// A query in progress. When it ends, however it ends, another one may be sent.
 struct Reading {
     reader: Arc<LogReader>,
     is_late: bool,

@@ -15,8 +15,8 @@ pub type RegistryRef = ActorRef<ToRegistry>;
 pub type SupervisorRef = ActorRef<ToSupervisor>;
 pub type TimerRef = ActorRef<ToTimer>;
 
-/// What an actor knew of its workflow when it ended. The registry keeps it, so that the next actor
-/// reads nothing.
+/// The last state of a workflow's actor. The registry keeps it, so that the next actor reads
+/// nothing.
 #[derive(Debug, Clone)]
 pub struct Remembered {
     pub workflow: Arc<Workflow>,
@@ -24,11 +24,11 @@ pub struct Remembered {
     pub read_at: Instant,
 }
 
-/// What a workflow's actor is started for.
+/// The work for which a workflow's actor is started.
 pub enum Job {
-    /// Decide this command, commit what follows, and answer, all within this span of the workflow.
+    /// Decide this command, commit the events, and answer, all within this span of the workflow.
     Do { command: Arc<Command>, span: Span, reply: RpcReplyPort<Result<CommandOutcome, Failure>> },
-    /// Read the log, and do what it obliges to.
+    /// Read the log, and fulfill its obligations.
     Look,
 }
 
@@ -44,34 +44,34 @@ impl Job {
 /// Identifies one start of a workflow's actor.
 pub type Ticket = u64;
 
-/// The start of the actor of a stored workflow.
+/// A request to start the actor of a stored workflow.
 pub struct Start {
     pub id: Uuid,
     pub ticket: Ticket,
-    /// What the workflow's last actor knew. If there is none, the new actor reads the log.
+    /// The state of the workflow's last actor. Without it, the new actor reads the log.
     pub remembered: Option<Remembered>,
     pub jobs: Vec<Job>,
 }
 
 /// To the approval registry.
 pub enum ToRegistry {
-    /// From the root, which starts the supervisor after the registry: the registry has actors
-    /// started by this supervisor.
+    /// From the root, which starts the supervisor after the registry: this supervisor starts the
+    /// registry's actors.
     Supervisor(SupervisorRef),
-    /// An actor is started for the job. If the workflow already has one at work, the job waits
-    /// until that one has ended.
+    /// An actor is started for the job. If the workflow has an active one, the job waits until that
+    /// one has ended.
     Route { id: Uuid, job: Job },
-    /// An actor is started that reads the log and does what the state obliges to, even if the
-    /// workflow is remembered: what is remembered may be behind the log.
+    /// An actor is started that reads the log and fulfills its obligations, even if the workflow is
+    /// remembered: the remembered state may be behind the log.
     Wake { id: Uuid },
     /// These parked workflows, just read from their logs, are remembered as far as there is room.
     Remember(Vec<Remembered>),
-    /// From a workflow's actor that has done its work and ends. What it knew is kept if something
-    /// is left to do; then the next actor is started, if there is work for it. An actor that was
-    /// started by a submit has no ticket.
+    /// From a workflow's actor that has finished. Its state is kept if something is left to do;
+    /// then the next actor is started, if there is work for it. An actor started by a submit has no
+    /// ticket.
     Done { id: Uuid, ticket: Option<Ticket>, remembered: Option<Remembered> },
-    /// From the supervisor: a workflow's actor has ended before its work was done. What it knew is
-    /// lost; the next actor reads the log.
+    /// From the supervisor: a workflow's actor ended before its work was done. Its state is lost,
+    /// and the next actor reads the log.
     Gone { id: Uuid, ticket: Ticket },
 }
 
@@ -91,12 +91,12 @@ pub enum ToSupervisor {
 pub enum ToTimer {
     /// From the root: the timer sends what is due to this registry, and begins to work.
     Registry(RegistryRef),
-    /// Something falls due at this time by the database's clock: the timer sweeps right then.
+    /// Something is due at this time by the database's clock: the timer sweeps right then.
     Arm { deadline: DateTime<Utc> },
     /// From the timer to itself: it looks for what is due now.
     Sweep,
-    /// From the engine, when a halt or a freeze ends: what is queued in the database is put into
-    /// the runner's queue.
+    /// From the engine, when a halt or a freeze ends: the actions queued in the database are put
+    /// into the runner's queue.
     Requeue,
     /// From the timer to itself: it looks for what a crash left behind.
     Recover,

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// The ends of the buckets into which decisions are sorted: minutes, hours, a day.
+/// The upper bounds of the buckets for decision times: minutes, hours, a day.
 const DECISION_SECONDS: [f64; 10] = [30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
 
 /// The level of a submitted task.

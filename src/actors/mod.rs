@@ -6,13 +6,13 @@
 //!       ├─ approval registry      routes decisions and results to their workflows; keeps the state of parked ones
 //!       ├─ timer                  fires deadlines, and finds what a crash left behind
 //!       ├─ notifier               delivers notices, with one delivery worker for each channel
-//!       ├─ follower               tells those who follow the log what is new in it
+//!       ├─ follower               sends new events to the followers of the log
 //!       └─ http                   (in `crate::http`) starts last and stops first
 //! ```
 //!
 //! A workflow's actor knows what its workflow's log says and what has to be done next. When it has
-//! done that, it parks: it ends, and the registry keeps what it knew as plain data. Any actor may
-//! die at any moment: nothing is answered before it is committed, and what has to happen next is
+//! done that, it parks: it ends, and the registry keeps its state as plain data. Any actor may die
+//! at any moment: nothing is answered before it is committed, and what has to happen next is
 //! computed from the log. A message between actors is a hint: losing one may cost time, never a
 //! fact.
 //!

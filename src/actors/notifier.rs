@@ -1,7 +1,7 @@
 //! The notifier: runs a delivery worker for each channel, and counts the notices that wait.
 //!
-//! A notice is a row that was written with its event, and it is delivered when the database says
-//! that it is due. The workers look at the outbox at least once a second; a wakeup after a commit
+//! A notice is a row that was written with its event, and it is delivered when it is due by the
+//! database's clock. The workers check the outbox at least once a second; a wakeup after a commit
 //! only makes that faster.
 
 pub mod batching;
@@ -32,8 +32,8 @@ pub enum Msg {
 
 /// How often the notices that wait are counted.
 const COUNT: Duration = Duration::from_secs(2);
-/// How long a delivery under way may take when the server stops. The next start repeats one that is
-/// cut off.
+/// How long a delivery in progress may take when the server stops. The next start repeats one that
+/// is cut off.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Notifier {
@@ -76,7 +76,7 @@ impl Actor for Notifier {
         match msg {
             Msg::Count => {
                 if let Err(error) = self.count(state).await {
-                    tracing::warn!(%error, "cannot count the notices that wait, trying again");
+                    tracing::warn!(%error, "cannot count the waiting notices; trying again");
                 }
                 myself.send_after(COUNT, || Msg::Count);
             }
@@ -90,7 +90,7 @@ impl Actor for Notifier {
         state.closing.send_replace(true);
         let all = async { while state.workers.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_TIMEOUT, all).await.is_err() {
-            tracing::warn!(deliveries = state.workers.len(), "deliveries are cut off; the next start makes them again");
+            tracing::warn!(deliveries = state.workers.len(), "deliveries were cut off; the next start repeats them");
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Notifier {
             let names: Vec<String> = engine.channels.keys().cloned().collect();
             let given_up = engine.storage.give_up_notices_beyond(&names, "no channel of this name is configured any more").await?;
             if given_up > 0 {
-                tracing::warn!(notices = given_up, "notices for channels that are no longer configured are given up");
+                tracing::warn!(notices = given_up, "notices for channels that are no longer configured were given up");
             }
             state.cleared = true;
         }

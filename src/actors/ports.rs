@@ -24,7 +24,7 @@ pub struct Job {
     /// The digest of the document that was approved, or that needed no approval.
     pub digest: Digest,
     pub work: Work,
-    /// Given when somebody cancels the attempt while it runs.
+    /// Set when somebody cancels the running attempt.
     pub cancelled: CancelSignal,
 }
 
@@ -42,7 +42,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// What may not run beside it.
+    /// The concurrency limit of the work, if it has one.
     pub fn concurrency(&self) -> Option<&Concurrency> {
         match self {
             Self::Run(invocation) => invocation.concurrency.as_ref(),
@@ -51,44 +51,44 @@ impl Work {
     }
 }
 
-/// Tells whoever runs an attempt that it is to end.
+/// Tells the executor of an attempt to end it.
 #[derive(Debug)]
 pub struct Canceler(watch::Sender<bool>);
 
-/// Hears that an attempt is to end.
+/// The signal that an attempt has to end.
 #[derive(Debug, Clone)]
 pub struct CancelSignal(watch::Receiver<bool>);
 
 impl Canceler {
-    /// Has the attempt end. Once is enough, and more often changes nothing.
+    /// Ends the attempt. Repeating this changes nothing.
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether it was told to end.
+    /// Whether it has been cancelled.
     pub fn has_cancelled(&self) -> bool {
         *self.0.borrow()
     }
 }
 
 impl CancelSignal {
-    /// A signal, and the one who gives it.
+    /// A signal and its sender.
     pub fn pair() -> (Canceler, Self) {
         let (sender, receiver) = watch::channel(false);
         (Canceler(sender), Self(receiver))
     }
 
-    /// A signal that nobody gives.
+    /// A signal that never comes.
     pub fn never() -> Self {
         Self::pair().1
     }
 
-    /// Whether it has been given.
+    /// Whether the signal has come.
     pub fn is_given(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until it is given; for ever if nobody can give it any more.
+    /// Waits for the signal; forever if nobody can send it any more.
     pub async fn given(&self) {
         if self.0.clone().wait_for(|is_given| *is_given).await.is_err() {
             std::future::pending().await
@@ -96,28 +96,28 @@ impl CancelSignal {
     }
 }
 
-/// Says whether a process may be started now.
+/// Whether a process may be started now.
 pub type MayStart = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Runs what was approved.
+/// Runs approved actions.
 pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt to its end. Right before a process is started or a call is made, after
-    /// everything that takes time, `may_start` is asked. If it says no, nothing is started and the
-    /// result is `None`; the same attempt may then be run again. If the job is cancelled, what runs
-    /// is ended, and the result says how far that came.
+    /// everything that takes time, `may_start` is called. If it returns false, nothing is started
+    /// and the result is `None`; the same attempt may then be run again. If the job is cancelled,
+    /// the processes are ended, and the result says how far they came.
     fn run(&self, job: Job, may_start: MayStart) -> BoxFuture<'static, Option<Outcome>>;
 
-    /// Finds on this machine what a command names: real paths, and the digests of its program and
-    /// its files. The error says what is missing or not safe.
+    /// Resolves a command on this machine: real paths, and the digests of its program and its
+    /// files. The error says what is missing or not safe.
     fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>>;
 
-    /// What an attempt that runs now, or has just ended, has written beyond what was read. `None`
-    /// if nothing of the workflow runs here, and for an executor that keeps nothing of what runs.
+    /// The output of a running attempt, or one that has just ended, beyond what was read. `None` if
+    /// nothing of the workflow runs here, and for an executor that keeps no output.
     fn output(&self, _workflow_id: Uuid, _read_to: Option<ReadTo>) -> Option<LiveOutput> {
         None
     }
 
-    /// Ends what an earlier attempt may have left running on this machine. It is called before
+    /// Ends processes that an earlier attempt may have left on this machine. It is called before
     /// every attempt but the first.
     fn end_stragglers(&self, workflow_id: Uuid) -> BoxFuture<'static, ()>;
 }
@@ -128,7 +128,7 @@ pub struct Notice {
     /// Stays the same for every attempt to deliver it.
     pub id: Uuid,
     pub kind: Kind,
-    /// When its event was committed. For a reminder, when it fell due.
+    /// When its event was committed. For a reminder, when it was due.
     pub at: DateTime<Utc>,
     /// The number of a reminder of its request, from 1, or the percent of the goal that has passed;
     /// 0 for every other kind.
@@ -137,17 +137,17 @@ pub struct Notice {
     pub actor: String,
     /// The workflow right after its event.
     pub workflow: Workflow,
-    /// What it is about, as it is stored.
+    /// The stored document.
     pub document: Document,
-    /// What was asked or answered, if the notice is about that.
+    /// The question or answer, if the notice is about one.
     pub comment: Option<String>,
     /// How the task differs from the request that it supersedes; empty if it supersedes none.
     pub differences: Vec<Difference>,
-    /// Whom it is for, if the channel reaches single people.
+    /// The recipient, if the channel is personal.
     pub recipient: Option<Contact>,
     /// The people who are asked now because they may decide; empty if nobody is asked.
     pub asked: Vec<Contact>,
-    /// Where people read it and decide; `None` if no public address is configured.
+    /// The page where people read it and decide; `None` if no public address is configured.
     pub link: Option<String>,
 }
 
@@ -190,8 +190,8 @@ pub struct SignInMail {
     pub link: String,
 }
 
-/// Sends mail to single people, straight and through no table.
+/// Sends mail to single people directly, without the outbox.
 pub trait Mailer: Send + Sync + 'static {
-    /// Sends a link for signing in.
+    /// Sends a sign-in link.
     fn send_link(&self, mail: SignInMail) -> BoxFuture<'_, Result<(), Undelivered>>;
 }

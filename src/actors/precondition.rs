@@ -1,5 +1,4 @@
-//! What a runbook's precondition prints, when its task is submitted and again right before it
-//! starts.
+//! Runs a runbook's precondition: when its task is submitted, and again right before it starts.
 
 use crate::actors::attempt::{self, Ran};
 use crate::actors::ports::{CancelSignal, Executor, Job, Work};
@@ -12,14 +11,14 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// How many preconditions of tasks that are submitted look at once: requesters are many. Right
-/// before a start, the turns are the limit.
+/// The most preconditions of submitted tasks that run at once, because there may be many
+/// requesters. Right before a start, the turns are the limit.
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
-/// How much a precondition may print, in bytes: people read it.
+/// The most bytes that a precondition may print, because people read them.
 const LONGEST: usize = 16 * 1024;
 
-/// As [`look`], as soon as few enough others look.
+/// As [`look`], but waits until few enough others run.
 ///
 /// # Errors
 /// As [`look`].
@@ -28,12 +27,13 @@ pub async fn look_in_turn(invocation: &Invocation, executor: &dyn Executor, fenc
     look(invocation, executor, fence).await
 }
 
-/// What the precondition of a command prints now; `None` if it has none. It runs as the command
-/// does. It belongs to no workflow, so the variables that name one name nothing: what it prints
-/// must not depend on when it looks.
+/// The current output of a command's precondition; `None` if it has none. It runs like the command,
+/// but belongs to no workflow, so the variables that identify one are empty: its output must not
+/// depend on when it runs.
 ///
 /// # Errors
-/// Why there is no output: the program did not run, failed, ran out of time, or printed too much.
+/// The reason why there is no output: the program did not run, failed, timed out, or printed too
+/// much.
 pub async fn look(invocation: &Invocation, executor: &dyn Executor, fence: &Arc<Fence>) -> Result<Option<String>, String> {
     let Some(precondition) = &invocation.precondition else { return Ok(None) };
     let found = executor.identify(invocation.looking(&precondition.command)).await;
@@ -43,13 +43,13 @@ pub async fn look(invocation: &Invocation, executor: &dyn Executor, fence: &Arc<
     loop {
         match attempt::run(executor, fence, job.clone()).await {
             Ran::Ended(outcome) => return printed(outcome).map(Some),
-            // This server's lease came back: it looks again.
+            // This server has its lease again, so the precondition runs again.
             Ran::Cut => {}
         }
     }
 }
 
-/// What it printed, all of it.
+/// Its complete output.
 fn printed(outcome: Outcome) -> Result<String, String> {
     let output = match outcome {
         Outcome::Succeeded { output } => output.unwrap_or_default(),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub struct AdmittedTask {
     pub by: Principal,
     pub work: Admitted,
-    /// The workflow whose place it is to take.
+    /// The workflow that it supersedes.
     pub supersedes: Option<Uuid>,
     pub key: Option<IdempotencyKey>,
 }
@@ -43,15 +43,17 @@ pub enum Failure {
     /// The level's policy remembers rejections, and the same task of the same requester was
     /// rejected a short time ago.
     #[error(
-        "{approver} rejected this very task a short time ago (workflow {workflow_id}), so nobody is asked again: change the task, or submit it later",
+        "{approver} rejected this task recently (workflow {workflow_id}), so nobody is asked again: change the task, or submit it later",
         approver = .decision.approver
     )]
     AlreadyRejected { workflow_id: Uuid, decision: Box<Decision> },
-    /// Where nothing may wait for it: a halt or a freeze holds what would begin.
+    /// A halt or a freeze holds the action, and the request cannot be queued.
     #[error("{0}")]
     Held(String),
     /// The workflow's actor kept failing and is not started again.
-    #[error("this workflow kept failing and is left alone; an operator finds the reason in the list of workflows and in the server's log")]
+    #[error(
+        "this workflow kept failing and is in quarantine; an operator finds the reason in the list of workflows and in the server's log"
+    )]
     Quarantined,
     /// Nothing was written, because another transaction holds a lock on the workflow or on the
     /// idempotency key.

@@ -1,5 +1,5 @@
-//! Rehydration: at the start, parked workflows are taken back into memory, the newest first, many
-//! with one query. A workflow that somebody asks for meanwhile is read at once.
+//! Rehydration: when the server starts, it loads parked workflows into memory, newest first, many
+//! with one query. A workflow that is requested meanwhile is read at once.
 
 use crate::actors::engine::Engine;
 use crate::actors::messages::Remembered;
@@ -14,17 +14,17 @@ use uuid::Uuid;
 const PAGE: usize = 256;
 
 impl Engine {
-    /// Takes parked workflows into memory, as many as may stay there.
+    /// Loads parked workflows into memory, as many as may stay there.
     pub async fn rehydrate(&self) {
-        // A probe that did not come to look before the last server ended looks now.
+        // Probes that did not run before the last server ended run now.
         match self.storage.of_unknown_outcome().await {
             Ok(ids) => ids.into_iter().for_each(|id| self.wake(id)),
-            Err(error) => tracing::warn!(%error, "cannot look for outcomes that nobody knows; each is looked at when somebody asks for it"),
+            Err(error) => tracing::warn!(%error, "cannot find the unknown outcomes; each workflow is read when somebody asks for it"),
         }
         match self.remember_newest().await {
             Ok(count) => tracing::info!(workflows = count, "parked workflows are back in memory"),
             Err(error) => {
-                tracing::warn!(%error, "not all parked workflows could be taken into memory; each of them is read when somebody asks for it")
+                tracing::warn!(%error, "not all parked workflows could be loaded into memory; the others are read when somebody asks for them")
             }
         }
     }
@@ -42,10 +42,10 @@ impl Engine {
                         tracing::debug!(workflow.id = %id, "a parked workflow is back in memory");
                         parked.push(Remembered { workflow: Arc::new(workflow), read_at });
                     }
-                    // The workflow's own actor does what its log obliges to, or finds that the log
+                    // The workflow's own actor fulfills its obligations, or finds that the log
                     // cannot be read.
                     Some(None) => {
-                        tracing::debug!(workflow.id = %id, "a workflow is woken after the start, because something has to be done for it");
+                        tracing::debug!(workflow.id = %id, "a workflow is woken after the start, because it has something to do");
                         self.wake(*id);
                     }
                     None => {}

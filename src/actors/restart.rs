@@ -1,4 +1,4 @@
-//! How often something that fails may be started again, and after which delay. Pure.
+//! How often a failing thing may be restarted, and after which delay. Pure functions.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub enum Verdict {
     GiveUp,
 }
 
-/// The recent failures of one thing that is watched.
+/// The recent failures of one supervised thing.
 #[derive(Debug, Default)]
 pub struct RestartBudget {
     failures: VecDeque<Instant>,

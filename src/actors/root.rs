@@ -1,8 +1,9 @@
 //! The root: starts the other actors in order, and replaces all of them when one fails.
 //!
-//! They hold nothing that is not in the database, and they refer to each other; so when one of them
-//! fails, all are replaced. Meanwhile callers are told to try again in a moment. If that happens
-//! too often, the root gives up and the process ends; whoever started it decides what follows.
+//! They have no state that is not in the database, and they refer to each other; so when one of
+//! them fails, all are replaced. Meanwhile callers are told to try again in a moment. If that
+//! happens too often, the root gives up and the process ends; whatever started the process decides
+//! what follows.
 
 use crate::actors::approval_registry::ApprovalRegistry;
 use crate::actors::checkpointer::Checkpointer;
@@ -23,8 +24,8 @@ use tokio::task::JoinHandle;
 pub type RootRef = ActorRef<Msg>;
 
 pub enum Msg {
-    /// From the root to itself, once the pause after a failure is over: the children are started
-    /// anew.
+    /// From the root to itself, after the pause that follows a failure: the children are started
+    /// again.
     StartChildren,
     /// The children finish what they are doing; then the root ends.
     Shutdown,
@@ -165,12 +166,12 @@ impl Root {
         }
         match state.budget.record(Instant::now(), POLICY) {
             Verdict::RestartAfter(delay) => {
-                tracing::error!(reason = why, "one of the root's actors failed, all are replaced");
+                tracing::error!(reason = why, "one of the root's actors failed; all are replaced");
                 self.stop_children(state).await;
                 myself.send_after(delay, || Msg::StartChildren);
             }
             Verdict::GiveUp => {
-                tracing::error!(reason = why, "the root's actors keep failing, the server ends");
+                tracing::error!(reason = why, "the root's actors keep failing; the server ends");
                 myself.stop(Some("its actors keep failing".to_owned()));
             }
         }

@@ -1,12 +1,12 @@
 //! The runner: starts and runs the actions of this process.
 //!
-//! A released action waits here for its turn. When it has one, the [gate](crate::actors::gate) is
-//! asked, and then the start is committed with a token made for this one start. Only whoever finds
-//! its own token in the log runs the action; so it does not matter how many actors a workflow has,
-//! what they remember, or how often anybody asks. If the answer to a commit is lost, the runner
-//! asks again with the same token.
+//! A released action waits here for its turn. Then the [gate](crate::actors::gate) is called, and
+//! the start is committed with a token made for this one start. Only the runner that finds its own
+//! token in the log runs the action; so it does not matter how many actors a workflow has, what
+//! they remember, or how often anybody asks. If the answer to a commit is lost, the runner asks
+//! again with the same token.
 //!
-//! What waits here is a copy of what the database holds as queued. Losing it costs only time.
+//! The waiting actions are a copy of what is queued in the database. Losing them costs only time.
 
 mod aftermath;
 mod claim;
@@ -33,7 +33,7 @@ use tracing::Instrument as _;
 use turn::Turn;
 use uuid::Uuid;
 
-/// The pauses between attempts to have something recorded.
+/// The pauses between attempts to record something.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -42,8 +42,8 @@ pub struct Runner {
     gate: Gate,
     fence: Arc<Fence>,
     metrics: Arc<Metrics>,
-    /// By which outcomes reach their workflows. It ends with the engine; then this process no
-    /// longer reports anything.
+    /// Sends outcomes to their workflows. It ends with the engine; then this process no longer
+    /// reports anything.
     dispatcher: Weak<Dispatcher>,
     /// This process; a new id for every start of the server.
     owner: Uuid,
@@ -55,13 +55,13 @@ struct State {
     lanes: Lanes,
     /// The workflows that wait here, have a turn, or have an outcome that is not recorded yet.
     known: HashSet<Uuid>,
-    /// What was queued once more while an attempt of it was held. It waits for a turn as soon as
+    /// Actions that were queued again while an attempt was held. Each waits for a turn as soon as
     /// that attempt is recorded.
     next: HashMap<Uuid, Waiting>,
     /// The attempts that this process is starting or has started. An attempt is held from before
     /// its start is committed until its outcome is recorded.
     held: HashMap<(Uuid, AttemptId), Held>,
-    /// What this process is doing about attempts that do not run any more.
+    /// What this process is doing about attempts that are no longer running.
     aftermath: HashSet<(Uuid, AttemptId, Aftermath)>,
     closed: bool,
 }
@@ -72,7 +72,7 @@ struct Held {
     canceler: Canceler,
 }
 
-/// What a runner is made of.
+/// The parts of a runner.
 pub struct Parts {
     pub executor: Arc<dyn Executor>,
     pub gate: Gate,
@@ -98,7 +98,7 @@ impl Runner {
         Self { executor, gate, fence, metrics, dispatcher, owner, state: Mutex::new(state) }
     }
 
-    /// Has an action that is queued in the database wait here too, unless it already does.
+    /// Adds an action that is queued in the database, unless it waits here already.
     pub fn enqueue(self: &Arc<Self>, waiting: Waiting) {
         {
             let mut state = self.state();
@@ -107,8 +107,8 @@ impl Runner {
                 return;
             }
             if !state.known.insert(id) {
-                // Its turn may be over but for what is being recorded, and this be the next step of
-                // its plan.
+                // Its turn may be over except for recording the outcome, and this may be the next
+                // step of its plan.
                 if state.held.keys().any(|(held, _)| *held == id) {
                     state.next.insert(id, waiting);
                 }
@@ -121,8 +121,7 @@ impl Runner {
         self.pump();
     }
 
-    /// Has the actions that are queued in the database and that nothing holds wait here, too.
-    /// Returns how many are held.
+    /// Adds queued actions that nothing holds. Returns how many are held.
     pub fn offer(self: &Arc<Self>, rows: Vec<QueuedRow>) -> usize {
         let (held, free): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| self.hold_watch().holds_row(row));
         for QueuedRow { workflow_id, requested_by, approved, .. } in free {
@@ -131,8 +130,7 @@ impl Runner {
         held.len()
     }
 
-    /// Forgets the actions that wait here, which the database still has. Those that have a turn
-    /// keep it.
+    /// Forgets the waiting actions, which the database still has. Actions with a turn keep it.
     pub fn forget_waiting(&self) {
         let mut state = self.state();
         let waiting: Vec<Uuid> = state.turns.clear().into_iter().chain(state.lanes.clear()).collect();
@@ -141,7 +139,7 @@ impl Runner {
         }
     }
 
-    /// What keeps actions from starting.
+    /// The holds on starts.
     pub fn hold_watch(&self) -> &HoldWatch {
         &self.gate.holds
     }
@@ -157,8 +155,8 @@ impl Runner {
         token.is_some_and(|token| self.state().held.get(&(workflow_id, attempt)).is_some_and(|held| held.token == token))
     }
 
-    /// Ends exactly this attempt if this process holds it, or has it not started if it was not yet.
-    /// Says whether this process holds it.
+    /// Ends exactly this attempt if this process holds it, or keeps it from starting. Returns
+    /// whether this process holds it.
     pub fn cancel(&self, workflow_id: Uuid, attempt: AttemptId, token: Option<Uuid>) -> bool {
         let state = self.state();
         let held = state.held.get(&(workflow_id, attempt)).filter(|held| Some(held.token) == token);
@@ -175,7 +173,7 @@ impl Runner {
         self.state().held.len()
     }
 
-    /// Starts nothing from now on. What waits here stays queued in the database.
+    /// Starts nothing from now on. Waiting actions stay queued in the database.
     pub fn close(&self) {
         self.state().closed = true;
     }
@@ -188,7 +186,7 @@ impl Runner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a turn to each action that is next, as long as turns are left.
+    /// Gives a turn to each action that is next, while turns are left.
     #[expect(clippy::disallowed_methods, reason = "a turn outlives every actor, and gives itself back when it is dropped")]
     fn pump(self: &Arc<Self>) {
         while let Some(waiting) = self.take() {
@@ -204,9 +202,9 @@ impl Runner {
         next
     }
 
-    /// Has a command carried out, however long the database does not answer. `None` if this process
-    /// ends first, the command is refused, or the workflow is in quarantine; an outcome is reported
-    /// even then.
+    /// Repeats a command until it is carried out, however long the database does not answer. `None`
+    /// if this process ends first, the command is refused, or the workflow is in quarantine; an
+    /// outcome is reported even then.
     async fn insist(&self, workflow_id: Uuid, command: &Command) -> Option<Arc<Workflow>> {
         let mut pause = FIRST_PAUSE;
         let mut is_lost = false;
@@ -217,7 +215,7 @@ impl Runner {
                 Err(Failure::Quarantined) if !is_lost && !matches!(command, Command::Finish { .. }) => return None,
                 Err(error) => {
                     is_lost = true;
-                    tracing::warn!(%error, "a command of the runner has not been carried out yet, trying again");
+                    tracing::warn!(%error, "a command of the runner has not been committed yet; trying again");
                 }
             }
             drop(dispatcher);
@@ -227,7 +225,7 @@ impl Runner {
         None
     }
 
-    /// Commits the start, and says whether it is this process's to run.
+    /// Commits the start, and returns whether this process has to run it.
     async fn start(&self, workflow_id: Uuid, attempt: AttemptId, token: Uuid, renewed: Option<Arc<Renewed>>) -> bool {
         let command = Command::Start { attempt, owner: self.owner, token, renewed };
         let workflow = self.insist(workflow_id, &command).await;

@@ -1,9 +1,9 @@
 //! The timer: wakes workflows that are due, and those that a crash left behind.
 //!
 //! At least once a second, a sweep asks the database which workflows are due by its clock, and
-//! sends each a tick. A workflow acts only if the database agrees once more. The alarm makes this
-//! faster: it triggers a sweep at the time at which the next workflow falls due. Deadlines are met
-//! even if every alarm is lost.
+//! sends each a tick. A workflow acts only if the database confirms it. The alarm makes this
+//! faster: it triggers a sweep when the next workflow is due. Deadlines are met even if every alarm
+//! is lost.
 
 use crate::actors::messages::{Job, RegistryRef, TimerRef, ToRegistry, ToTimer};
 use crate::actors::metrics::Metrics;
@@ -35,8 +35,8 @@ const TICK_TIMEOUT: Duration = Duration::from_secs(10);
 const FAILED: Duration = Duration::from_secs(2);
 /// The longest pause between two windows if many workflows are due.
 const BREAK: Duration = Duration::from_millis(100);
-/// How much later than the deadline an alarm fires: a sweep that comes too early finds nothing and
-/// is wasted.
+/// How much later than the deadline an alarm fires, because a sweep that comes too early finds
+/// nothing.
 const LATE: Duration = Duration::from_millis(2);
 
 pub struct Timer {
@@ -92,20 +92,20 @@ impl Actor for Timer {
                 state.alarm = None;
                 let Some(registry) = state.registry.clone() else { return Ok(()) };
                 let rest = self.sweep(&registry, state).await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "cannot look for what is due, trying again");
+                    tracing::warn!(%error, "cannot find the due workflows; trying again");
                     SWEEP
                 });
                 self.arm(&myself, state, rest);
             }
             ToTimer::Requeue => {
                 if let Err(error) = self.requeue().await {
-                    tracing::warn!(%error, "cannot look for what is queued; it is looked for again in a moment");
+                    tracing::warn!(%error, "cannot find the queued actions; trying again in a moment");
                 }
             }
             ToTimer::Recover => {
                 let Some(registry) = state.registry.clone() else { return Ok(()) };
                 if let Err(error) = self.recover(&registry).await {
-                    tracing::warn!(%error, "cannot look for interrupted actions, trying again");
+                    tracing::warn!(%error, "cannot find the interrupted actions; trying again");
                 }
                 myself.send_after(RECOVER, || ToTimer::Recover);
             }
@@ -150,8 +150,7 @@ impl Timer {
         Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
     }
 
-    /// Puts every action that is queued in the database and that nothing holds into the runner's
-    /// queue.
+    /// Puts every queued action that nothing holds into the runner's queue.
     async fn requeue(&self) -> Result<(), Error> {
         let (mut after, mut held) = (None, 0);
         let with_targets = !self.runner.hold_watch().is_quiet();
@@ -165,9 +164,9 @@ impl Timer {
         Ok(())
     }
 
-    /// Fills the runner's queue, and wakes every workflow whose action parkbrake has started and
-    /// this process knows nothing of, or that somebody has cancelled and this process does not end:
-    /// its actor then does what the log obliges to.
+    /// Fills the runner's queue. Wakes every workflow whose action parkbrake has started and this
+    /// process does not know, and every cancelled one that this process does not end: its actor
+    /// then fulfills the obligations of the log.
     async fn recover(&self, registry: &RegistryRef) -> Result<(), Error> {
         self.requeue().await?;
         let mut after = None;
@@ -186,11 +185,11 @@ impl Timer {
 
 /// Sends one tick. A workflow that fails is sent the next one after a pause.
 async fn tick(registry: RegistryRef, flight: Arc<Flight>, id: Uuid, now: DateTime<Utc>) {
-    tracing::debug!("something is due, the workflow is sent a tick");
+    tracing::debug!("the workflow is due and is sent a tick");
     let (command, span) = (Arc::new(Command::Tick { now }), Span::current());
     let answer = registry.call(|reply| ToRegistry::Route { id, job: Job::Do { command, span, reply } }, Some(TICK_TIMEOUT)).await;
     if !matches!(&answer, Ok(CallResult::Success(Ok(_)))) {
-        tracing::warn!("the workflow is due and did not answer, it is sent another tick in a moment");
+        tracing::warn!("the workflow is due and did not answer; it is sent another tick in a moment");
         tokio::time::sleep(FAILED).await;
     }
     flight.land(id);

@@ -1,4 +1,4 @@
-//! Looks now and then for what is wrong, so that every page can say it without asking the database.
+//! Checks for troubles periodically, so that every page can show them without a query.
 
 use crate::actors::engine::Engine;
 use crate::domain::trouble::{StuckChannel, Troubles};
@@ -8,31 +8,31 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// The time between two looks.
+/// The time between two checks.
 const PAUSE: Duration = Duration::from_secs(15);
-/// A channel on which a notice waits for longer than this does not deliver.
+/// A channel with a notice that has waited for longer than this does not deliver.
 const STUCK: TimeDelta = TimeDelta::minutes(5);
-/// How long it matters that a notice was given up.
+/// How long an undelivered notice counts as a trouble.
 const DEAD_FOR: TimeDelta = TimeDelta::days(7);
 
 impl Engine {
-    /// Looks now and then, for as long as the engine lives.
+    /// Checks periodically, for as long as the engine lives.
     pub async fn watch_for_trouble(engine: Weak<Self>) {
         while let Some(engine) = engine.upgrade() {
             if let Err(error) = engine.look_for_trouble().await {
-                tracing::debug!(%error, "cannot look for what is wrong");
+                tracing::debug!(%error, "cannot check for troubles");
             }
             drop(engine);
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// What was wrong when it was looked for last.
+    /// The troubles found by the last check.
     pub fn known_troubles(&self) -> Arc<Troubles> {
         self.troubles.known()
     }
 
-    /// What is wrong now.
+    /// Checks for troubles now.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -54,7 +54,7 @@ impl Engine {
     }
 }
 
-/// A channel on which something waits for too long.
+/// The trouble of a channel with an overdue notice, if it has one.
 fn stuck(row: &ChannelRow, now: DateTime<Utc>) -> Option<StuckChannel> {
     let since = row.oldest.filter(|oldest| now - *oldest > STUCK)?;
     Some(StuckChannel { channel: row.channel.clone(), waiting: row.waiting, since })

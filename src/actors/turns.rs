@@ -1,8 +1,8 @@
-//! Turns: which action may start next. Pure.
+//! Turns: which action may start next. Pure functions.
 //!
-//! Requesters take turns one after the other, however many actions each of them has waiting. Some
-//! turns are kept for actions that people approved, and those go first. Of each of the two kinds,
-//! no requester has more than its share of turns.
+//! Requesters take turns, however many actions each has waiting. Some turns are reserved for
+//! actions that people approved, and those go first. For each of the two kinds, no requester has
+//! more than its share of turns.
 
 use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
@@ -11,14 +11,14 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnLimits {
     pub at_once: usize,
-    /// How many each requester may have at once, of the actions that people approved and of those
-    /// that needed no approval.
+    /// The most turns of each requester at once, for actions that people approved and, separately,
+    /// for those that needed no approval.
     pub per_requester: usize,
 }
 
 impl TurnLimits {
-    /// How many turns actions that needed no approval may take: a quarter, and at least one, is
-    /// kept for those that people approved.
+    /// The most turns for actions that needed no approval: a quarter, and at least one, is reserved
+    /// for those that people approved.
     fn unapproved(self) -> usize {
         if self.at_once < 2 { self.at_once } else { self.at_once - (self.at_once / 4).max(1) }
     }
@@ -33,8 +33,8 @@ pub struct Waiting {
     pub approved: bool,
 }
 
-/// How many actions of one requester and kind are kept here. Further ones stay in the database,
-/// where the timer finds them again.
+/// The most actions of one requester and kind that are kept here. Further ones stay in the
+/// database, where the timer finds them again.
 const LONGEST_LINE: usize = 1_000;
 
 /// The actions that wait, and the turns that are taken.

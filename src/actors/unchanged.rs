@@ -1,4 +1,4 @@
-//! Checks that what would run now is what was approved.
+//! Checks that what would run now is what people approved.
 //!
 //! A row in the database can never make a command or a call by itself. The runbook or webhook is
 //! resolved again from the running configuration, by its name and arguments; a runbook's program
@@ -12,11 +12,11 @@ use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::Document;
 use crate::domain::task::{Action, ActionKind};
 
-/// What a step of an approved document would have done, if that is what its runbook or webhook
-/// would do today; `None` for one that was planned as external.
+/// The work of a step of an approved document, if its runbook or webhook would do exactly that
+/// today; `None` for a step that was planned as external.
 ///
 /// # Errors
-/// Why it must not be done, for people.
+/// The reason why it must not run, for people.
 pub async fn unchanged(
     document: &[u8],
     approved: &Digest,

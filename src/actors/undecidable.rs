@@ -15,8 +15,8 @@ use uuid::Uuid;
 const PAUSE: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Looks now and then once a minute, for as long as the engine lives: counts the requests that
-    /// nobody could decide, and logs new ones.
+    /// Checks once a minute, for as long as the engine lives: counts the requests that nobody could
+    /// decide, and logs new ones.
     pub async fn watch_for_undecidable(engine: Weak<Self>) {
         let mut told = BTreeSet::new();
         while let Some(engine) = engine.upgrade() {
@@ -35,7 +35,7 @@ impl Engine {
                         }
                     }
                 }
-                Err(error) => tracing::debug!(%error, "cannot look for requests that nobody can decide"),
+                Err(error) => tracing::debug!(%error, "cannot check for requests that nobody can decide"),
             }
             drop(engine);
             tokio::time::sleep(PAUSE).await;
@@ -50,11 +50,11 @@ impl Engine {
         Ok(groups)
     }
 
-    /// Those of the given requests that nobody in the configuration could decide. It needs no query
-    /// for them.
+    /// Those of the given requests that nobody in the configuration could decide. This needs no
+    /// query about the requests.
     ///
     /// # Errors
-    /// The database does not answer, so that nobody knows who is suspended.
+    /// The database, which knows who is suspended, does not answer.
     pub async fn undecidable_among(&self, rows: &[PendingRow]) -> Result<BTreeSet<Uuid>, Error> {
         let suspended = self.suspended().await?;
         let today = Today { policy: &self.configuration.policy, suspended: &suspended };
@@ -72,7 +72,7 @@ fn could_be_decided(today: Today<'_>, level: &str, asked: &[Role], later: impl I
     Level::parse(level).is_none_or(|level| today.could_decide(level, &roles, u32::try_from(required).unwrap_or(0)))
 }
 
-/// The roles of a timetable, which the database stores as `[{"after": seconds, "to": [role]}]`.
+/// The roles of an escalation, which the database stores as `[{"after": seconds, "to": [role]}]`.
 fn asked_later(group: &PendingGroup) -> Vec<Role> {
     let steps: Vec<serde_json::Value> = group.timetable.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let roles = steps.iter().filter_map(|step| step["to"].as_array()).flatten();

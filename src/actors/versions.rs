@@ -1,5 +1,5 @@
-//! Wakes those in this process who wait for the next event of a workflow. A lost wakeup costs only
-//! time: waiters also look by themselves.
+//! Wakes callers in this process that wait for the next event of a workflow. A lost wakeup costs
+//! only time: waiters also check on their own.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ impl Versions {
         Subscription { all: self, workflow_id, versions: Some(versions) }
     }
 
-    /// Tells those who wait for a workflow which version was committed.
+    /// Sends the committed version to those who wait for a workflow.
     pub fn publish(&self, workflow_id: Uuid, version: u32) {
         let mut waiting = self.waiting();
         let Some(sender) = waiting.get(&workflow_id) else { return };
@@ -33,7 +33,7 @@ impl Versions {
         self.waiting().is_empty()
     }
 
-    /// Has everyone who waits look once more.
+    /// Makes every waiter check again.
     pub fn stir(&self) {
         for sender in self.waiting().values() {
             sender.send_modify(|_| {});

@@ -13,7 +13,7 @@ impl Default for Wakeup {
 }
 
 impl Wakeup {
-    /// Wakes everyone who has subscribed.
+    /// Wakes every subscriber.
     pub fn wake(&self) {
         self.0.send_replace(());
     }

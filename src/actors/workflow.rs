@@ -1,13 +1,13 @@
 //! One workflow's actor, which lives while its workflow is being acted upon.
 //!
 //! It is started with work: a task to assess and checkpoint, or commands for a stored workflow. The
-//! pure core decides each command, the events are committed, and only then does the memory move on,
-//! is done what the new state obliges to, and is the caller answered. When its work is done, the
-//! actor parks: it gives what it knows to the registry, and ends. The next one starts from there,
-//! or from the log.
+//! pure core decides each command and the events are committed. Only then is the memory updated,
+//! are the obligations of the new state fulfilled, and is the caller answered. When its work is
+//! done, the actor parks: it gives its state to the registry, and ends. The next one starts from
+//! there, or from the log.
 //!
-//! Whenever the log is read, what the state obliges to is done, whatever the caller is answered.
-//! What an actor remembers may be behind the log, because another actor of the same workflow or
+//! Whenever the log is read, the obligations of the state are fulfilled, whatever the caller is
+//! answered. An actor's memory may be behind the log, because another actor of the same workflow or
 //! another server may have written to it; so nothing is refused from memory alone. [`Stale`] means
 //! that the memory may differ from the database: the actor fails, its memory is dropped, and the
 //! log is read again.
@@ -83,7 +83,7 @@ impl From<Error> for Stale {
 
 /// What an actor is started for. It gets all of its work at the start and ends when that is done.
 pub enum Work {
-    /// The task is assessed and checkpointed; then whoever submitted it is answered.
+    /// The task is assessed and checkpointed; then its submitter is answered.
     Submit { admitted: Box<AdmittedTask>, span: Span, reply: Answering },
     /// The jobs are done one after the other.
     Jobs(Start),
@@ -178,8 +178,8 @@ impl WorkflowActor {
         }
     }
 
-    /// Gives what is remembered to the registry, provided that something is left to do. From here
-    /// on the next actor may be started.
+    /// Gives the memory to the registry, if something is left to do. From here on the next actor
+    /// may be started.
     fn park(&self, memory: &mut Memory, ticket: Option<Ticket>) {
         let known = memory.workflow.take().zip(memory.read_at);
         let known = known.filter(|(workflow, _)| !transition::obligations(workflow, self.deps.owner).is_empty());

@@ -1,9 +1,10 @@
 //! The workflow supervisor: starts the actor of each workflow that is acted upon, and decides what
 //! happens when one fails.
 //!
-//! A failed actor is started again after a pause that doubles each time; it reads the log and goes
-//! on from there. A workflow whose actor keeps failing is put in quarantine, where people see it,
-//! and the others go on. An outage of the database is no failure of an actor and is not counted.
+//! A failed actor is restarted after a pause that doubles each time; the new one reads the log and
+//! continues from there. A workflow whose actor keeps failing is put in quarantine, where people
+//! see it, and the others continue. An outage of the database is no failure of an actor and is not
+//! counted.
 
 use crate::actors::messages::{SupervisorRef, Ticket, ToRegistry, ToSupervisor};
 use crate::actors::protocol::Failure;
@@ -36,10 +37,10 @@ pub struct State {
     quarantined: HashSet<Uuid>,
 }
 
-/// An actor at work.
+/// An active actor.
 struct Child {
     id: Uuid,
-    /// `None` if the actor was started by a submit, of which the registry knows nothing.
+    /// `None` if the actor was started by a submit, which the registry does not know.
     ticket: Option<Ticket>,
 }
 
@@ -157,7 +158,7 @@ impl WorkflowSupervisor {
         self.tell_gone(child);
     }
 
-    /// Has the workflow rest after a failure, or puts it in quarantine.
+    /// Makes the workflow rest after a failure, or puts it in quarantine.
     fn weigh(&self, myself: &SupervisorRef, state: &mut State, id: Uuid, failure: &ActorProcessingErr) {
         match failure.downcast_ref::<Stale>() {
             Some(Stale::Unavailable(reason)) => {
@@ -168,7 +169,7 @@ impl WorkflowSupervisor {
             }
             Some(Stale::Tampered(reason)) => {
                 // Reading the log again would not change what is in it.
-                tracing::error!(workflow.id = %id, reason, "somebody else has written to a workflow's rows, and it is left alone");
+                tracing::error!(workflow.id = %id, reason, "a workflow's rows were written by something else; it is put in quarantine");
                 self.deps.metrics.integrity_failures.inc();
                 return self.quarantine(state, id, reason.clone(), 1);
             }
@@ -179,13 +180,13 @@ impl WorkflowSupervisor {
         let budget = state.budgets.entry(id).or_default();
         match budget.record(now, POLICY) {
             Verdict::RestartAfter(delay) => {
-                tracing::error!(workflow.id = %id, reason = %failure, failures = budget.failures(), "a workflow's actor failed, it is started again");
+                tracing::error!(workflow.id = %id, reason = %failure, failures = budget.failures(), "a workflow's actor failed; it is started again");
                 state.resting.insert(id);
                 myself.send_after(delay, move || ToSupervisor::Rested { id });
             }
             Verdict::GiveUp => {
                 let failures = budget.failures();
-                tracing::error!(workflow.id = %id, reason = %failure, failures, "a workflow keeps failing and is left alone");
+                tracing::error!(workflow.id = %id, reason = %failure, failures, "a workflow keeps failing and is put in quarantine");
                 self.quarantine(state, id, failure.to_string(), failures);
             }
         }

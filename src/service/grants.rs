@@ -71,7 +71,7 @@ impl Service {
     /// whether the grant was stored.
     pub async fn give_grant(&self, by: &Caller, wanted: WantedGrant, permit: Arc<Permit>) -> Result<Grant, ServiceError> {
         if by.kind != PrincipalKind::Person {
-            return Err(ServiceError::NotAnApprover("a grant is given by people; an agent never decides".to_owned()));
+            return Err(ServiceError::NotAnApprover("only people give grants; an agent never decides".to_owned()));
         }
         let (pattern, known_level) = self.pattern(by, &wanted).await?;
         let WantedGrant { id, level, expires_in, uses, cost, justification, .. } = wanted;

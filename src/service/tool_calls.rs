@@ -72,7 +72,7 @@ struct Asked {
 }
 
 /// The way in of a client.
-fn door(client: Client) -> Via {
+fn way_in(client: Client) -> Via {
     match client {
         Client::ClaudeCode => Via::ClaudeCode,
         Client::Codex => Via::Codex,
@@ -87,7 +87,7 @@ impl Service {
     /// # Errors
     /// Too many requests at once, or the answer is not known; the call must not run then.
     pub async fn tool_call(&self, by: &Caller, call: &ToolCall, permit: Arc<Permit>) -> Result<ToolAnswer, ServiceError> {
-        let by = Caller::new(by.principal(), door(call.client));
+        let by = Caller::new(by.principal(), way_in(call.client));
         let Some(asked) = self.read_apart(by, call, permit).await? else {
             return Ok(ToolAnswer::deny(None, words::unread(call)));
         };
@@ -113,7 +113,7 @@ impl Service {
         outcome: Outcome,
         permit: Arc<Permit>,
     ) -> Result<Arc<Workflow>, ServiceError> {
-        let by = Caller::new(by.principal(), door(client));
+        let by = Caller::new(by.principal(), way_in(client));
         let used = ToolUse::of(&by.name, session_id, tool_use_id);
         let first = self.engine.storage.first_use(&by.name, &use_key(&used)).await?.ok_or(ServiceError::WorkflowNotFound)?;
         self.report(&by, first.workflow_id, None, outcome, permit).await

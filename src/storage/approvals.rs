@@ -1,4 +1,4 @@
-//! What waits for people, and what falls due.
+//! Requests that wait for people, and workflows that are due.
 
 use super::candidates::{Visible, WINDOW};
 use super::connections::Lease;
@@ -16,13 +16,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// One request that waits.
+/// One waiting request.
 #[derive(Debug)]
 pub struct PendingRow {
     pub workflow_id: Uuid,
     pub task_id: Option<String>,
     pub risk_level: String,
-    /// The requester's words.
+    /// The description, in the requester's words.
     pub description: String,
     pub target: Target,
     pub requested_by: String,
@@ -33,40 +33,40 @@ pub struct PendingRow {
     pub escalation_level: i32,
     pub timetable: Vec<EscalationStep>,
     pub expires_at: Option<DateTime<Utc>>,
-    /// When something falls due next: an escalation or the expiry.
+    /// When the next escalation or the expiry is due.
     pub due_at: Option<DateTime<Utc>>,
     pub digest: String,
-    /// Of a plan whose steps are approved one by one, the step that waits.
+    /// The step that waits, if the steps of the plan are approved one by one.
     pub step: Option<AskedStep>,
 }
 
-/// The step of a plan that people are asked about by itself.
+/// The step of a plan that waits for its own approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedStep {
-    /// Its place in the plan, counted from 1.
+    /// Its number in the plan, counted from 1.
     pub n: u32,
-    /// How dangerous it is by itself.
+    /// The level of the step alone.
     pub risk_level: String,
 }
 
 impl PendingRow {
-    /// Where it stands in a list of this order.
+    /// Its place in a list of this order.
     pub fn place(&self, order: Order) -> Place {
         let level = Level::parse(&self.risk_level).unwrap_or(Level::Critical);
         Place { order, level, due: self.due_at, workflow_id: self.workflow_id }
     }
 }
 
-/// A step of the timetable of a request that waits, as it is stored.
+/// A stored escalation step of a waiting request.
 #[derive(Deserialize)]
 struct StoredStep {
-    /// Seconds, counted from the request.
+    /// In seconds, counted from the request.
     after: u64,
     /// The roles that are asked in addition.
     to: Vec<Role>,
 }
 
-/// A timetable from its column; one that cannot be read has no steps.
+/// The escalation from its column; an unreadable one has no steps.
 fn timetable(stored: &str) -> Vec<EscalationStep> {
     let steps: Vec<StoredStep> = serde_json::from_str(stored).unwrap_or_default();
     steps.into_iter().map(|StoredStep { after, to }| EscalationStep { after: Duration::from_secs(after), to }).collect()
@@ -81,7 +81,7 @@ pub struct PendingFilter {
     /// Only those that this person may decide.
     pub decidable_by: Option<Decider>,
     pub visible_to: Option<Visible>,
-    /// An agent's list has the newest first.
+    /// An agent's list is always newest first.
     pub order: Order,
     pub after: Option<Place>,
     pub limit: i64,
@@ -94,19 +94,19 @@ pub struct Decider {
     pub roles: Vec<String>,
 }
 
-/// Something that is due, by the database's clock.
+/// The workflows that are due, by the database's clock.
 #[derive(Debug)]
 pub struct Due {
-    /// The workflows to wake, the longest overdue first.
+    /// The workflows to wake, longest overdue first.
     pub workflows: Vec<Uuid>,
-    /// The database's time when it was asked.
+    /// The database's time at the query.
     pub now: DateTime<Utc>,
-    /// When the next one falls due, of those that are not due yet.
+    /// When the next workflow is due that is not due yet.
     pub next: Option<DateTime<Utc>>,
 }
 
 impl Storage {
-    /// Requests that wait, in the order of the filter, and where the next page starts.
+    /// Waiting requests, in the order of the filter, and where the next page starts.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -121,7 +121,7 @@ impl Storage {
         Ok(page_of(rows, filter.limit, end.map(Place::of_newest), |row| row.place(filter.order)))
     }
 
-    /// What is due, and when the next one will be. The application's clock is not asked.
+    /// The due workflows, and when the next one will be due. The application's clock is not used.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -144,7 +144,7 @@ impl Storage {
             limit
         );
         let mut workflows = within(due.fetch_all(&mut *db)).await?;
-        // And the reports of external actions.
+        // This includes the reports of external actions.
         let reports = sqlx::query_scalar!(
             "select w.workflow_id from workflow w
              where w.report_due_at <= $1
@@ -174,7 +174,7 @@ impl Storage {
         Ok(Due { workflows, now, next })
     }
 
-    /// The requests that wait, newest first: what a restart takes into memory.
+    /// The waiting requests, newest first, which a restart loads into memory.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -200,9 +200,8 @@ impl Storage {
     }
 }
 
-/// What an agent may see of it: its own, and what agents of the same person submitted; the newest
-/// of each, from an index of its own. Where something else is asked for, it is looked for among so
-/// many.
+/// What an agent may see: its own requests, and those of agents of the same person; the newest of
+/// each, from a separate index. Further filters are applied to a limited number of them.
 async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> Result<(Vec<Uuid>, Option<Uuid>), Error> {
     let is_window = filter.risk_level.is_some() || filter.role.is_some() || filter.decidable_by.is_some();
     let window = if is_window { WINDOW } else { filter.limit + 1 };
@@ -241,12 +240,12 @@ async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> 
     Ok((rows.into_iter().filter(|row| row.fits).map(|row| row.workflow_id).take(page).collect(), end))
 }
 
-/// Where a page starts: before this id; the first one before everything.
+/// The id before which a page starts.
 fn before(filter: &PendingFilter) -> Uuid {
     filter.after.map_or(Uuid::max(), |place| place.workflow_id)
 }
 
-/// These requests, of those that still wait, in their order.
+/// Those of these requests that still wait, in order.
 async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Error> {
     let query = sqlx::query!(
         r#"select r.workflow_id, r.task_id, r.risk_level, r.requested_by, r.requested_at as "requested_at!", r.approvers as "approvers!",
@@ -261,7 +260,7 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
     let rows: Vec<_> = rows.into_iter().map(|row| (Outline::of(&row.document), row)).collect();
-    // Few plans are approved step by step, so most pages need no second look.
+    // Few plans are approved step by step, so most pages need no second query.
     let stepwise: Vec<Uuid> = rows.iter().filter(|(outline, _)| outline.is_stepwise()).map(|(_, row)| row.workflow_id).collect();
     let mut steps = if stepwise.is_empty() { BTreeMap::new() } else { asked_steps(db, &stepwise).await? };
     let rows = rows.into_iter().map(|(outline, row)| PendingRow {
@@ -285,7 +284,7 @@ async fn described(db: &mut Lease, ids: &[Uuid]) -> Result<Vec<PendingRow>, Erro
     Ok(rows.collect())
 }
 
-/// The steps that people are asked about, by the plans that they belong to.
+/// The steps that people are asked about, by plan.
 async fn asked_steps(db: &mut Lease, plans: &[Uuid]) -> Result<BTreeMap<Uuid, AskedStep>, Error> {
     let query = sqlx::query!(
         r#"select c.workflow_id as "workflow_id!", asked.step as "step!", submitted.data::jsonb #>> array['steps', (asked.step - 1)::text, 'level'] as "level!"

@@ -1,10 +1,10 @@
-//! Which workflows a list looks at: the newest (or the oldest) of those that its main filter
-//! leaves, each from an index in the order of the list.
+//! Which workflows a list examines: the newest (or the oldest) that its main filter leaves, from an
+//! index in the order of the list.
 //!
-//! A list is asked for with any number of filters, and there cannot be an index for each
-//! combination. So one of them chooses, and the others are applied to a window of what it chose:
-//! each page costs the same, however many workflows there are and however few fit. Where the window
-//! ends before the page is full, the list goes on from there.
+//! A list may have any number of filters, and there cannot be an index for each combination. So one
+//! of them chooses, and the others are applied to a window of what it chose: each page costs the
+//! same, however many workflows there are and however few match. If the window ends before the page
+//! is full, the list continues from there.
 
 use super::Error;
 use super::connections::Lease;
@@ -15,17 +15,17 @@ use crate::domain::workflow::Status;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::{Builder, Uuid};
 
-/// How many workflows are looked through for one page.
+/// The most workflows that are examined for one page.
 pub const WINDOW: i64 = 2_000;
 
-/// An agent's field of view.
+/// What an agent may see.
 #[derive(Debug, Clone)]
 pub struct Visible {
     pub agent: String,
     pub on_behalf_of: Option<String>,
 }
 
-/// The filters of which one chooses.
+/// The filters, one of which chooses.
 #[derive(Debug, Default)]
 pub(super) struct Choice<'a> {
     pub status: Option<Status>,
@@ -37,32 +37,32 @@ pub(super) struct Choice<'a> {
     pub from: Option<Uuid>,
     /// Ids before this one.
     pub before: Option<Uuid>,
-    /// Whether something else is asked for as well, such as words.
+    /// Whether there are further filters, such as a text.
     pub has_more: bool,
-    /// The oldest first. Then only the ids choose, and all other filters are applied to a window.
+    /// Oldest first. Then only the ids choose, and all other filters are applied to a window.
     pub oldest_first: bool,
 }
 
-/// What was chosen, in the order of the list.
+/// The chosen workflows, in the order of the list.
 #[derive(Debug)]
 pub(super) struct Candidates {
     pub ids: Vec<Uuid>,
-    /// Whether there may be more behind the last of them, because so many were looked at.
+    /// Whether there may be more after the last one, because the window is full.
     is_cut: bool,
 }
 
 impl Candidates {
-    /// Where to go on if what was found of these does not fill a page.
+    /// Where to continue if the matches do not fill a page.
     pub fn end(&self) -> Option<Cursor> {
         self.ids.last().filter(|_| self.is_cut).map(|id| Cursor::of(*id))
     }
 }
 
-/// An id is made when a task comes in; its commit may be this much later, or, where the clock was
-/// heard anew, earlier.
+/// An id is made when a task arrives. Its commit may be this much later or, if the server's clock
+/// was adjusted, earlier.
 pub(super) const UNDER_WAY: TimeDelta = TimeDelta::minutes(1);
 
-/// The least id of a moment.
+/// The smallest id of a time.
 pub(super) fn id_at(at: DateTime<Utc>) -> Uuid {
     Builder::from_unix_timestamp_millis(u64::try_from(at.timestamp_millis()).unwrap_or_default(), &[0; 10]).into_uuid()
 }
@@ -95,11 +95,11 @@ async fn oldest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<
 }
 
 async fn newest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<Uuid>, Error> {
-    // One branch is carried out, of the agent two; the others end at their first condition. A level
-    // or a status is at several places, and what waits of a requester stands apart from the rest:
-    // of each the newest are taken, and of these the newest. Rows are compared whole, and never for
-    // equality alone: then only one index has their order, and the plan is the same whatever is
-    // known of the tables when it is made.
+    // One branch runs, or two for an agent; the others end at their first condition. A level or a
+    // status is in several places of the index, and the waiting requests of a requester are
+    // separate from the rest: the newest of each are taken, and of these the newest. Rows are
+    // compared as whole tuples, never only for equality. So only one index has their order, and the
+    // plan is the same whatever the statistics of the tables are when it is made.
     let query = sqlx::query_scalar!(
         r#"with candidate as (
                (select w.workflow_id from workflow w

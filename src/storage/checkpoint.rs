@@ -1,10 +1,9 @@
 //! The writes: batches of commits, each one statement, one transaction and one flush, with an
-//! answer for each row. A request that takes the place of another is two rows of one transaction
-//! (`replace.rs`).
+//! answer for each row. Superseding a request writes two rows in one transaction (`replace.rs`).
 //!
 //! The statements are the functions `open_workflows` and `advance_workflows` (0029_grant.sql,
-//! 0032_renewal.sql). They take rows of types of their own, so they are not among the queries that
-//! are checked at compile time; the tests of this module run them.
+//! 0032_renewal.sql). They take rows of custom types, so they are not checked at compile time like
+//! the other queries; the tests of this module run them.
 
 mod columns;
 mod replace;
@@ -30,29 +29,29 @@ use uuid::Uuid;
 /// A workflow's first commit.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// The state after its events. Its times are provisional: the database gives the real one.
+    /// The state after its events. Its times are provisional until the database sets the real one.
     pub workflow: Workflow,
     pub events: Vec<Event>,
     /// The way in through which the task came.
     pub via: Via,
     /// The task's canonical bytes.
     pub document: Vec<u8>,
-    /// Whether the document says what the target is: then lists read it there, and the row does not
+    /// Whether the document contains the target: then lists read it there, and the row does not
     /// repeat it.
     pub is_claimed: bool,
     pub key: Option<IdempotencyKey>,
-    /// What it begins to run, if it does.
+    /// What it begins to run, if anything.
     pub begins: Option<Begins>,
-    /// What it adds to the sum of the grant that lets it pass, if one does.
+    /// The amount that it adds to the sum of the grant that lets it pass, if there is one.
     pub granted: Option<Micros>,
-    /// What is said of it to the outside.
+    /// The notices about it.
     pub notices: Vec<Planned>,
 }
 
 /// A later commit of a workflow.
 #[derive(Debug, Clone)]
 pub struct Advance {
-    /// The version that it builds on.
+    /// The version before it.
     pub expected: u32,
     /// The state after its events.
     pub workflow: Workflow,
@@ -61,15 +60,14 @@ pub struct Advance {
     /// The way in that was used.
     pub via: Via,
     pub events: Vec<Event>,
-    /// The canonical bytes of the document that holds from then on, where that is another one than
-    /// before.
+    /// The canonical bytes of the new document in force, if it changes.
     pub document: Option<Vec<u8>>,
     pub guard: Guard,
-    /// About when it takes place, by the clock that follows the database's.
+    /// Its approximate time, by the clock that follows the database's.
     pub now: DateTime<Utc>,
-    /// What it begins to run, if it does.
+    /// What it begins to run, if anything.
     pub begins: Option<Begins>,
-    /// What is said of it to the outside.
+    /// The notices about it.
     pub notices: Vec<Planned>,
 }
 
@@ -77,20 +75,20 @@ pub struct Advance {
 /// has begun.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Begins {
-    /// Where it acts; `None` where nobody knows.
+    /// The environment in which it acts; `None` if unknown.
     pub environment: Option<String>,
-    /// When the next freeze begins that covers it.
+    /// When the next freeze that covers it begins.
     pub before: Option<DateTime<Utc>>,
 }
 
-/// What became of one row of a batch.
+/// The result of one row of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     /// It is durable, at this time by the database's clock.
     Committed {
         at: DateTime<Utc>,
     },
-    /// Somebody else wrote the next event, or this very commit was written before.
+    /// Another commit wrote the next event, or this very commit was written before.
     Conflict,
     /// The idempotency key is in use.
     Duplicate,
@@ -98,15 +96,15 @@ pub enum Written {
     TooLate,
     /// The server that would run the action holds no lease.
     Fenced,
-    /// The server whose attempt would be taken up still holds its lease.
+    /// The server whose attempt would be taken over still holds its lease.
     OwnerActs,
-    /// It begins to run something, and a halt or a freeze holds that.
+    /// It begins to run something that a halt or a freeze holds.
     Held,
-    /// The grant that would let it pass does not, or no longer.
+    /// The grant that would let it pass does not, or no longer does.
     Ungranted,
     /// It breaks the glass, and the same person has an open review.
     Unreviewed,
-    /// Somebody else has locked it just now; it was not written.
+    /// Another transaction holds a lock on it; it was not written.
     Busy,
 }
 
@@ -129,14 +127,14 @@ impl Written {
 }
 
 impl Storage {
-    /// Opens a batch of workflows; the answers are in the order of the rows.
+    /// Opens a batch of workflows. The answers are in the order of the rows.
     ///
     /// # Errors
     /// The result of no row is known: the database did not answer, or refused the batch as a whole.
     pub async fn open<R: Borrow<Opening>>(&self, batch: &[R]) -> Result<Vec<Written>, Error> {
         self.store_terms(batch.iter().map(Borrow::borrow).flat_map(|opening: &Opening| &opening.events)).await?;
         match self.open_once(batch, false).await {
-            // One of them was written before, and its answer was lost. Only now is each looked for,
+            // One of them was written before, and its answer was lost. Only now is each looked up,
             // and the others are written.
             Err(error) if is_there_already(&error) => self.open_once(batch, true).await,
             answer => answer,
@@ -169,8 +167,8 @@ impl Storage {
         carry_out(db, query, log, notices, batch.len()).await
     }
 
-    /// Takes a batch of workflows to their next version; the answers are in the order of the rows.
-    /// No workflow may be in a batch twice.
+    /// Advances a batch of workflows to their next versions. The answers are in the order of the
+    /// rows. No workflow may be in a batch twice.
     ///
     /// # Errors
     /// The result of no row is known: the database did not answer, or refused the batch as a whole.
@@ -200,8 +198,8 @@ impl Storage {
         carry_out(db, query, log, notices, batch.len()).await
     }
 
-    /// When this very commit was written, if it was: after an answer that was lost, a conflict may
-    /// be one with oneself.
+    /// When this very commit was written, if it was: after a lost answer, a conflict may be with
+    /// the commit itself.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -230,14 +228,13 @@ impl Storage {
     }
 }
 
-/// Whether a batch of first commits failed because one of its workflows is there.
+/// Whether a batch of first commits failed because one of its workflows exists.
 fn is_there_already(error: &Error) -> bool {
     let Error::Refused(refusal) = error else { return false };
     refusal.as_database_error().is_some_and(|refusal| refusal.constraint() == Some("workflow_pkey"))
 }
 
-/// Adds the events and the notices to a statement, carries it out, and reads the answer of each
-/// row.
+/// Adds the events and the notices to a statement, executes it, and reads the answer of each row.
 async fn carry_out(
     db: &mut PgConnection,
     query: Query<'_, Postgres, PgArguments>,
@@ -249,7 +246,8 @@ async fn carry_out(
     answers(&found, rows)
 }
 
-/// One row says how many were written and when; each of the others says which one was not, and why.
+/// The first row says how many were written and when. Each other row names one that was not, and
+/// why.
 fn answers(found: &[PgRow], rows: usize) -> Result<Vec<Written>, Error> {
     let mut summary = None;
     let mut refused = Vec::new();

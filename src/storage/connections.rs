@@ -1,10 +1,9 @@
-//! The connections of one kind of work, and how they come back: only after their work has ended
-//! well.
+//! The connections for one kind of work. A connection is reused only after its work has ended well.
 //!
-//! sqlx asks each connection that comes back whether it still works, which is one more round trip
-//! for every query. A connection in steady use stays at hand instead, and the next query takes it
-//! as it is. Once it has rested, or has been at hand for a while, it goes back to sqlx, which tries
-//! it, and closes it when it has grown old or is not needed any more.
+//! sqlx pings each returned connection, which is one more round trip for every query. Here, a
+//! connection in steady use stays ready instead, and the next query takes it as it is. Once it has
+//! been idle, or ready for a while, it goes back to sqlx, which pings it, and closes it when it is
+//! old or not needed any more.
 
 use super::Error;
 use sqlx::pool::PoolConnection;
@@ -14,14 +13,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a caller waits for a connection before it is told that the database is not available.
+/// How long a caller waits for a connection before the database counts as unavailable.
 const ACQUIRE: Duration = Duration::from_secs(2);
-/// After this long without work a connection is tried before it is used.
+/// After this idle time a connection is pinged before it is used.
 const RESTED: Duration = Duration::from_millis(500);
-/// After this long at hand a connection goes back to sqlx.
+/// After this time as ready, a connection goes back to sqlx.
 const LONGEST_AT_HAND: Duration = Duration::from_secs(60);
 
-/// At most so many connections.
+/// A bounded set of connections.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
@@ -32,9 +31,9 @@ struct Shared {
 
 #[derive(Default)]
 struct AtHand {
-    /// The one that was used last is the last.
+    /// The most recently used is last.
     ready: Vec<Ready>,
-    /// How many wait for sqlx to give them one. What comes back meanwhile goes to them.
+    /// How many callers wait for sqlx. Returned connections go to them.
     waiting: usize,
 }
 
@@ -43,19 +42,18 @@ struct Ready {
     connection: PoolConnection<Postgres>,
     /// When sqlx gave it out.
     taken: Instant,
-    /// Since when it has had no work.
+    /// Since when it has been idle.
     since: Instant,
 }
 
 impl Connections {
-    /// At most so many, set up like this. Nothing is connected yet.
+    /// At most this many connections with these options. Nothing is connected yet.
     pub fn new(options: PgConnectOptions, most: u32) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(most)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
-            // A connection that has rested may have lost its server meanwhile; one in steady use is
-            // not asked each time.
+            // An idle connection may have lost its server; one in steady use is not pinged.
             .before_acquire(|connection, rest| {
                 Box::pin(async move {
                     if rest.idle_for > RESTED {
@@ -67,7 +65,7 @@ impl Connections {
         Self(Arc::new(Shared { pool: pool.connect_lazy_with(options), at_hand: Mutex::default() }))
     }
 
-    /// Takes one.
+    /// Takes a connection.
     ///
     /// # Errors
     /// No connection is free in time, or the database is unavailable.
@@ -79,7 +77,7 @@ impl Connections {
         Ok(Lease { of: Arc::clone(&self.0), connection: Some(connection), taken, is_in_order: false })
     }
 
-    /// Closes all of them; later queries fail.
+    /// Closes all connections; later queries fail.
     pub async fn close(&self) {
         let closing = self.0.pool.close();
         self.0.at_hand().ready.clear();
@@ -92,8 +90,7 @@ impl Shared {
         self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last; where there is none, a place among those who wait for
-    /// sqlx.
+    /// The most recently used connection, or else a place among the callers that wait for sqlx.
     fn take(&self) -> Result<Ready, Waiting<'_>> {
         let mut at_hand = self.at_hand();
         at_hand.send_rested_back(Instant::now());
@@ -116,7 +113,7 @@ impl Shared {
 }
 
 impl AtHand {
-    /// Sends those back to sqlx that nobody has needed for a while: to drop them is to send them.
+    /// Returns connections that have been idle for a while to sqlx, by dropping them.
     fn send_rested_back(&mut self, now: Instant) {
         let rested = self.ready.iter().take_while(|ready| now.duration_since(ready.since) > RESTED).count();
         self.ready.drain(..rested);
@@ -124,7 +121,7 @@ impl AtHand {
 }
 
 impl Drop for Shared {
-    /// Sending them back takes a runtime, and there may be none any more.
+    /// Returning connections needs a runtime, which may be gone.
     fn drop(&mut self) {
         let at_hand = self.at_hand.get_mut().unwrap_or_else(PoisonError::into_inner);
         for ready in at_hand.ready.drain(..) {
@@ -133,7 +130,7 @@ impl Drop for Shared {
     }
 }
 
-/// Counts one who waits for sqlx, until it has a connection or goes away.
+/// Counts a caller that waits for sqlx, until it has a connection or goes away.
 struct Waiting<'a>(&'a Shared);
 
 impl Drop for Waiting<'_> {

@@ -8,16 +8,16 @@ use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// One decision, and what it was about.
+/// One decision, and its target.
 #[derive(Debug)]
 pub struct DecisionRow {
     pub workflow_id: Uuid,
     /// `approved`, `rejected`, `withdrawn`, or `glass_broken`.
     pub verdict: String,
     pub at: DateTime<Utc>,
-    /// The person's words.
+    /// The justification or reason, in the person's words.
     pub note: Option<String>,
-    /// How the workflow stands today.
+    /// The status of the workflow today.
     pub status: String,
     pub risk_level: String,
     pub requested_by: String,

@@ -1,9 +1,9 @@
 //! The encoding of the database, which has to be UTF8.
 //!
-//! In any other encoding there are texts that cannot be stored: a decision or an outcome that holds
-//! one would be refused for ever. In SQL_ASCII PostgreSQL stores bytes and checks nothing, so that
-//! any other client can write what nobody can read, and compares and counts bytes where letters are
-//! meant. So that is refused as well.
+//! In any other encoding there are texts that cannot be stored: a decision or an outcome with such
+//! a text would be refused forever. SQL_ASCII stores bytes without checks, so that another client
+//! could write unreadable text, and it compares and counts bytes instead of letters. So it is
+//! refused as well.
 
 use super::pool::within;
 use super::{Error, Storage};

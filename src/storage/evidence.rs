@@ -5,11 +5,11 @@ use super::{Error, Storage};
 use crate::domain::task::digest::{Digest, hex};
 use crate::secret_key::Purpose;
 
-/// What a sealed fingerprint begins with.
+/// The prefix of a sealed fingerprint.
 const PREFIX: &str = "hmac-sha256:";
 
 impl Storage {
-    /// The fingerprint that is stored and shown of a document with this digest.
+    /// The sealed fingerprint of a document with this digest, which is stored and shown.
     ///
     /// # Errors
     /// There is no key.

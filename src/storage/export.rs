@@ -1,5 +1,5 @@
-//! Everything of a stretch of time, page by page: each page is read with short queries and no
-//! transaction, so an export of millions of workflows holds back nobody.
+//! Exports a period page by page. Each page is read with short queries and no transaction, so an
+//! export of millions of workflows blocks nobody.
 
 use super::candidates::{UNDER_WAY, id_at};
 use super::pool::{to_its_end, within};
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// What of a stretch of time is left to be read.
+/// The rest of a period that is still to be read.
 #[derive(Debug, Clone)]
 pub struct ExportPlace {
     after: Uuid,
@@ -19,7 +19,7 @@ pub struct ExportPlace {
 }
 
 impl ExportPlace {
-    /// The beginning of what was submitted at `from` or later, and before `until`.
+    /// The place before the first workflow that was submitted from `from` until before `until`.
     pub fn beginning(from: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Self {
         let after = from.map_or(Uuid::nil(), |from| id_at(from - UNDER_WAY));
         Self { after, before: id_at(until + UNDER_WAY), from, until }
@@ -30,7 +30,7 @@ impl ExportPlace {
     }
 }
 
-/// One workflow, whole.
+/// One complete workflow.
 #[derive(Debug)]
 pub struct ExportRow {
     pub workflow_id: Uuid,
@@ -39,16 +39,15 @@ pub struct ExportRow {
     pub requested_by: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// Why there is none, where it was not written by a server with this secret key or cannot be
-    /// read.
+    /// The log, or the reason why it cannot be trusted or read.
     pub log: Result<Vec<Recorded>, String>,
-    /// The canonical bytes of each document, the oldest first.
+    /// The canonical bytes of each document, oldest first.
     pub documents: Vec<Vec<u8>>,
 }
 
 impl Storage {
-    /// The next workflows, the oldest first, and where to go on; without the latter that was all.
-    /// It reads to its end, whether or not the caller stays.
+    /// The next workflows, oldest first, and where to continue; `None` at the end. The query
+    /// completes whether or not the caller stays.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -71,8 +70,8 @@ impl Storage {
         let last = found.last().map(|row| row.workflow_id);
         let found: Vec<_> = found.into_iter().filter(|row| place.holds(row.created_at)).collect();
         let ids: Vec<Uuid> = found.iter().map(|row| row.workflow_id).collect();
-        // The logs first: whatever document a log names is there by the time that documents are
-        // read.
+        // The logs are read first, so that every document that a log names exists when the
+        // documents are read.
         let mut logs = self.proven_logs_by(db, &ids).await?;
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(

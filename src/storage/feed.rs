@@ -1,7 +1,7 @@
-//! What happened to all workflows, in the order in which it became known, for those who follow it.
+//! The events of all workflows, in the order in which they became known, for those who follow them.
 //!
-//! `migrations/0018_reading.sql` says what the order is, and `migrations/0023_edges.sql` what
-//! becomes of it in a database that was restored.
+//! `migrations/0018_reading.sql` defines the order, and `migrations/0023_edges.sql` what happens to
+//! it in a restored database.
 
 use super::connections::Lease;
 use super::pool::within;
@@ -12,7 +12,8 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A place in the order of all events. Those of one workflow stand in the order of their versions.
+/// A place in the order of all events. The events of one workflow are in the order of their
+/// versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedPlace {
     pub order: i64,
@@ -27,7 +28,7 @@ impl FeedPlace {
     }
 }
 
-/// As it is handed out: opaque to clients.
+/// The form that clients get; it is opaque to them.
 impl fmt::Display for FeedPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}.{}.{:x}", self.order, self.workflow_id.simple(), self.version)
@@ -47,27 +48,27 @@ impl FromStr for FeedPlace {
     }
 }
 
-/// What is certain at a moment about the order of events.
+/// What is certain about the order of events at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedMark {
-    /// Whatever is written from now on, by whom it may be, stands here or later: except what
+    /// Everything that is written from now on has this order or a later one, except what
     /// [`Self::writers`] write.
     pub next: i64,
-    /// Transactions under way that have written events, or may have: whatever they write stands at
-    /// this order or later.
+    /// Open transactions that have written events, or may have: everything that they write has this
+    /// order or a later one.
     pub writers: Vec<i64>,
 }
 
-/// A stretch of the log, as far as it was looked through.
+/// A page of the log.
 #[derive(Debug, Default)]
 pub struct FeedPage {
     pub entries: Vec<(FeedPlace, FeedEntry)>,
-    /// The last place that was looked at, where there may be more after it.
+    /// The last place that was examined, if there may be more after it.
     pub more_after: Option<FeedPlace>,
 }
 
 impl Storage {
-    /// Makes sure that places go up and none is told twice: has to be called before the log is
+    /// Ensures that places ascend and none is sent twice. It has to be called before the log is
     /// written and before it is followed.
     ///
     /// # Errors
@@ -79,15 +80,15 @@ impl Storage {
         Ok(())
     }
 
-    /// What is certain now. What is read after this has seen everything that had ended by then.
+    /// What is certain now. Later reads see everything that has ended by then.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
     pub async fn feed_mark(&self) -> Result<FeedMark, Error> {
         let mut db = self.lease_background().await?;
-        // Locks are read after the snapshot was taken that says which number is next; in between
-        // somebody may have begun to write, with a later number. Locks know only the low half of a
-        // number.
+        // Locks are read after the snapshot that determines the next number. In between, another
+        // transaction may have begun to write, with a later number. Locks contain only the low half
+        // of a number.
         let query = sqlx::query!(
             r#"with locks as materialized (
                    select locktype, database, relation, virtualtransaction, transactionid, mode from pg_locks where granted
@@ -110,8 +111,9 @@ impl Storage {
         Ok(FeedMark { next: row.next, writers: row.writers })
     }
 
-    /// The events after a place and before an order, in their order. So many are looked at, whoever
-    /// may see them, so that each page costs the same however few of them its reader may see.
+    /// The events after a place and before an order, in order. `limit` counts the examined events,
+    /// whoever may see them, so that each page costs the same however few of them its reader may
+    /// see.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -122,8 +124,8 @@ impl Storage {
         Ok(page)
     }
 
-    /// The events from an order on, as [`Self::feed`] gives them, for whoever tells all others: it
-    /// does not wait behind those.
+    /// The events from an order on, like [`Self::feed`], for the feed itself, which does not queue
+    /// behind its readers.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -134,7 +136,7 @@ impl Storage {
         Ok(page)
     }
 
-    /// Whether the first event after a place is older than this; not where there is none.
+    /// Whether the first event after a place is older than this; false if there is none.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -155,8 +157,8 @@ impl Storage {
         Ok(is_older.unwrap_or(false))
     }
 
-    /// Whether a place was handed out before the database was restored from a backup, for what the
-    /// backup did not hold.
+    /// Whether a place was handed out before the database was restored, for an event that the
+    /// backup did not have.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -168,9 +170,9 @@ impl Storage {
         Ok(was_lost)
     }
 
-    /// Where a moment is in the order: all events from then on stand there or later. `None` where
-    /// that is not known, because the moment lies ahead, is longer ago than this, or has events
-    /// that were written before there was an order.
+    /// The place of a time in the order: all later events come after it. `None` if it is not known,
+    /// because the time is in the future, is longer ago than `age`, or has events from before there
+    /// was an order.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -1,8 +1,8 @@
-//! Standing grants: giving, revoking and listing them. Their uses are counted in the commits that
-//! they let pass (`checkpoint.rs`).
+//! Standing grants: giving, revoking and listing them. The commits that they let pass count their
+//! uses (`checkpoint.rs`).
 //!
-//! A grant is sealed as the events of a log are, so one that somebody else wrote into the database,
-//! or widened there, lets nothing pass.
+//! A grant is sealed like the events of a log. So a grant that somebody else wrote into the
+//! database, or widened there, lets nothing pass.
 
 use super::pool::unless_locked;
 use super::{Error, Storage};
@@ -13,7 +13,7 @@ use crate::secret_key::{Purpose, Seal, SecretKeys};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// What somebody gives.
+/// A new grant.
 #[derive(Debug, Clone)]
 pub struct NewGrant {
     /// Giving it again with the same id is safe.
@@ -58,7 +58,7 @@ struct Row {
 }
 
 impl Row {
-    /// What its seal is over.
+    /// The parts that its seal covers.
     fn sealed<T>(&self, with: impl FnOnce(&[&[u8]]) -> T) -> T {
         let (expires, uses) = (self.expires_at.timestamp_micros().to_be_bytes(), self.uses.to_be_bytes());
         let cost = self.cost.map_or_else(String::new, |cost| cost.to_string());
@@ -78,7 +78,7 @@ impl Row {
         let is_ours = self.sealed(|parts| keys.verifies(Purpose::Grant, parts, &self.seal));
         let terms = is_ours.then(|| serde_json::from_str::<GrantTerms>(&self.terms).ok()).flatten();
         let Some(terms) = terms else {
-            tracing::error!(grant.id = %self.grant_id, "a grant is left aside: the seal of its row does not fit, so it was changed, or written by somebody without the server's secret key");
+            tracing::error!(grant.id = %self.grant_id, "a grant is ignored: the seal of its row does not verify, so the row was changed, or written without the server's secret key");
             return None;
         };
         let revoked = self.revoked_by.zip(self.revoked_at).map(|(by, at)| Revoked {
@@ -103,7 +103,7 @@ impl Row {
     }
 }
 
-/// The columns of a query over `grant_as_used`, or over a function that gives its rows.
+/// The columns of a query over `grant_as_used`, or over a function that returns its rows.
 macro_rules! grants {
     ($storage:ident, $from:literal $(, $argument:expr)* $(,)?) => {{
         let mut db = $storage.lease().await?;
@@ -122,12 +122,12 @@ macro_rules! grants {
 }
 
 impl Storage {
-    /// Gives a grant; `None` where its giver has been suspended. Giving the same again gives what
-    /// was given first.
+    /// Gives a grant; `None` if its giver is suspended. Giving the same grant again returns the
+    /// first one.
     ///
     /// # Errors
-    /// The database is unavailable, or it does not answer in time. The grant may have been stored
-    /// all the same.
+    /// The database is unavailable, or it does not answer in time. The grant may still have been
+    /// stored.
     pub async fn give_grant(&self, new: &NewGrant) -> Result<Option<Grant>, Error> {
         let terms = serde_json::to_string(&new.terms).map_err(|error| Error::Unavailable(error.to_string()))?;
         let mut row = Row {
@@ -169,8 +169,8 @@ impl Storage {
         Ok(given.into_iter().next())
     }
 
-    /// Revokes a grant; what was revoked before stays as it was. `None` where there is no such
-    /// grant, or who revokes it is suspended.
+    /// Revokes a grant. An already revoked one stays as it is. `None` if there is no such grant, or
+    /// the caller is suspended.
     ///
     /// # Errors
     /// As [`Self::give_grant`].
@@ -188,7 +188,7 @@ impl Storage {
         Ok(grants!(self, "from grant_as_used where grant_id = $1", id).into_iter().next())
     }
 
-    /// The grants that let something pass at this moment, the oldest first.
+    /// The grants that can let a request pass at this moment, oldest first.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -199,7 +199,7 @@ impl Storage {
         ))
     }
 
-    /// The latest grants, however they stand, the newest first.
+    /// The latest grants, whatever their status, newest first.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

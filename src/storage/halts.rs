@@ -1,6 +1,6 @@
-//! Halts, and the log of what people did to the whole of parkbrake.
+//! Halts, and the log of operations on parkbrake as a whole.
 //!
-//! A halt and a start that are written at the same moment are put in order by the start gate
+//! The start gate orders a halt and a start that are written at the same moment
 //! (`migrations/0028_halt.sql`).
 
 use super::pool::within;
@@ -10,56 +10,58 @@ use crate::domain::via::Via;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// In place of the name of an environment: everything.
+/// Stored instead of an environment's name for everything.
 const EVERYTHING: &str = "";
 
-/// What is halted, as of one moment.
+/// The halts at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HaltState {
     pub halts: Vec<Halt>,
-    /// The last entry of the log: the same number, the same halts, but for drills that have lapsed.
+    /// The number of the log's last entry. The same number means the same halts, except for drills
+    /// that have lapsed.
     pub number: i64,
 }
 
-/// What somebody wants halted.
+/// A new halt.
 #[derive(Debug, Clone)]
 pub struct NewHalt {
-    /// The caller's choice; asking again with the same id is safe.
+    /// Chosen by the caller, so that repeating the request is safe.
     pub id: Uuid,
     /// `None` is everything.
     pub environment: Option<String>,
     pub by: String,
     pub via: Via,
     pub reason: String,
-    /// After so many seconds a drill ends by itself; `None` for a halt that somebody has to lift.
+    /// The seconds after which a drill ends on its own; `None` for a halt that somebody has to
+    /// lift.
     pub drill_for: Option<f64>,
 }
 
-/// What became of a halt.
+/// The result of a halt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Halted {
-    /// From this moment on nothing that it covers is recorded as started.
+    /// From this moment on, nothing that it covers is recorded as started.
     Now(Halt),
-    /// It was halted before, by this one.
+    /// This earlier halt is in force already.
     Before(Halt),
-    /// A drill is not held, because of this halt.
+    /// This halt prevents the drill.
     Occupied(Halt),
-    /// Its caller has been suspended; nothing was done.
+    /// The caller is suspended; nothing was done.
     Suspended,
 }
 
-/// What is lifted, or which drill ends.
+/// The halt to lift, or the drill to end.
 #[derive(Debug, Clone)]
 pub struct Lift {
     pub environment: Option<String>,
-    /// The drill that ends, and what it measured, as JSON.
+    /// The drill to end, and its measurements as JSON.
     pub drill: Option<(Uuid, String)>,
     pub by: String,
     pub via: Via,
     pub reason: Option<String>,
 }
 
-/// What became of lifting a halt.
+/// The result of lifting a halt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifted {
     Now(DateTime<Utc>),
@@ -80,11 +82,11 @@ pub struct OperationRow {
     pub actor: String,
     pub via: String,
     pub reason: Option<String>,
-    /// What a drill measured, as JSON.
+    /// The measurements of a drill, as JSON.
     pub figures: Option<String>,
 }
 
-/// A server that acts, and how far it knows the log.
+/// An active server, and how far it knows the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HaltKnown {
     pub server_id: Uuid,
@@ -93,13 +95,13 @@ pub struct HaltKnown {
 }
 
 impl Storage {
-    /// The halts in force, the oldest first.
+    /// The halts in force, oldest first.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
     pub async fn halts(&self) -> Result<HaltState, Error> {
         let mut db = self.lease_background().await?;
-        // One statement, so that the number and the halts are of one moment.
+        // One statement, so that the number and the halts are consistent.
         let query = sqlx::query!(
             r#"select (select coalesce(max(number), 0) from operations_log) as "number!", h.environment as "environment?",
                       h.halt_id as "halt_id?", h.halted_by as "halted_by?", h.via as "via?", h.reason as "reason?", h.since as "since?",
@@ -120,8 +122,8 @@ impl Storage {
     /// Halts an environment, or everything.
     ///
     /// # Errors
-    /// The database is unavailable, or it does not answer in time. The change may have been made
-    /// all the same; asking again is safe.
+    /// The database is unavailable, or it does not answer in time. The change may still have been
+    /// made; asking again is safe.
     pub async fn halt(&self, new: &NewHalt) -> Result<Halted, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(
@@ -173,8 +175,7 @@ impl Storage {
         }
     }
 
-    /// Writes down that a server knows the log up to a number, and starts nothing that is halted
-    /// there.
+    /// Records that a server knows the log up to a number, and starts nothing that is halted there.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -186,7 +187,7 @@ impl Storage {
         Ok(())
     }
 
-    /// The servers that act now, and how far each knows the log.
+    /// The active servers, and how far each knows the log.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -202,7 +203,7 @@ impl Storage {
         Ok(rows)
     }
 
-    /// The latest entries of the log, the newest first.
+    /// The latest entries of the log, newest first.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -4,7 +4,7 @@ use super::pool::within;
 use super::{Error, Storage};
 use uuid::Uuid;
 
-/// What a key was first used for.
+/// The first use of a key.
 #[derive(Debug)]
 pub struct FirstUse {
     pub workflow_id: Uuid,
@@ -12,7 +12,7 @@ pub struct FirstUse {
 }
 
 impl Storage {
-    /// What this principal first used a key for.
+    /// The first use of a key by this principal.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

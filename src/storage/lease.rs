@@ -1,10 +1,10 @@
-//! The lease by which one server at a time acts on a database.
+//! The lease that lets one server at a time act on a database.
 //!
-//! A server that finds an action which another process had begun takes that process for dead. That
-//! is only right while no other server acts. So a server claims its database before it acts, for a
-//! time that the database's clock measures, and renews the claim until it stops. The claim is a
-//! row, and every change of it is a compare-and-set statement: a connection that breaks, hangs or
-//! comes back neither loses the lease nor keeps it.
+//! A server that finds a running action of another process considers that process dead. That is
+//! right only while no other server acts. So a server claims its database before it acts, for a
+//! time measured by the database's clock, and renews the claim until it stops. The claim is a row,
+//! and every change of it is a compare-and-set statement: a connection that breaks, hangs or comes
+//! back neither loses the lease nor keeps it.
 
 use super::Error;
 use super::pool::options;
@@ -15,31 +15,32 @@ use std::future::Future;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long one statement may take, connecting included. It is short, so that a frozen connection
-/// is given up and another one is tried while the lease still holds.
+/// How long one statement may take, including connecting. It is short, so that a frozen connection
+/// is abandoned and another one is tried while the lease is still valid.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A server as others see it.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Made anew for each start.
+    /// A new id for each start.
     pub server_id: Uuid,
     /// Where it listens.
     pub address: String,
     /// The name of its machine.
     pub host: String,
     pub version: &'static str,
-    /// Which process it is, where the operating system tells.
+    /// Its process, if the operating system identifies it.
     pub process: Option<ServerProcess>,
 }
 
-/// A process, named so that another process of the same machine can tell whether it still exists.
+/// The identity of a process, so that another process on the same machine can tell whether it still
+/// exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerProcess {
-    /// The running system with its process namespace.
+    /// The boot and the process namespace.
     pub machine: String,
     pub pid: i32,
-    /// When it started, in the system's own count.
+    /// When it started, in the system's own units.
     pub started: i64,
 }
 
@@ -51,27 +52,26 @@ pub struct Holder {
     pub host: String,
     pub started_at: DateTime<Utc>,
     pub process: Option<ServerProcess>,
-    /// When its lease ends unless it is renewed, from the moment of the answer on.
+    /// How long its lease lasts from the moment of the answer, unless it is renewed.
     pub lapses_in: Duration,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Debug, Clone)]
 pub enum Claim {
-    /// The caller acts on the database.
+    /// The caller holds the lease.
     Granted,
-    /// Another server does. `None` where it was faster by a moment; asking again shows which one it
+    /// Another server holds it. `None` if it was a moment faster; asking again shows which one it
     /// is.
     Held(Option<Holder>),
 }
 
-/// The access to the lease: a connection of its own, so that no crowd of other work delays a
-/// renewal.
+/// Access to the lease, with a connection of its own, so that other work cannot delay a renewal.
 #[derive(Debug)]
 pub struct ServerLease {
     options: PgConnectOptions,
     length: Duration,
-    /// Taken out while it is in use, and put back only after an answer.
+    /// Removed while it is in use, and put back only after an answer.
     connection: Option<PgConnection>,
 }
 
@@ -79,9 +79,9 @@ impl ServerLease {
     /// Leases of this length. Nothing is connected yet.
     ///
     /// # Errors
-    /// A URL that cannot be read.
+    /// The URL is invalid.
     pub fn new(database_url: &str, length: Duration) -> Result<Self, Error> {
-        // PostgreSQL notices within seconds that the other end of a dead line is gone.
+        // PostgreSQL notices within seconds that the other end of a dead connection is gone.
         let keepalives = [("tcp_keepalives_idle", "2"), ("tcp_keepalives_interval", "1"), ("tcp_keepalives_count", "3")];
         Ok(Self { options: options(database_url)?.options(keepalives), length, connection: None })
     }
@@ -90,8 +90,7 @@ impl ServerLease {
     /// ended.
     ///
     /// # Errors
-    /// The database did not answer; the claim may have been granted all the same. Asking again is
-    /// safe.
+    /// The database did not answer; the claim may still have been granted. Asking again is safe.
     pub async fn claim(&mut self, server: &Server, gone: Option<Uuid>) -> Result<Claim, Error> {
         let mut db = self.connection().await?;
         let process = server.process.as_ref();
@@ -130,7 +129,7 @@ impl ServerLease {
     /// lapsed and that nobody has claimed is renewed like any other.
     ///
     /// # Errors
-    /// The database did not answer; the lease may have been renewed all the same.
+    /// The database did not answer; the lease may still have been renewed.
     pub async fn renew(&mut self, server_id: Uuid) -> Result<bool, Error> {
         let mut db = self.connection().await?;
         let query = sqlx::query!(

@@ -11,8 +11,7 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// The logs that were found, by workflow. A log that cannot be trusted or read is an error of its
-/// own.
+/// The logs by workflow. A log that cannot be trusted or read has its own error.
 pub type Logs = HashMap<Uuid, Result<Vec<Recorded>, Error>>;
 
 /// A row of a log.
@@ -39,7 +38,7 @@ struct ProvenRow {
 }
 
 impl Storage {
-    /// The log of a workflow, oldest first; empty where there is none.
+    /// The log of a workflow, oldest first; empty if there is none.
     ///
     /// # Errors
     /// The database is unavailable, or a row cannot be read.
@@ -57,8 +56,8 @@ impl Storage {
         rows.into_iter().map(read).collect()
     }
 
-    /// The logs of several workflows, to be acted upon: only what a server with this secret key
-    /// wrote. Each is verified for itself; a workflow that is not there is missing from the answer.
+    /// The logs of several workflows, to act on: only what a server with this secret key wrote.
+    /// Each is verified separately; a workflow that does not exist is missing from the answer.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key. Nothing is then known about any of
@@ -67,10 +66,10 @@ impl Storage {
         self.proven_logs_by(self.lease().await?, workflow_ids).await
     }
 
-    /// The same, read by this connection.
+    /// The same with this connection.
     pub(super) async fn proven_logs_by(&self, mut db: Lease, workflow_ids: &[Uuid]) -> Result<Logs, Error> {
         let keys = self.keys()?;
-        // Each is looked up by its id: joined in any other way, all workflows might be read.
+        // Each is looked up by its id: with any other join, all workflows might be read.
         let query = sqlx::query_as!(
             ProvenRow,
             r#"select e.workflow_id, e.version, e.kind, e.actor, e.via, e.at, e.data, e.seal, w.version as "row_version?", w.seal as row_seal
@@ -104,7 +103,7 @@ impl Storage {
         Ok(document)
     }
 
-    /// The canonical bytes of the document that holds in a workflow.
+    /// The canonical bytes of a workflow's document in force.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -119,7 +118,7 @@ impl Storage {
         Ok(document)
     }
 
-    /// The version that a workflow is at.
+    /// The current version of a workflow.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -132,7 +131,7 @@ impl Storage {
     }
 }
 
-/// One log, if all of it is what a server with this secret key wrote.
+/// One log, if a server with this secret key wrote all of it.
 fn proven(keys: &SecretKeys, rows: &[ProvenRow], terms: &Terms) -> Result<Vec<Recorded>, Error> {
     let workflow_id = rows[0].workflow_id;
     let log = rows.iter().map(|row| {

@@ -1,4 +1,4 @@
-//! Bringing a database to this version, safely beside other servers that start at the same moment.
+//! Migrates a database to this version, safely even if several servers start at the same moment.
 
 use super::encoding::require_utf8;
 use super::pool::{options, within};
@@ -10,26 +10,26 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Any number that nobody else uses: one server migrates at a time.
+/// An arbitrary number for the lock: one server migrates at a time.
 const LOCK: i64 = 0x7061_726B_6272_616B;
 /// How long to wait for a server that is migrating.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two looks at whether a migration is still at work.
+/// The time between two checks of a running migration.
 const LOOK: Duration = Duration::from_secs(3);
-/// How many looks in a row may stay without an answer.
+/// How many checks in a row may stay unanswered.
 const UNANSWERED: u32 = 2;
 
-/// Applies what is missing. An older program finds a newer database in order: migrations it does
-/// not know are left alone.
+/// Applies the missing migrations. An older program accepts a newer database: it leaves unknown
+/// migrations alone.
 ///
 /// It uses a connection of its own that is closed afterwards, so that the lock never outlives a
-/// failure. PostgreSQL notices within seconds when the other end of that connection is gone without
-/// a word, and lets go of the lock then. A migration is one transaction: where the connection is
-/// lost in the middle, none of it was done, and migrating again is safe.
+/// failure. PostgreSQL notices within seconds when the other end of that connection disappears, and
+/// then releases the lock. A migration is one transaction: if the connection is lost in the middle,
+/// none of it was done, and migrating again is safe.
 ///
 /// A migration may take as long as it needs, so nothing limits its statements. A second connection
-/// looks whether PostgreSQL is at work on it: where it is not, the answer will never come, and the
-/// connection is given up.
+/// checks whether PostgreSQL is working on it. If not, the answer will never come, and the
+/// connection is abandoned.
 ///
 /// # Errors
 /// `Unavailable` if the database cannot be reached or the connection was lost; otherwise the
@@ -57,12 +57,12 @@ pub async fn migrate(database_url: &str) -> Result<(), Error> {
         migrated = migrator.run(&mut connection) => migrated.map_err(failed)?,
         reason = backend.silence(&options) => return Err(lost(reason)),
     }
-    // The work is done. If closing fails the line is gone, and the lock with it.
+    // The work is done. If closing fails, the connection is gone, and the lock with it.
     let _ = within(connection.close()).await;
     Ok(())
 }
 
-/// A connection that was lost says nothing about the migration.
+/// A lost connection says nothing about the migration.
 fn failed(error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) if is_transient(&cause) => lost(cause),
@@ -74,7 +74,7 @@ fn lost(cause: impl std::fmt::Display) -> Error {
     Error::Unavailable(format!("the connection was lost while migrating: {cause}"))
 }
 
-/// The process of PostgreSQL that carries out a migration.
+/// The PostgreSQL process that runs a migration.
 #[derive(Debug, Clone, Copy)]
 struct Backend {
     pid: i32,
@@ -82,7 +82,7 @@ struct Backend {
 }
 
 impl Backend {
-    /// The one at the other end of a connection.
+    /// The process at the other end of a connection.
     async fn of(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let query = sqlx::query_as!(
             Self,
@@ -91,8 +91,7 @@ impl Backend {
         query.fetch_one(connection).await
     }
 
-    /// Waits until there is nothing left to wait for on the connection to this process, and says
-    /// why.
+    /// Waits until no answer can come from this process, and returns the reason.
     async fn silence(self, options: &PgConnectOptions) -> String {
         let mut unanswered = 0;
         loop {
@@ -100,8 +99,8 @@ impl Backend {
             match within(async { Ok(self.is_at_work(options).await) }).await {
                 Ok(Ok(true)) => unanswered = 0,
                 Ok(Ok(false)) => return "PostgreSQL has finished its part, and the answer has not come".to_owned(),
-                // PostgreSQL is there. It has no connection to spare for looking, which says
-                // nothing about the migration.
+                // PostgreSQL is alive, but has no connection left for the check, which says nothing
+                // about the migration.
                 Ok(Err(sqlx::Error::Database(_))) => unanswered = 0,
                 Ok(Err(_)) | Err(_) if unanswered + 1 < UNANSWERED => unanswered += 1,
                 Ok(Err(error)) => return error.to_string(),
@@ -110,8 +109,8 @@ impl Backend {
         }
     }
 
-    /// Whether it carries out a statement, or did a moment ago. One that does not is ended, so that
-    /// it holds no lock until PostgreSQL notices by itself that the line is dead.
+    /// Whether it is running a statement, or was a moment ago. An idle one is ended, so that it
+    /// does not keep its lock until PostgreSQL notices the dead connection.
     async fn is_at_work(self, options: &PgConnectOptions) -> sqlx::Result<bool> {
         let mut connection = options.connect().await?;
         let query = sqlx::query_scalar!(

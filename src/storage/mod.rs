@@ -1,10 +1,10 @@
 //! All SQL. Rows become domain values here and nowhere else.
 //!
-//! Two rules keep this safe to build on. Every change of a workflow is one statement, which is one
-//! transaction (`checkpoint.rs`), so nothing here ever holds a transaction open; but for the one
-//! that ends a request and begins the one that takes its place (`checkpoint/replace.rs`). And a
-//! connection returns to the pool only after its work has ended well: one whose query failed, hung,
-//! or was abandoned is closed, because nobody can say what it still has to tell.
+//! Two rules make this reliable. Every change of a workflow is one statement, which is one
+//! transaction (`checkpoint.rs`), so no transaction is ever held open, except when a request is
+//! superseded (`checkpoint/replace.rs`). And a connection returns to the pool only after its work
+//! has ended well: a connection whose query failed, hung, or was abandoned is closed, because it
+//! may still receive the old answer.
 
 mod approvals;
 mod candidates;
@@ -87,31 +87,31 @@ use crate::domain::page::Page;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Why storage could not answer.
+/// An error of the storage.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The database did not answer, or not in time. Whether a write took place is not known.
+    /// The database did not answer in time. It is not known whether a write took place.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// Somebody else has locked what a commit needs; nothing was written.
-    #[error("it is locked by somebody else just now")]
+    /// Another transaction holds a lock that a commit needs; nothing was written.
+    #[error("another transaction has locked it")]
     Locked,
-    /// What is stored does not make sense.
+    /// Stored data is inconsistent.
     #[error("what is stored of workflow {workflow_id} cannot be read: {detail}")]
     Corrupt { workflow_id: Uuid, detail: String },
-    /// Somebody without the server's secret key has written what is stored.
-    #[error("workflow {workflow_id} is not acted upon, because what is stored of it was not written by this server: {detail}")]
+    /// Stored data was written without the server's secret key.
+    #[error("workflow {workflow_id} is not acted on, because its log was not written by this server: {detail}")]
     Tampered { workflow_id: Uuid, detail: String },
-    /// What is sealed can be neither written nor read.
+    /// Without a secret key, sealed data can be neither written nor read.
     #[error("this needs the secret key, and none was given")]
     Keyless,
     /// The database cannot hold what parkbrake stores.
     #[error(
-        "the database's encoding is {0}, and parkbrake needs UTF8, in which every text can be stored and read back: make a database with \
+        "the database's encoding is {0}, and parkbrake needs UTF8, which can store every text: create a database with \
          `createdb --encoding=UTF8 --template=template0 NAME` and let DATABASE_URL name it"
     )]
     Encoding(String),
-    /// The database refused.
+    /// The database refused the statement.
     #[error("the database refused: {0}")]
     Refused(Arc<sqlx::Error>),
 }
@@ -122,9 +122,9 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Whether the same statement may well succeed a moment later: the connection is gone, or the
-/// database is stopping, starting, out of something, still read-only (a standby that is about to be
-/// promoted), or has broken a deadlock (SQLSTATE classes 08, 40, 53, 55, 57, 58, and 25006).
+/// Whether the same statement may succeed a moment later: the connection is gone, or the database
+/// is stopping, starting, out of a resource, still read-only (a standby about to be promoted), or
+/// has broken a deadlock (SQLSTATE classes 08, 40, 53, 55, 57, 58, and 25006).
 fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(refusal) => {
@@ -140,8 +140,8 @@ fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A page of these rows, without the one that was asked for beyond it. Where it is not full, the
-/// next one begins at `end`, if there is one.
+/// A page of these rows, without the extra one that was read beyond it. If the page is not full,
+/// the next one begins at `end`, if given.
 fn page_of<R, C>(mut rows: Vec<R>, size: i64, end: Option<C>, cursor: impl Fn(&R) -> C) -> Page<R, C> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let is_full = rows.len() > size;

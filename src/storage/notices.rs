@@ -1,4 +1,4 @@
-//! Notices as people look at them, and one of them sent once more.
+//! Lists of notices for people, and sending a notice again.
 
 use super::candidates::WINDOW;
 use super::pool::within;
@@ -34,30 +34,30 @@ pub struct NoticeFilter {
     pub status: Option<String>,
     pub channel: Option<String>,
     pub workflow_id: Option<Uuid>,
-    /// Only those that are older than this one.
+    /// Only notices older than this one.
     pub before: Option<Uuid>,
     pub limit: i64,
 }
 
-/// What became of the wish to have a notice sent once more.
+/// The result of sending a notice again.
 #[derive(Debug)]
 pub enum Resent {
     /// It is due again.
     Pending(Box<NoticeRow>),
-    /// It is as it was, because it waits already or what it asks has been answered.
+    /// It is unchanged, because it is waiting already or its request has been decided.
     Refused(Box<NoticeRow>),
     NotFound,
 }
 
 impl Storage {
-    /// A page of notices, the newest first: their ids show when they were made; and where the next
-    /// page starts. It may hold less than was asked for, where few of many fit.
+    /// A page of notices, newest first by id, and where the next page starts. It may hold fewer
+    /// than requested, if few match.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
     pub async fn notices(&self, filter: &NoticeFilter) -> Result<Page<NoticeRow, Uuid>, Error> {
         let mut db = self.lease_list().await?;
-        // One filter chooses, by an index, and the others are applied to a window of what it chose.
+        // One filter chooses by an index, and the others are applied to a window of what it chose.
         let status = filter.status.as_deref();
         let is_exact = match (filter.workflow_id, status, filter.channel.as_deref()) {
             (Some(_), ..) | (None, None, _) => true,
@@ -112,8 +112,8 @@ impl Storage {
         Ok(page_of(rows, filter.limit, end, |row| row.notice_id))
     }
 
-    /// Makes a notice due again, as if it were new: unless it waits already, or asks about a
-    /// request that is settled.
+    /// Makes a notice due again, as if it were new, unless it is waiting already, or asks about a
+    /// settled request.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -1,8 +1,8 @@
-//! The outbox, as the notifier works it off: what is due on a channel, and what became of it.
+//! The outbox, for the notifier: the due notices of a channel, and their results.
 //!
-//! A notice that is due stays where it is until its delivery is known to have succeeded, or to be
-//! hopeless; nothing is claimed beforehand. A server that dies in between leaves the row as it was,
-//! and the next one delivers it again.
+//! A due notice stays where it is until its delivery has succeeded or is hopeless; nothing is
+//! claimed beforehand. If a server dies in between, the row is unchanged, and the next server
+//! delivers it again.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -12,12 +12,12 @@ use chrono::{DateTime, Utc};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How many waiting notices of a channel are counted.
+/// The highest count of waiting notices of a channel.
 pub const MOST_COUNTED: i64 = 10_000;
-/// How many are given up by one statement.
+/// The most notices that one statement gives up.
 const GIVEN_UP_AT_ONCE: i64 = 5_000;
 
-/// A notice that is due.
+/// A due notice.
 #[derive(Debug, Clone)]
 pub struct DueNotice {
     pub id: Uuid,
@@ -29,20 +29,20 @@ pub struct DueNotice {
     pub recipient: Option<String>,
     pub attempts: u32,
     pub first_due_at: DateTime<Utc>,
-    /// Whether somebody has asked for it to be sent once more.
+    /// Whether an admin has sent it again.
     pub resent: bool,
     /// Whether it has waited for the end of its recipient's quiet hours.
     pub waited: bool,
 }
 
-/// The reminder after one that is done with.
+/// The reminder that follows a finished one.
 #[derive(Debug, Clone, Copy)]
 pub struct Next {
     pub id: Uuid,
     pub after: Duration,
 }
 
-/// How a notice ended.
+/// The result of a notice.
 #[derive(Debug, Clone, Copy)]
 pub enum Done<'a> {
     Delivered,
@@ -54,12 +54,11 @@ pub enum Done<'a> {
 }
 
 impl Storage {
-    /// What a channel has to deliver, what is due for the longest first. Of the notices about one
-    /// workflow to one recipient only the first is among them: the others come after it. With
-    /// `all`, those that wait for another attempt are due as well.
+    /// The due notices of a channel, longest due first. Of the notices about one workflow to one
+    /// recipient, only the first is included: the others come after it. With `all`, notices that
+    /// wait for another attempt are due as well.
     ///
-    /// One that cannot be read, because another version wrote it, does not keep the others from
-    /// being sent: it is given up.
+    /// An unreadable notice, written by another version, does not block the others: it is given up.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -112,7 +111,7 @@ impl Storage {
         Ok(due)
     }
 
-    /// Those of these notices that are still to be delivered; a decision may have overtaken the
+    /// Those of these notices that still have to be delivered; a decision may have overtaken the
     /// others.
     ///
     /// # Errors
@@ -146,9 +145,9 @@ impl Storage {
         Ok(asked)
     }
 
-    /// A notice is done with: it was delivered, or is given up. If it was a reminder, the next one
-    /// follows in the same statement; unless the request was settled meanwhile, or there is one
-    /// that waits already.
+    /// Records that a notice was delivered or given up. If it was a reminder, the same statement
+    /// adds the next one, unless the request was settled meanwhile or another reminder is waiting
+    /// already.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -189,8 +188,8 @@ impl Storage {
         Ok(())
     }
 
-    /// A notice that asks was delivered although a decision had overtaken it on its way: whoever
-    /// got it is to hear the end.
+    /// Records that a notice that asks was delivered although a decision overtook it: its recipient
+    /// has to be told the result.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -208,7 +207,7 @@ impl Storage {
         Ok(())
     }
 
-    /// An attempt failed; there is another one after a pause.
+    /// Records a failed attempt; the next one follows after a pause.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -228,7 +227,7 @@ impl Storage {
         Ok(())
     }
 
-    /// A notice is not to be sent now: it falls due after a pause, as if it had been written then.
+    /// Postpones a notice: it is due after a pause, as if it had been written then.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -246,8 +245,8 @@ impl Storage {
         Ok(())
     }
 
-    /// A notice waits for the end of its recipient's quiet hours. All that wait for it are due at the
-    /// same moment, so that they can be one message.
+    /// A notice waits for the end of its recipient's quiet hours. All that wait for it are due at
+    /// the same moment, so that they can be one message.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -287,7 +286,7 @@ impl Storage {
         Ok(waits)
     }
 
-    /// A notice is no longer true, or is not wanted, and is not sent.
+    /// Records that a notice is outdated or unwanted, and is not sent.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -300,8 +299,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Gives up what waits for channels other than these: no configuration names them any more.
-    /// Says how many there were.
+    /// Gives up the notices that wait for other channels, which no configuration names any more.
+    /// Returns how many there were.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -309,7 +308,7 @@ impl Storage {
         let mut given_up = 0;
         loop {
             let mut db = self.lease_background().await?;
-            // Some at a time, so that each statement is short.
+            // A few at a time, so that each statement is short.
             let query = sqlx::query!(
                 "update notice set status = 'dead', error = $2
                  where notice_id in (
@@ -331,8 +330,8 @@ impl Storage {
         }
     }
 
-    /// How many notices of each channel wait to be delivered, of those that are due; the count of
-    /// each ends at [`MOST_COUNTED`].
+    /// How many due notices of each channel wait to be delivered; the count of each stops at
+    /// [`MOST_COUNTED`].
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -5,7 +5,7 @@ use super::{Error, Storage};
 use crate::domain::task::digest::Digest;
 
 impl Storage {
-    /// Keeps a configuration, so that the `policy_version` of an event can be looked up for ever.
+    /// Stores a configuration, so that the `policy_version` of an event can always be looked up.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

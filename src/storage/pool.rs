@@ -1,5 +1,5 @@
-//! The handle to everything that is stored: which connections each kind of work has, how they are
-//! set up, and how long a query may take.
+//! The handle to the database: the connections of each kind of work, their setup, and the time
+//! limit of queries.
 
 use super::Error;
 use super::connections::{Connections, Lease};
@@ -13,37 +13,34 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one query may take. The server has the same limit; this one also holds where the server
+/// How long one query may take. The server has the same limit; this one also applies if the server
 /// has vanished.
 const QUERY: Duration = Duration::from_secs(5);
-/// Connections for commits: as many as batches are on their way at once, one of them for what had
-/// been locked.
+/// Connections for commits: as many as there are batches in progress at once, one of them for rows
+/// that were locked.
 const WRITERS: u32 = 3;
-/// How long a commit waits for a lock. It passes over rows that are locked, so this is for what
-/// nobody expects.
+/// How long a commit waits for a lock. It skips locked rows, so this covers only unexpected locks.
 const COMMIT_LOCK: &str = "100ms";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// The handle to everything that is stored. It has a pool for each kind of work, so that none keeps
-/// another waiting.
+/// The handle to the database. It has a pool for each kind of work, so that none blocks another.
 #[derive(Clone)]
 pub struct Storage {
     /// For commits.
     writers: Connections,
-    /// For what a call needs before it is answered: whose token it is, one workflow's log, a key.
+    /// For the needs of a call: the token's holder, one workflow's log, a key.
     calls: Connections,
-    /// For what parkbrake does by itself: deadlines, notices, looking into the log.
+    /// For parkbrake's own work: deadlines, notices, reading the log.
     background: Connections,
     /// For lists, searches, statistics and backlogs, which may take long.
     lists: Connections,
-    /// What rows are sealed with; a tool that reads no sealed row needs none.
+    /// The keys that seal rows; a tool that reads no sealed rows needs none.
     keys: Option<SecretKeys>,
-    /// The terms of approval that events name.
+    /// The approval terms that events refer to.
     pub(super) terms: Arc<Terms>,
 }
 
-/// How many connections each kind of work has, of all that are for reading: calls, the background,
-/// and lists.
+/// How the reading connections are divided among calls, background and lists.
 fn shares(connections: u32) -> (u32, u32, u32) {
     let lists = (connections * 2 / 5).max(1);
     let background = (connections / 5).max(1);
@@ -51,17 +48,17 @@ fn shares(connections: u32) -> (u32, u32, u32) {
 }
 
 impl Storage {
-    /// Pools of at most this many connections for reading (three at least), and three for commits.
-    /// Nothing is connected yet: a database that is down is found by the first query.
+    /// Pools of at most this many connections for reading (at least three), and three for commits.
+    /// Nothing is connected yet: the first query finds out if the database is down.
     ///
     /// # Errors
-    /// A URL that cannot be read.
+    /// The URL is invalid.
     pub fn connect(database_url: &str, connections: u32) -> Result<Self, Error> {
         let options = options(database_url)?;
-        // A commit's plan is the same every time: rows found by primary key. Making it anew, as
-        // PostgreSQL would for arrays of other lengths, takes several times as long as carrying it
-        // out. It is often made while the tables are still empty, and must be right when they have
-        // grown: so the other ways are switched off.
+        // A commit's plan is the same every time: rows found by primary key. PostgreSQL would plan
+        // again for arrays of other lengths, which takes several times as long as the execution.
+        // The plan is often made while the tables are still empty, and must be right when they have
+        // grown, so the alternatives are switched off.
         let for_commits = options.clone().options([
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_hashjoin", "off"),
@@ -79,7 +76,7 @@ impl Storage {
         })
     }
 
-    /// Seals what it writes, and verifies what it reads, with these keys.
+    /// Uses these keys to seal what it writes and to verify what it reads.
     #[must_use]
     pub fn with_keys(self, keys: SecretKeys) -> Self {
         Self { keys: Some(keys), ..self }
@@ -88,7 +85,7 @@ impl Storage {
     /// The keys.
     ///
     /// # Errors
-    /// It was given none.
+    /// There are no keys.
     pub(super) fn keys(&self) -> Result<&SecretKeys, Error> {
         self.keys.as_ref().ok_or(Error::Keyless)
     }
@@ -123,13 +120,12 @@ impl Storage {
         .await;
     }
 
-    /// Takes a connection for what a call needs, or for something small that is written beside the
-    /// workflows.
+    /// Takes a connection for a call, or for a small write outside of workflows.
     pub(super) async fn lease(&self) -> Result<Lease, Error> {
         self.calls.lease().await
     }
 
-    /// Takes a connection for what parkbrake does by itself.
+    /// Takes a connection for parkbrake's own work.
     pub(super) async fn lease_background(&self) -> Result<Lease, Error> {
         self.background.lease().await
     }
@@ -145,24 +141,24 @@ impl Storage {
     }
 }
 
-/// How every connection is set up: limits on the server's side, and a name to find it by.
+/// The options of every connection: limits on the server's side, and a name to find it by.
 ///
 /// # Errors
-/// A URL that cannot be read. The URL itself is not in the error, because it may hold a password.
+/// The URL is invalid. The error does not contain it, because it may contain a password.
 pub(super) fn options(database_url: &str) -> Result<PgConnectOptions, Error> {
     let options = PgConnectOptions::from_str(database_url)?;
     Ok(options
         .application_name("parkbrake")
         .options([("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")])
-        // A plan may be made while the tables are empty, when reading them whole costs nothing, and
-        // is kept when they have grown. Without reading and sorting whole tables every plan uses an
-        // index that has the order; none of the queries is worth being compiled.
+        // A plan may be made while the tables are empty, when a sequential scan costs nothing, and
+        // kept when they have grown. Without sequential scans and sorts, every plan uses an index
+        // in the right order. None of the queries is worth JIT compilation.
         .options([("enable_seqscan", "off"), ("enable_sort", "off"), ("jit", "off")])
         .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO)
         .log_statements(tracing::log::LevelFilter::Off))
 }
 
-/// Waits for a query, but not for ever.
+/// Waits for a query, up to the limit.
 pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Error> {
     match tokio::time::timeout(QUERY, query).await {
         Ok(answer) => Ok(answer?),
@@ -170,15 +166,15 @@ pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> R
     }
 }
 
-/// Carries a look-up to its end, also where whoever asked for it goes away meanwhile: a query that
-/// is given up takes its connection with it, and somebody who only had to hang up, again and again,
-/// could have the database open one connection after the other.
+/// Completes a look-up even if the caller goes away: an abandoned query takes its connection with
+/// it, so a client that hangs up again and again could make the database open one connection after
+/// the other.
 #[expect(clippy::disallowed_methods, reason = "it is awaited here, and goes on where the caller does not stay")]
 pub(super) async fn to_its_end<T: Send + 'static>(look_up: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     tokio::spawn(look_up).await.map_err(|error| Error::Unavailable(format!("a look-up was broken off: {error}")))?
 }
 
-/// Waits for a commit, and tells a lock that it did not get from everything else.
+/// Waits for a commit, and distinguishes a lock that it did not get from other errors.
 pub(super) async fn unless_locked<T>(commit: impl Future<Output = sqlx::Result<T>>) -> Result<T, Error> {
     let is_locked =
         |error: &sqlx::Error| error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some(LOCK_NOT_AVAILABLE));

@@ -1,14 +1,14 @@
-//! The last request of the same kind that was approved, to show what is different this time.
+//! The last approved request of the same kind, to show what is different this time.
 
 use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// How many workflows before a request are looked through for one of its kind.
+/// The most earlier workflows that are examined to find one of the same kind.
 pub const LOOKED_THROUGH: i64 = 2_000;
 
-/// What makes two requests the same kind: who asks, what for, and by which action.
+/// The kind of a request: requester, target and action.
 #[derive(Debug)]
 pub struct Kind<'a> {
     pub requested_by: &'a str,
@@ -18,7 +18,7 @@ pub struct Kind<'a> {
     pub action_name: Option<&'a str>,
 }
 
-/// A request that was approved before.
+/// An earlier request that was approved.
 #[derive(Debug)]
 pub struct Precedent {
     pub workflow_id: Uuid,

@@ -1,8 +1,8 @@
-//! What people said lately to requests that are much like each other, to propose grants.
+//! Recent decisions about similar requests, for proposals of grants.
 //!
-//! So many of the newest requests are looked through, and so many of those that were rejected,
-//! however long ago. The database sends the documents only of requests that stand beside enough
-//! approved ones with the same requester, target and kind of action.
+//! A limited number of the newest requests is examined, and a limited number of rejected ones,
+//! however old. The database sends documents only for requests that are similar to enough approved
+//! ones: with the same requester, target and kind of action.
 
 use super::candidates::{self, Choice, id_at};
 use super::pool::within;
@@ -15,21 +15,21 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Documents that are sent at most, those of rejected requests first.
+/// The most documents that are sent, those of rejected requests first.
 const MOST_SENT: i64 = 1_000;
 
-/// The past, as far as it was looked at.
+/// The examined requests of the past.
 #[derive(Debug)]
 pub struct PastRequests {
     pub past: Vec<Past>,
-    /// How many of the newest requests were looked through.
+    /// The number of newest requests that were examined.
     pub looked_through: usize,
-    /// Whether there was more than is looked through.
+    /// Whether there were more requests than that.
     pub is_cut: bool,
 }
 
 impl Storage {
-    /// Requests since a moment that stand beside at least so many approved ones much like them.
+    /// Requests since a time that are similar to at least this many approved ones.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -1,31 +1,31 @@
 //! Retention: workflows that ended long ago are removed, a few at a time.
 //!
-//! Each step is one transaction of `migrations/0012_prune.sql`, which removes workflows whole and
-//! puts it on record. Between two steps nothing is held, so a run can be broken off at any moment.
+//! Each step is one transaction of `migrations/0012_prune.sql`, which removes whole workflows and
+//! records that. Nothing is held between two steps, so a run can be stopped at any moment.
 
 use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// What one step removed.
+/// The result of one step.
 #[derive(Debug)]
 pub struct PruneStep {
-    /// The last workflow that was looked at: the next step begins after it.
+    /// The last workflow that was examined; the next step begins after it.
     pub visited: Uuid,
     pub workflows: i32,
     pub events: i32,
     pub notices: i32,
     pub keys: i32,
-    /// The latest last change of what was removed.
+    /// The latest change among the removed workflows.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What a step would remove, of one status.
+/// The workflows of one status that a step would remove.
 #[derive(Debug)]
 pub struct PrunePreview {
     pub visited: Uuid,
-    /// `None` where only `visited` is told.
+    /// `None` if the row has only `visited`.
     pub status: Option<String>,
     pub workflows: i64,
     pub oldest: Option<DateTime<Utc>>,
@@ -35,8 +35,8 @@ pub struct PrunePreview {
 }
 
 impl Storage {
-    /// Looks at the next so many workflows after an id, and removes those that are final and whose
-    /// last change was before the cut-off. `None` where there are none after it.
+    /// Examines up to `limit` workflows after an id, and removes those that are final and whose
+    /// last change was before the cut-off. `None` if there are no more.
     ///
     /// # Errors
     /// The database is unavailable, or it refuses.
@@ -55,8 +55,8 @@ impl Storage {
         Ok(step)
     }
 
-    /// How many workflows have not changed since the cut-off, and stay because nobody has resolved
-    /// their unknown outcome.
+    /// How many workflows have not changed since the cut-off, and are kept because nobody has
+    /// resolved their unknown outcome.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -75,8 +75,8 @@ impl Storage {
         Ok(count)
     }
 
-    /// What [`Self::prune_step`] would remove; changes nothing. Empty where there are no workflows
-    /// after this id.
+    /// What [`Self::prune_step`] would remove, without changing anything. Empty if there are no
+    /// workflows after this id.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

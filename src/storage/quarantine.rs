@@ -1,11 +1,11 @@
-//! Workflows that are left alone because their actor kept failing.
+//! Workflows in quarantine because their actor kept failing.
 
 use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Why and since when a workflow is left alone.
+/// Why and since when a workflow is quarantined.
 #[derive(Debug, Clone)]
 pub struct Quarantine {
     pub reason: String,
@@ -14,7 +14,7 @@ pub struct Quarantine {
 }
 
 impl Storage {
-    /// Leaves a workflow alone.
+    /// Puts a workflow in quarantine.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -33,8 +33,8 @@ impl Storage {
     }
 
     /// A document of a workflow, by its
-    /// [number](crate::domain::workflow::Workflow::document_number), and why the workflow is left
-    /// alone, if it is: what a look at it needs beside its log, in one round trip.
+    /// [number](crate::domain::workflow::Workflow::document_number), and its quarantine, if any:
+    /// what showing it needs besides its log, in one round trip.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -56,7 +56,7 @@ impl Storage {
         Ok((row.content, quarantine))
     }
 
-    /// Lets every workflow out, to be tried again; gives how many there were.
+    /// Releases every workflow from quarantine, to be tried again. Returns how many there were.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

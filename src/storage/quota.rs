@@ -4,7 +4,7 @@ use super::pool::within;
 use super::{Error, Storage};
 
 impl Storage {
-    /// Counts the requests of a requester that wait for people, but no further than a number.
+    /// Counts the requests of a requester that wait for people, up to `most`.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

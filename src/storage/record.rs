@@ -1,4 +1,4 @@
-//! Events as they are written to the log, and read back.
+//! Writing events to the log, and reading them back.
 
 use super::Error;
 use super::terms::Terms;
@@ -9,13 +9,13 @@ use crate::domain::workflow::{Event, Recorded, TermsName};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// An event as JSON text, with its schema; terms that are stored by this name are named and not
-/// repeated.
+/// An event as JSON text, with its schema. Terms that are stored under this name are referred to
+/// and not repeated.
 pub(super) fn write(event: &Event, terms: Option<TermsName>) -> String {
     terms.and_then(|name| event.to_stored_naming(name)).unwrap_or_else(|| event.to_stored())
 }
 
-/// What a request is about, as JSON text.
+/// A target as JSON text.
 pub(super) fn write_target(target: &Target) -> String {
     serde_json::to_string(target).expect("a target is made of strings")
 }
@@ -37,7 +37,7 @@ pub(super) fn read(
     let version = u32::try_from(version).map_err(|_| corrupt(format!("event {version} has no place in a log")))?;
     let via = match via {
         Some(word) => Via::parse(word).ok_or_else(|| corrupt(format!("event {version} came through an unknown way in")))?,
-        // Rows from before ways in were recorded: there was the API, and parkbrake itself.
+        // Rows from before the way in was recorded: there were only the API and parkbrake itself.
         None if actor == SYSTEM => Via::System,
         None => Via::Rest,
     };

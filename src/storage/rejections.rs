@@ -1,4 +1,4 @@
-//! What was rejected a short time ago, for levels that remember it.
+//! Recent rejections, for levels that remember them.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 impl Storage {
-    /// The latest workflow of a requester whose task had this digest and was rejected no longer ago
-    /// than this, by the database's clock.
+    /// The latest workflow of a requester whose task had this digest and was rejected within this
+    /// time, by the database's clock.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

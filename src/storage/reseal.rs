@@ -1,4 +1,4 @@
-//! Seals that are made anew: with another key, or for what was stored before there were seals.
+//! Renewing seals: with another key, or for data from before there were seals.
 
 use super::pool::within;
 use super::seal::{self, EventRow, Head};
@@ -6,21 +6,21 @@ use super::{Error, Storage};
 use crate::secret_key::Purpose;
 use uuid::Uuid;
 
-/// How a database is sealed.
+/// The state of a database's seals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sealing {
-    /// With one of the given keys.
+    /// Everything is sealed with one of the given keys.
     Sound,
-    /// It holds workflows from before there were seals.
+    /// There are workflows from before there were seals.
     Incomplete,
-    /// With a key that was not given.
+    /// It is sealed with a key that was not given.
     OtherKey,
 }
 
-/// What one step found.
+/// The result of one step.
 #[derive(Debug, Default)]
 pub struct Resealed {
-    /// The last workflow that was looked at: the next step begins after it.
+    /// The last workflow that was examined; the next step begins after it.
     pub visited: Uuid,
     /// Sealed with the current key already.
     pub current: usize,
@@ -28,7 +28,7 @@ pub struct Resealed {
     pub earlier: usize,
     /// From before there were seals.
     pub unsealed: usize,
-    /// Not written by a server with one of these keys; they are left as they are.
+    /// Not written by a server with one of these keys; they stay as they are.
     pub foreign: Vec<(Uuid, String)>,
 }
 
@@ -64,7 +64,7 @@ struct Seals {
 const KEY_CHECK: &[&[u8]] = &[b"which key"];
 
 impl Storage {
-    /// How this database is sealed. The first server's key becomes the database's.
+    /// The state of this database's seals. The first server's key becomes the database's.
     ///
     /// # Errors
     /// The database is unavailable, or there is no key.
@@ -84,7 +84,7 @@ impl Storage {
         })
     }
 
-    /// Says that everything is sealed with the current key.
+    /// Records that everything is sealed with the current key.
     ///
     /// # Errors
     /// The database is unavailable, there is no key, or the database user lacks the right.
@@ -96,9 +96,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Looks at the next so many workflows after an id; seals those of an earlier key anew, if
-    /// `write` says so, and those without any seal as well, if `adopt` does. `None` where there are
-    /// none after it.
+    /// Examines up to `limit` workflows after an id. With `write`, those of an earlier key are
+    /// sealed again; with `adopt`, also those without any seal. `None` if there are no more.
     ///
     /// # Errors
     /// The database is unavailable, there is no key, or the database user lacks the right.

@@ -1,12 +1,12 @@
-//! The reviews of broken glass that are open. They are opened and closed by the commits of their
-//! workflows (`checkpoint.rs`).
+//! The open reviews of broken glass. The commits of their workflows open and close them
+//! (`checkpoint.rs`).
 
 use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// A review that nobody has closed.
+/// An open review.
 #[derive(Debug)]
 pub struct OpenReviewRow {
     pub workflow_id: Uuid,
@@ -16,7 +16,7 @@ pub struct OpenReviewRow {
 }
 
 impl Storage {
-    /// The open reviews, the oldest first. There is at most one for each person.
+    /// The open reviews, oldest first. There is at most one for each person.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

@@ -1,11 +1,11 @@
-//! The seals of logs: what the server itself wrote, and nothing else, is acted upon.
+//! The seals of logs: the server acts only on what it wrote itself.
 //!
-//! Each event is sealed with a key that is not in the database, over all that its row says but the
-//! time, and its workflow's row over its version and the seal of its last event. So an event that
-//! somebody inserted, changed, moved or copied from another workflow does not verify; nor does a
-//! log from which events were removed, for the row's seal of then is no longer there to be put
-//! back. What was stored before as a whole (a backup, an old copy of all rows of a workflow)
-//! verifies again: only a record elsewhere could tell.
+//! Each event is sealed with a key that is not in the database, over everything in its row except
+//! the time; its workflow's row is sealed over its version and the seal of its last event. So an
+//! event that somebody inserted, changed, moved or copied from another workflow does not verify.
+//! Nor does a log with removed events, because the earlier seal of the workflow's row is gone.
+//! Restoring an earlier state as a whole (a backup, an old copy of all rows of a workflow) verifies
+//! again: only a record elsewhere could detect that.
 
 use crate::secret_key::{Purpose, Seal, SecretKeys};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub(super) struct EventRow<'a> {
     pub data: &'a str,
 }
 
-/// What the parts of an event's row are sealed as.
+/// The parts of an event's row that its seal covers.
 fn parts<T>(row: &EventRow<'_>, with: impl FnOnce(&[&[u8]]) -> T) -> T {
     let (id, version) = (row.workflow_id.as_bytes(), row.version.to_be_bytes());
     with(&[id, &version, row.kind.as_bytes(), row.actor.as_bytes(), row.via.unwrap_or_default().as_bytes(), row.data.as_bytes()])
@@ -32,21 +32,21 @@ pub(super) fn event(keys: &SecretKeys, row: &EventRow<'_>) -> Seal {
     parts(row, |parts| keys.seal(Purpose::Event, parts))
 }
 
-/// Seals the row of a workflow, whose last event has this seal.
+/// Seals the row of a workflow whose last event has this seal.
 pub(super) fn head(keys: &SecretKeys, workflow_id: Uuid, version: i32, last: &[u8]) -> Seal {
     keys.seal(Purpose::Head, &[workflow_id.as_bytes(), &version.to_be_bytes(), last])
 }
 
-/// A workflow's row and the seal in it.
+/// A workflow's row and its seal.
 pub(super) struct Head<'a> {
     pub version: i32,
     pub seal: Option<&'a [u8]>,
 }
 
-/// Makes sure that a log is what a server with one of these keys wrote, whole and in order.
+/// Verifies that a server with one of these keys wrote this log, complete and in order.
 ///
 /// # Errors
-/// What does not fit, for people.
+/// What does not verify, for people.
 pub(super) fn verify<'a>(
     keys: &SecretKeys,
     workflow_id: Uuid,
@@ -79,7 +79,7 @@ pub(super) fn verify<'a>(
     if fits { Ok(()) } else { Err(format!("the seal of its row does not fit its log of {version} events: some were removed or put back")) }
 }
 
-/// Whether all seals of a log that verifies are those of the current key.
+/// Whether all seals of a verified log use the current key.
 pub(super) fn is_current<'a>(keys: &SecretKeys, log: impl IntoIterator<Item = (EventRow<'a>, Option<&'a [u8]>)>) -> bool {
     log.into_iter().all(|(row, seal)| seal.is_some_and(|seal| parts(&row, |parts| keys.is_current(Purpose::Event, parts, seal))))
 }

@@ -1,8 +1,8 @@
-//! Lists of workflows, settled ones too: all of them, or those that are looked for.
+//! Lists of workflows, including settled ones, and searches among them.
 //!
-//! What no index finds is looked for within a window: so many workflows, in the order of the list,
-//! of those that the other filters leave. So a search costs the same however many there are, and
-//! who wants to look further goes on where the window ended.
+//! Filters without an index are applied within a window: a limited number of workflows, in the
+//! order of the list, that the other filters leave. So a search costs the same however many
+//! workflows there are, and the next page continues where the window ended.
 
 use super::candidates::{self, Choice, UNDER_WAY, Visible, id_at};
 use super::connections::Lease;
@@ -15,32 +15,32 @@ use crate::domain::workflow::Status;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// What is looked for.
+/// The filters of a search.
 #[derive(Debug, Default)]
 pub struct SearchFilter {
     pub status: Option<Status>,
     pub risk_level: Option<Level>,
     pub requested_by: Option<String>,
-    /// This person has approved or rejected it, broken the glass, or taken a yes back.
+    /// A person who approved, rejected, broke the glass, or withdrew an approval.
     pub approver: Option<String>,
-    /// The name of the runbook, of a plan that of any step.
+    /// The name of the runbook, or of the runbook of any step of a plan.
     pub runbook: Option<String>,
-    /// Submitted at this moment or later.
+    /// Submitted at this time or later.
     pub from: Option<DateTime<Utc>>,
-    /// Submitted before this moment.
+    /// Submitted before this time.
     pub until: Option<DateTime<Utc>>,
-    /// Words that stand, as they are but for capitals, in the description, the requester's own id,
-    /// the resource or the action's name; or the workflow's id, or the end of it.
+    /// Text to find, ignoring case, in the description, the requester's own id, the resource or the
+    /// action's name; or the workflow's id, or the end of it.
     pub text: Option<String>,
-    /// Only what this agent may see: its own, and what agents of the same person submitted.
+    /// Only what this agent may see: its own requests, and those of agents of the same person.
     pub visible_to: Option<Visible>,
-    /// The oldest first, and not the newest.
+    /// Oldest first instead of newest first.
     pub oldest_first: bool,
     pub after: Option<Cursor>,
     pub limit: i64,
 }
 
-/// One workflow that was found.
+/// One match.
 #[derive(Debug)]
 pub struct FoundRow {
     pub workflow_id: Uuid,
@@ -52,47 +52,47 @@ pub struct FoundRow {
     pub digest: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// Why it is left alone, if it is.
+    /// Why it is quarantined, if it is.
     pub quarantine: Option<String>,
     pub description: Option<String>,
     pub target: Target,
     pub action: Option<String>,
     pub action_name: Option<String>,
-    /// Steps of a plan; none of a single task.
+    /// The number of steps of a plan; `None` for a single task.
     pub steps: Option<i32>,
     /// The argument vector of a runbook.
     pub command: Option<Vec<String>>,
-    /// How its approval stands; none where nobody was asked.
+    /// The status of its approval; `None` if nobody was asked.
     pub approval_status: Option<String>,
-    /// Who approved it as it stands.
+    /// The people whose approvals count now.
     pub approved_by: Vec<String>,
     /// Who settled its approval, and when.
     pub resolved_by: Option<String>,
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Of the attempt that ended last.
+    /// The exit status of the attempt that ended last.
     pub exit_status: Option<i64>,
 }
 
-/// What was found, in the order of the list, and where to look further.
+/// The matches, in the order of the list, and where to continue.
 #[derive(Debug)]
 pub struct Finds {
     pub page: Page<FoundRow>,
-    /// Whether there is a next because the window ended, not because the page is full.
+    /// Whether there is a next page because the window ended, not because the page is full.
     pub is_cut: bool,
 }
 
 impl SearchFilter {
-    /// The workflow whose whole id is looked for.
+    /// The workflow whose complete id is searched for.
     fn only(&self) -> Option<Uuid> {
         self.text.as_deref()?.parse().ok()
     }
 
-    /// The filters of which one chooses, and between which ids.
+    /// The filters, one of which chooses, and the range of ids.
     fn choice(&self) -> Choice<'_> {
         let after = self.after.map(|cursor| cursor.workflow_id);
         let (lower, upper) = if self.oldest_first { (after, None) } else { (None, after) };
         let next = |id: Uuid| Uuid::from_u128(id.as_u128().saturating_add(1));
-        // What the cursor names is on the page before.
+        // The workflow of the cursor is on the previous page.
         let lower = lower.map(next).into_iter().chain(self.from.map(|from| id_at(from - UNDER_WAY))).chain(self.only());
         let upper = upper.into_iter().chain(self.until.map(|until| id_at(until + UNDER_WAY))).chain(self.only().map(next));
         Choice {
@@ -110,7 +110,7 @@ impl SearchFilter {
 }
 
 impl Storage {
-    /// A page of what is looked for.
+    /// A page of matches.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -124,8 +124,8 @@ impl Storage {
         Ok(Finds { is_cut: !is_full && page.next.is_some(), page })
     }
 
-    /// How many there are of what is looked for, of the first so many that the main filter leaves;
-    /// and whether there may be more behind them.
+    /// The number of matches among the first workflows that the main filter leaves, and whether
+    /// there may be more beyond them.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -139,9 +139,8 @@ impl Storage {
     }
 }
 
-/// A query over workflows whose ids are `$1`, with the one condition by which they fit what is
-/// looked for. The head of the query calls the row `w`, its id `c.workflow_id` and its document
-/// `t.task`.
+/// A query over workflows with the ids `$1`, with the one condition for matches. The head of the
+/// query calls the row `w`, its id `c.workflow_id` and its document `t.task`.
 macro_rules! of_those_that_fit {
     ($query:ident, $head:tt, $tail:tt, $ids:expr, $search:expr $(, $more:expr)*) => {
         sqlx::$query!(
@@ -177,9 +176,9 @@ macro_rules! of_those_that_fit {
     };
 }
 
-/// The first of these workflows that fit, one more than a page holds. Each is found by its id:
-/// joined in any other way, all workflows might be read. Documents are opened one by one, until
-/// there are enough.
+/// The first matches among these workflows, one more than a page holds. Each is looked up by its
+/// id: with any other join, all workflows might be read. Documents are read one by one, until there
+/// are enough matches.
 async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Vec<FoundRow>, Error> {
     let query = of_those_that_fit!(
         query,
@@ -228,8 +227,7 @@ async fn found(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<Ve
     Ok(found.collect())
 }
 
-/// How many of these workflows fit. Documents are opened only where something is looked for in
-/// them.
+/// How many of these workflows match. Documents are read only if a filter needs them.
 async fn counted(db: &mut Lease, search: &SearchFilter, ids: &[Uuid]) -> Result<i64, Error> {
     let query = of_those_that_fit!(
         query_scalar,

@@ -1,4 +1,4 @@
-//! Who is signed in to the inbox: sessions, by the hashes of their ids.
+//! Sessions of the inbox, by the hashes of their ids.
 
 use super::pool::{to_its_end, within};
 use super::tokens::sealed_holder;
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a session lasts without anything being done in it.
+/// How long an idle session lasts.
 pub(super) const IDLE: Duration = Duration::from_secs(12 * 3_600);
-/// How long a session lasts, however busy it is.
+/// The longest lifetime of a session.
 pub(super) const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// Somebody who signs in, or has signed in.
+/// A person who signs in or has signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignIn {
     pub name: String,
     pub proof: Proof,
 }
 
-/// What proved who somebody is. A session lives on it: when it no longer holds, the session has
-/// ended.
+/// What proved a person's identity. The session depends on it: when the proof is no longer valid,
+/// the session has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     /// A person's token, by its id.
@@ -36,19 +36,19 @@ pub enum Proof {
     OpenIdMail { issuer: String, address: String, said: Said },
 }
 
-/// What else a provider said of a person.
+/// Further statements of a provider about a person.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Said {
-    /// When the person signed in there; nothing where it did not say.
+    /// When the person signed in there; `None` if it did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_in_at: Option<DateTime<Utc>>,
-    /// The groups of which the person is, as far as they gave a role when the session began.
+    /// The person's groups, as far as they gave a role when the session began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
 
 impl Said {
-    /// What was said, behind what proves the person: nothing where nothing was.
+    /// The text of these statements, which follows the proof; empty if there are none.
     fn written(&self) -> String {
         if *self == Self::default() {
             return String::new();
@@ -62,7 +62,7 @@ const OPENID: &str = "openid:";
 const OPENID_MAIL: &str = "openid-mail:";
 
 impl Proof {
-    /// A proof from the two columns that hold it.
+    /// Parses a proof from its two columns.
     pub(super) fn stored(token_id: Option<Uuid>, text: Option<&str>) -> Option<Self> {
         match (token_id, text) {
             (Some(id), None) => Some(Self::Token(id)),
@@ -72,8 +72,8 @@ impl Proof {
     }
 
     fn read(text: &str) -> Option<Self> {
-        // An issuer is an address, which has no blank; neither a subject nor an address has a line
-        // break, behind which stands what else was said.
+        // An issuer is a URL and has no blank. Neither a subject nor an address has a line break,
+        // after which the further statements follow.
         let (text, said) = match text.split_once('\n') {
             Some((text, said)) => (text, serde_json::from_str(said).ok()?),
             None => (text, Said::default()),
@@ -105,12 +105,12 @@ impl Proof {
     }
 }
 
-/// A session that is good.
+/// A valid session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoodSession {
     pub sign_in: SignIn,
     pub begun_at: DateTime<Utc>,
-    /// The database's time when it was looked up.
+    /// The database's time at the query.
     pub now: DateTime<Utc>,
 }
 
@@ -133,8 +133,7 @@ impl SignIn {
     }
 }
 
-/// A row that says who signs in, of a session or of a link, with the row of the token that it rests
-/// on.
+/// The row of a session or of a link, with the row of the token that it depends on.
 pub(super) struct StoredSignIn<'a> {
     pub name: String,
     pub token_id: Option<Uuid>,
@@ -144,7 +143,7 @@ pub(super) struct StoredSignIn<'a> {
     pub seal: &'a [u8],
 }
 
-/// A token's row; nothing where there is none.
+/// A token's row; the fields are empty if there is none.
 pub(super) struct TokenFacts {
     pub hash: Option<Vec<u8>>,
     pub holder: Option<String>,
@@ -153,7 +152,7 @@ pub(super) struct TokenFacts {
 }
 
 impl StoredSignIn<'_> {
-    /// Who signs in, if parkbrake itself wrote the row, and that of the token.
+    /// The person who signs in, if parkbrake itself wrote the row and that of the token.
     pub fn verified(self, keys: &SecretKeys, purpose: Purpose, hash: &[u8]) -> Option<SignIn> {
         let Self { name, token_id, proof, token, at, seal } = self;
         let sign_in = SignIn { name, proof: Proof::stored(token_id, proof)? };
@@ -169,12 +168,12 @@ impl StoredSignIn<'_> {
 }
 
 impl Storage {
-    /// The hash of a session's id, by which it is remembered.
+    /// The hash of a session's id, under which it is stored.
     pub(super) fn session_hash(&self, id: &str) -> Result<Seal, Error> {
         Ok(self.keys()?.seal(Purpose::SessionHash, &[id.as_bytes()]))
     }
 
-    /// Begins a session, and forgets the sessions that are over.
+    /// Begins a session, and deletes ended sessions.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.
@@ -204,8 +203,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Whose session this is, if it is good now. `by_hand` is whether a person did something, which
-    /// keeps it from going idle.
+    /// The session with this id, if it is valid now. `by_hand` says whether a person did something,
+    /// which keeps the session from becoming idle.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.
@@ -273,15 +272,15 @@ impl Storage {
         Ok(())
     }
 
-    /// Ends every session of somebody, and takes back every link that would begin one; gives how
-    /// many sessions that were.
+    /// Ends every session of a person, and revokes every link that would begin one. Returns the
+    /// number of ended sessions.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
     pub async fn sign_out(&self, name: &str) -> Result<u64, Error> {
         let mut db = self.lease().await?;
-        // The links first: a link that was spent before they are gone has begun its session by
-        // then, and that is found below.
+        // The links are deleted first: a link that was used before that has begun its session by
+        // then, and the next statement finds it.
         within(sqlx::query!("delete from sign_in_link where lower(principal) = lower($1)", name).execute(&mut *db)).await?;
         let done = within(sqlx::query!("delete from session where lower(principal) = lower($1)", name).execute(&mut *db)).await?;
         db.release();

@@ -1,7 +1,8 @@
 //! Links that sign a person in, once, by the hashes of their codes.
 //!
-//! A link is spent and its session begun by one statement: of those who spend it at the same moment
-//! one finds it, and there is no moment at which the link is gone and the session is not there.
+//! One statement uses a link and begins its session. If several requests use it at the same moment,
+//! only one succeeds, and there is no moment at which the link is gone and the session does not
+//! exist.
 
 use super::pool::{to_its_end, within};
 use super::sessions::{IDLE, LONGEST, SignIn, StoredSignIn, TokenFacts};
@@ -10,28 +11,27 @@ use crate::secret_key::{Purpose, Seal};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// How long a link is good.
+/// How long a link is valid.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(600);
-/// So many links of one person are kept that were asked for with a token; a new one takes the place
-/// of the oldest.
+/// The most links of one person that were requested with a token; a new one replaces the oldest.
 const MOST_BY_TOKEN: i64 = 16;
-/// So many may be good that were sent by mail, and no other is sent: anybody can ask for one, and
-/// nobody's mailbox is to be flooded.
+/// The most valid mailed links of one person. No more are sent, because anybody can request one,
+/// and nobody's mailbox may be flooded.
 const MOST_BY_MAIL: i64 = 3;
 
-/// A link that is good: whom it signs in, and the row that is to be spent.
+/// A valid link: the person it signs in, and the row to use.
 #[derive(Debug)]
 pub struct GoodLink {
     pub sign_in: SignIn,
     hash: Vec<u8>,
     seal: Vec<u8>,
-    /// The database's time when it was looked up.
+    /// The database's time at the query.
     now: DateTime<Utc>,
 }
 
 impl Storage {
-    /// Makes a link good that signs this person in, and forgets the links that are too old; gives
-    /// until when it is good, or nothing where too many of this person's are.
+    /// Stores a link that signs this person in, and deletes expired links. Returns until when it is
+    /// valid; `None` if this person has too many.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.
@@ -75,7 +75,7 @@ impl Storage {
         Ok((done.rows_affected() > 0).then_some(now + LINK_LIFETIME))
     }
 
-    /// The link with this code, if it is good now. Looking at it changes nothing.
+    /// The link with this code, if it is valid now. This does not use it.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.
@@ -117,8 +117,8 @@ impl Storage {
         Ok(Some(GoodLink { sign_in, hash: row.link_hash, seal: row.seal, now: row.now }))
     }
 
-    /// Spends a link and begins a session with this id; says whether it was still there. Only one
-    /// of those who spend it finds it.
+    /// Uses a link and begins a session with this id. Returns whether the link still existed. Only
+    /// one of several callers succeeds.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.

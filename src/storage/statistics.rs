@@ -1,9 +1,9 @@
-//! How requests for approval went: what was settled, and what waits now.
+//! Statistics of approval requests: the settled ones, and those that wait now.
 //!
-//! Each query looks at the newest requests only, at so many that it takes well under a second. An
-//! index holds those that are settled, in the order in which people were asked; what waits is found
-//! by its place. A request that was submitted before the first moment and asked again since is
-//! counted once it is settled.
+//! Each query examines only as many of the newest requests as it can in well under a second. An
+//! index has the settled ones in the order in which people were asked; waiting ones are found by
+//! their place. A request that was submitted before the period and asked again since is counted
+//! once it is settled.
 
 use super::candidates::{UNDER_WAY, id_at};
 use super::connections::Lease;
@@ -11,22 +11,22 @@ use super::pool::within;
 use super::{Error, Storage};
 use chrono::{DateTime, Utc};
 
-/// How many requests are looked at.
+/// The most requests that are examined.
 pub const MOST_REQUESTS: i64 = 50_000;
-/// How many that wait are counted at each level.
+/// The highest count of waiting requests at each level.
 pub const MOST_WAITING: i64 = 100_000;
 
-/// What there is of a stretch of time.
+/// The requests of a period.
 #[derive(Debug)]
 pub struct Asked {
-    /// The newest first, at most [`MOST_REQUESTS`].
+    /// Newest first, at most [`MOST_REQUESTS`].
     pub settled: Vec<SettledRow>,
     pub open: Vec<OpenFigures>,
-    /// What waits now, whenever it was asked.
+    /// The requests that wait now, whenever people were asked.
     pub waiting: Vec<WaitingRow>,
 }
 
-/// A request that is settled.
+/// A settled request.
 #[derive(Debug, Clone)]
 pub struct SettledRow {
     pub risk_level: String,
@@ -36,13 +36,13 @@ pub struct SettledRow {
     pub requested_at: DateTime<Utc>,
     pub resolved_at: DateTime<Utc>,
     pub escalated: bool,
-    /// Who had the last word; none where no person decided it.
+    /// Who decided last; `None` if no person decided it.
     pub decided_by: Option<String>,
-    /// The first role by which this person was entitled.
+    /// The first role that entitled this person.
     pub role: Option<String>,
 }
 
-/// The requests of one level that came in that time and wait still.
+/// The requests of one level and period that still wait.
 #[derive(Debug)]
 pub struct OpenFigures {
     pub risk_level: String,
@@ -50,7 +50,7 @@ pub struct OpenFigures {
     pub escalated: i64,
 }
 
-/// What waits now at one level; the count ends at [`MOST_WAITING`].
+/// The requests that wait now at one level; the count stops at [`MOST_WAITING`].
 #[derive(Debug)]
 pub struct WaitingRow {
     pub level: String,
@@ -59,8 +59,8 @@ pub struct WaitingRow {
 }
 
 impl Storage {
-    /// What people were asked from a moment on and before another; of what waits still only what
-    /// they were asked from `open_from` on.
+    /// The requests that people were asked about from one time until before another. Of the waiting
+    /// ones, only those asked from `open_from` on.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

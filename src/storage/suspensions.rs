@@ -1,12 +1,11 @@
-//! Who is suspended. Names are compared in lower case: a name is one person or agent whatever its
-//! case.
+//! Suspensions. Names are compared in lower case: a name is one person or agent whatever its case.
 
 use super::pool::within;
 use super::{Error, Storage};
 use crate::domain::policy::Suspended;
 use chrono::{DateTime, Utc};
 
-/// A suspension that lasts.
+/// A suspension in force.
 #[derive(Debug)]
 pub struct SuspensionRow {
     /// In lower case.
@@ -24,7 +23,7 @@ impl Storage {
         Ok(self.suspensions().await?.into_iter().map(|row| row.name).collect())
     }
 
-    /// The suspensions that last, by name.
+    /// The suspensions in force, by name.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -37,7 +36,7 @@ impl Storage {
         Ok(rows)
     }
 
-    /// Takes all rights of a name away; gives whether it had any until now.
+    /// Takes all rights away from a name. Returns whether it was not suspended before.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -53,7 +52,7 @@ impl Storage {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Ends the suspension of a name; gives whether there was one.
+    /// Ends the suspension of a name. Returns whether there was one.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

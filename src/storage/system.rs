@@ -1,4 +1,4 @@
-//! The state of the system, for those who run it: servers, channels, and what is left alone.
+//! The state of the system, for operators: servers, channels, and quarantined workflows.
 
 use super::candidates::id_at;
 use super::pool::within;
@@ -6,12 +6,12 @@ use super::{Error, Storage};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-/// Notices of a channel that are looked at for what became of the latest.
+/// The number of recent notices of a channel that its figures cover.
 pub const LATEST_NOTICES: i64 = 2_000;
-/// Entries of each list.
+/// The most entries in each list.
 const LISTED: i64 = 50;
 
-/// A server that acts on the database, or did.
+/// A server that holds or held a lease on the database.
 #[derive(Debug)]
 pub struct ServerRow {
     pub server_id: Uuid,
@@ -20,28 +20,28 @@ pub struct ServerRow {
     pub version: String,
     pub started_at: DateTime<Utc>,
     pub lease_until: DateTime<Utc>,
-    /// Whether it acts, and its lease holds.
+    /// Whether its lease is valid.
     pub acts: bool,
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// How a channel does.
+/// The state of a channel.
 #[derive(Debug)]
 pub struct ChannelRow {
     pub channel: String,
-    /// Notices that are due and not delivered; the count ends at 10,000.
+    /// Notices that are due and not delivered; the count stops at 10,000.
     pub waiting: i64,
-    /// When the oldest of them fell due.
+    /// When the oldest of them was due.
     pub oldest: Option<DateTime<Utc>>,
-    /// Of the latest [`LATEST_NOTICES`].
+    /// Delivered notices among the latest [`LATEST_NOTICES`].
     pub delivered: i64,
     pub dead: i64,
     pub last_delivered_at: Option<DateTime<Utc>>,
-    /// What the latest notice met that could not be delivered at once.
+    /// The error of the latest notice that could not be delivered at once.
     pub last_error: Option<String>,
 }
 
-/// A workflow that is left alone.
+/// A quarantined workflow.
 #[derive(Debug)]
 pub struct LeftAloneRow {
     pub workflow_id: Uuid,
@@ -51,7 +51,7 @@ pub struct LeftAloneRow {
 }
 
 impl Storage {
-    /// The servers: the one that acts first, then those of before, the latest first.
+    /// The servers: the active one first, then earlier ones, latest first.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -67,7 +67,7 @@ impl Storage {
         Ok(rows)
     }
 
-    /// How these channels do, in their order.
+    /// The states of these channels, in order.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -101,7 +101,7 @@ impl Storage {
         Ok(rows)
     }
 
-    /// How many notices that were made within this time were given up; the count ends at 1,000.
+    /// How many notices of this period were given up; the count stops at 1,000.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -118,7 +118,7 @@ impl Storage {
         Ok(count)
     }
 
-    /// The workflows that are left alone, the latest first, and how many there are in all.
+    /// The quarantined workflows, latest first, and their total number.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

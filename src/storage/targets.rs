@@ -1,4 +1,4 @@
-//! What requests are about: enough for a line of a list, without sending whole documents.
+//! The targets of requests: enough for a line of a list, without sending whole documents.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -6,7 +6,7 @@ use crate::domain::risk::target::Target;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// What one request is about.
+/// The target of one request.
 #[derive(Debug, Clone)]
 pub struct AboutRow {
     pub workflow_id: Uuid,
@@ -15,13 +15,13 @@ pub struct AboutRow {
     pub action_name: Option<String>,
 }
 
-/// A target from its column; one that cannot be read names nothing.
+/// A target from its column; an unreadable one names nothing.
 pub(super) fn read(stored: Option<&str>) -> Target {
     stored.and_then(Target::read).unwrap_or_else(|| Target { operation: "unknown".to_owned(), ..Target::default() })
 }
 
-/// What a list shows of a document. Everything else in it is passed over: neither the database nor
-/// this program makes a tree of it.
+/// The parts of a document that a list shows. Everything else is skipped: neither the database nor
+/// this program parses it into a tree.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Outline {
     #[serde(default)]
@@ -49,7 +49,7 @@ struct Action {
 }
 
 impl Outline {
-    /// The outline of a document; that of one that cannot be read is empty.
+    /// The outline of a document; empty if the document is unreadable.
     pub fn of(document: &[u8]) -> Self {
         serde_json::from_slice(document).unwrap_or_default()
     }
@@ -59,8 +59,7 @@ impl Outline {
         self.gate.as_deref() == Some("step")
     }
 
-    /// The target from its column; where the column is empty, the target is what the document
-    /// claims.
+    /// The target from its column or, if that is empty, the one that the document claims.
     pub fn target(&self, stored: Option<&str>) -> Target {
         match stored {
             Some(stored) => read(Some(stored)),
@@ -76,7 +75,7 @@ impl Outline {
 }
 
 impl Storage {
-    /// What these workflows are about, in no order.
+    /// The targets of these workflows, in no order.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

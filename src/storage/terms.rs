@@ -1,8 +1,7 @@
-//! Terms of approval, stored once: every request that is parked under the same terms names them,
-//! and does not repeat them.
+//! Approval terms, stored once: every request that is parked under the same terms refers to them.
 //!
-//! Terms are named by their digest, and an event is sealed with the name in it. So whoever changes
-//! stored terms is found out when they are read.
+//! Terms are named by their digest, and the seal of an event covers that name. So changed terms are
+//! detected when they are read.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -17,15 +16,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(super) struct Terms(RwLock<Vec<(TermsName, Arc<ApprovalTerms>)>>);
 
 impl Terms {
-    /// The name of terms that are stored.
+    /// The name of stored terms.
     pub fn name(&self, terms: &Arc<ApprovalTerms>) -> Option<TermsName> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        // Nearly always they are the configuration's own.
+        // Nearly always they are those of the configuration.
         let same = |other: &Arc<ApprovalTerms>| Arc::ptr_eq(other, terms) || other == terms;
         known.iter().rev().find(|(_, other)| same(other)).map(|(name, _)| *name)
     }
 
-    /// The terms of a name.
+    /// The terms with this name.
     pub fn named(&self, name: TermsName) -> Option<Arc<ApprovalTerms>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.iter().rev().find(|(other, _)| *other == name).map(|(_, terms)| Arc::clone(terms))
@@ -39,7 +38,7 @@ impl Terms {
     }
 }
 
-/// The terms that an event is about.
+/// The terms of an event.
 fn terms_of(event: &Event) -> Option<&Arc<ApprovalTerms>> {
     match event {
         Event::ApprovalRequested { terms, .. } => Some(terms),
@@ -48,12 +47,12 @@ fn terms_of(event: &Event) -> Option<&Arc<ApprovalTerms>> {
 }
 
 impl Storage {
-    /// The name under which an event's terms are stored, if it is about terms that are.
+    /// The name of an event's terms, if they are stored.
     pub(super) fn terms_name(&self, event: &Event) -> Option<TermsName> {
         self.terms.name(terms_of(event)?)
     }
 
-    /// Stores the terms of these events that are not stored yet. Until they are, no event names
+    /// Stores those terms of these events that are not stored yet. Until then, no event refers to
     /// them.
     ///
     /// # Errors
@@ -78,7 +77,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Reads the terms that rows of logs name and this server does not know yet.
+    /// Reads the terms that log rows refer to and this server does not know yet.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -94,8 +93,8 @@ impl Storage {
         let found = within(query.fetch_all(&mut *db)).await?;
         db.release();
         for content in found {
-            // What was changed has another name now, or cannot be read: the logs that name it are
-            // refused one by one.
+            // Changed terms have another name now, or cannot be read: the logs that refer to them
+            // are refused one by one.
             if let Ok(terms) = serde_json::from_str(&content) {
                 self.terms.add(TermsName::of(&content), Arc::new(terms));
             }

@@ -1,9 +1,9 @@
 //! Bearer tokens, by their hashes.
 //!
 //! A hash is an HMAC under the server's secret key, and each row is sealed with that key: a row
-//! that somebody else wrote, or changed to another name, is no token. Looking a hash up needs no
-//! comparison in constant time: without the key nobody can choose a token whose hash begins like
-//! another's, so how long a look-up takes says nothing.
+//! that somebody else wrote, or changed to another name, is not a valid token. Looking up a hash
+//! needs no constant-time comparison: without the key nobody can choose a token whose hash has a
+//! chosen prefix, so the duration of a look-up reveals nothing.
 
 use super::pool::{to_its_end, within};
 use super::{Error, Storage};
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A token to be made.
+/// A new token.
 #[derive(Debug)]
 pub struct NewToken<'a> {
     pub token_id: Uuid,
@@ -25,36 +25,36 @@ pub struct NewToken<'a> {
     pub expires_in: Option<Duration>,
 }
 
-/// A token as it is listed: everything but itself.
+/// A token in a list: everything but the token itself.
 #[derive(Debug)]
 pub struct TokenRow {
     pub token_id: Uuid,
     pub principal: String,
-    /// `person` or `agent`; none of a token from before kinds were remembered, which is void.
+    /// `person` or `agent`; `None` for a void token from before kinds were recorded.
     pub kind: Option<String>,
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
-    /// By the database's clock.
+    /// Whether it has expired, by the database's clock.
     pub is_expired: bool,
 }
 
-/// Whose token it is.
+/// The holder of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenHolder {
     pub token_id: Uuid,
     pub name: String,
-    /// What the name stood for when the token was made.
+    /// The kind of the principal when the token was made.
     pub kind: PrincipalKind,
-    /// For how long it is good; for ever if `None`.
+    /// How long it remains valid; forever if `None`.
     pub left: Option<Duration>,
 }
 
-/// What a token turned out to be.
+/// The result of checking a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presented {
     Good(TokenHolder),
-    /// It was made before tokens were sealed, or under a secret key that is not in use any more.
+    /// It was made before tokens were sealed, or under a secret key that is no longer in use.
     Void,
     Unknown,
 }
@@ -68,7 +68,7 @@ struct Row {
     seconds_left: Option<f64>,
 }
 
-/// What a row says of a token, if the row is sealed.
+/// The holder in a token's row, if the seal is valid.
 pub(super) fn sealed_holder(
     keys: &SecretKeys,
     token_id: Uuid,
@@ -82,13 +82,13 @@ pub(super) fn sealed_holder(
     is_ours.then_some(TokenHolder { token_id, name, kind, left: None })
 }
 
-/// What the seal of a token's row is made of.
+/// The parts of a token's row that its seal covers.
 fn sealed<'a>(hash: &'a [u8], kind: PrincipalKind, principal: &'a str, token_id: &'a Uuid) -> [&'a [u8]; 4] {
     [hash, kind.as_str().as_bytes(), principal.as_bytes(), token_id.as_bytes()]
 }
 
 impl Storage {
-    /// The hash of a token's text, by which it is remembered.
+    /// The hash of a token's text, under which it is stored.
     ///
     /// # Errors
     /// There is no secret key.
@@ -96,8 +96,8 @@ impl Storage {
         Ok(self.keys()?.seal(Purpose::TokenHash, &[token.as_bytes()]))
     }
 
-    /// Whose token this is, if it is good now. One that was made under an earlier secret key is
-    /// sealed anew.
+    /// The holder of this token, if it is valid now. A token that was made under an earlier secret
+    /// key is sealed again.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.
@@ -109,8 +109,8 @@ impl Storage {
     async fn look_up_token(&self, token: &str) -> Result<Presented, Error> {
         let keys = self.keys()?;
         let mut hashes: Vec<Vec<u8>> = keys.seals(Purpose::TokenHash, &[token.as_bytes()]).into_iter().map(Vec::from).collect();
-        // As tokens were stored before there was a key: such a row proves nothing, and its holder
-        // is told why.
+        // The hash with which tokens were stored before there was a key. Such a row proves nothing,
+        // and its holder is told why.
         hashes.push(Sha256::digest(token.as_bytes()).to_vec());
         let mut db = self.lease().await?;
         let query = sqlx::query_as!(
@@ -148,8 +148,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Stores a token's hash; storing the same one again changes nothing but the name and the kind
-    /// that it stands for.
+    /// Stores a token's hash. Storing the same one again changes only the name and the kind of its
+    /// holder.
     ///
     /// # Errors
     /// The database is unavailable, or there is no secret key.
@@ -191,7 +191,7 @@ impl Storage {
         Ok(rows)
     }
 
-    /// Revokes one token by its id, or every token of a principal; gives the number that were good
+    /// Revokes one token by its id, or every token of a principal. Returns how many were valid
     /// until now.
     ///
     /// # Errors

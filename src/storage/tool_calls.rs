@@ -1,4 +1,4 @@
-//! Tool calls of coding agents: which workflow a call has, by the keys that `0030_tool_calls.sql`
+//! Tool calls of coding agents: the workflow of each call, by the keys that `0030_tool_calls.sql`
 //! describes.
 
 use super::pool::within;
@@ -17,11 +17,11 @@ pub struct LatestCall {
 
 /// The key of the workflow of this number that is parked for a call.
 pub fn call_key(identity: &Digest, number: u32) -> String {
-    // With as many digits each, so that their order as texts is that of the numbers.
+    // A fixed number of digits, so that the text order is the numeric order.
     format!(" call {identity} {number:010}")
 }
 
-/// The key of one call that was allowed.
+/// The key of one allowed call.
 pub fn use_key(used: &ToolUse) -> String {
     format!(" use {}", used.digest())
 }
@@ -40,7 +40,7 @@ impl Storage {
                order by key collate "C" desc limit 1"#,
             principal,
             format!(" call {identity} "),
-            // The next sign after the blank.
+            // The next character after the blank.
             format!(" call {identity}!")
         );
         let found = within(query.fetch_optional(&mut *db)).await?;
@@ -49,7 +49,7 @@ impl Storage {
         Ok(found.and_then(|row| Some(LatestCall { number: number(&row.key)?, workflow_id: row.workflow_id })))
     }
 
-    /// Keeps which workflow a call was allowed by, so that its result is found.
+    /// Stores which workflow allowed a call, so that its result finds it.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -57,8 +57,9 @@ impl Storage {
         self.keep(principal, &use_key(used), identity.as_str(), workflow_id).await.map(drop)
     }
 
-    /// Notes that a requester is told once that a request ended without a yes or a no. Says whether
-    /// it is this call that is told, also if it asks again; the next one may ask anew.
+    /// Records that a requester is told, once, that a request ended without a decision. Returns
+    /// whether this call is the one that is told, even if it asks again; the next call may ask
+    /// people again.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -70,7 +71,7 @@ impl Storage {
         Ok(self.first_use(principal, &key).await?.is_some_and(|told| told.fingerprint == used.digest().as_str()))
     }
 
-    /// Whether a key was new.
+    /// Stores a key, and returns whether it was new.
     async fn keep(&self, principal: &str, key: &str, fingerprint: &str, workflow_id: Uuid) -> Result<bool, Error> {
         let mut db = self.lease().await?;
         let query = sqlx::query!(

@@ -1,4 +1,5 @@
-//! What waits, by level and by the roles that are asked: to find what nobody could decide.
+//! The waiting requests by level and by the roles that are asked, to find those that nobody could
+//! decide.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -9,19 +10,19 @@ pub struct PendingGroup {
     pub risk_level: String,
     /// The roles that may decide now.
     pub approvers: Vec<String>,
-    /// How many have to approve, of the newest of them.
+    /// How many people have to approve, for the newest of them.
     pub required: i32,
-    /// JSON: who is asked at which time, of the newest of them.
+    /// The escalation of the newest of them, as JSON.
     pub timetable: Option<String>,
-    /// Counted up to a limit.
+    /// The number of requests, counted up to a limit.
     pub requests: i64,
 }
 
-/// Beyond this many a group's requests are not counted.
+/// The highest count of a group's requests.
 pub const MOST_COUNTED: i64 = 10_000;
 
 impl Storage {
-    /// The groups of what waits. One look into an index for each, however much waits there.
+    /// The groups of waiting requests. Each costs one index lookup, however many requests it has.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

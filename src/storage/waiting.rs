@@ -1,5 +1,5 @@
-//! Which requests wait, in the orders in which people read them, and how many. Of each level and
-//! set of roles only as many are read as a page shows, from the part of an index that is theirs.
+//! The waiting requests, in the orders in which people read them, and their counts. For each level
+//! and set of roles, only as many are read as a page shows, from their part of an index.
 
 use super::connections::Lease;
 use super::pool::within;
@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Beyond this many of a level and a set of roles, requests are not counted.
+/// The highest count for a level and a set of roles.
 pub const MOST_COUNTED_OF_PLACE: i64 = 1_000;
 
 impl Storage {
-    /// The ids of requests that wait, in the order of the filter: as many as it says, from after
-    /// its place on.
+    /// The ids of waiting requests, in the order of the filter: as many as it says, from after its
+    /// place.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -26,8 +26,8 @@ impl Storage {
         Ok(ids)
     }
 
-    /// How many requests wait, by level; of each level and set of roles no more than
-    /// [`MOST_COUNTED_OF_PLACE`] are counted.
+    /// How many requests wait, by level; at most [`MOST_COUNTED_OF_PLACE`] are counted for each
+    /// level and set of roles.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -61,7 +61,7 @@ impl Storage {
     }
 }
 
-/// The first of what waits, in the order of the filter, from after its place on.
+/// The first waiting requests in the order of the filter, from after its place.
 pub(super) async fn of_all(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Vec<Uuid>, Error> {
     match filter.order {
         Order::Newest => newest(db, filter, limit).await,
@@ -124,8 +124,8 @@ async fn oldest(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Ve
     within(query.fetch_all(&mut **db)).await
 }
 
-/// What falls due next comes first, of all or of each level. A page that begins within a level ($7
-/// is its rank) begins at its place there, and with the first of each lower level.
+/// Orders by deadline, over all or within each level. A page that begins within a level ($7 is its
+/// rank) begins at its place there, and with the first of each lower level.
 async fn by_due(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Vec<Uuid>, Error> {
     let query = sqlx::query_scalar!(
         "select r.workflow_id
@@ -161,10 +161,10 @@ async fn by_due(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Ve
     within(query.fetch_all(&mut **db)).await
 }
 
-/// Nothing fell due before.
+/// Nothing was due before this time.
 const BEGINNING: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-/// The place of a level among all of them, as the query counts.
+/// The rank of a level, as the query counts.
 fn rank(level: Level) -> i32 {
     match level {
         Level::Low => 1,

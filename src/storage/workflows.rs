@@ -1,4 +1,4 @@
-//! Reading workflows: what runs, what is queued, and what nobody knows the end of.
+//! Reading workflows: running ones, queued ones, and those with an unknown outcome.
 
 use super::pool::within;
 use super::{Error, Storage};
@@ -10,17 +10,17 @@ use uuid::Uuid;
 pub struct QueuedRow {
     pub workflow_id: Uuid,
     pub requested_by: String,
-    /// Whether people have approved it; otherwise nobody had to.
+    /// Whether people approved it; otherwise it needed no approval.
     pub approved: bool,
-    /// What it is about, as JSON, where that was asked for.
+    /// The target as JSON, if requested.
     pub target: Option<String>,
     /// Whether an exception from a freeze was approved.
     pub excepted: bool,
 }
 
 impl Storage {
-    /// Workflows whose action parkbrake itself has begun and not ended, in the order of their ids,
-    /// from after this one on; without those in quarantine.
+    /// Workflows whose action parkbrake itself has started and that has not ended, in the order of
+    /// their ids, after this one; without those in quarantine.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -39,7 +39,7 @@ impl Storage {
         Ok(ids)
     }
 
-    /// Workflows of whose action nobody knows how it ended, the newest ones.
+    /// The newest workflows with an unknown outcome.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -53,7 +53,7 @@ impl Storage {
         Ok(ids)
     }
 
-    /// Which of these workflows, whose actions run, somebody has cancelled.
+    /// Which of these running workflows somebody has cancelled.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -71,10 +71,10 @@ impl Storage {
         Ok(found.into_iter().collect())
     }
 
-    /// Workflows that wait for their turn to start, in the order of their ids, from after this one
-    /// on; without those in quarantine, and without tool calls, which wait to be claimed, and what
-    /// rests after a failure. What they are about is only told where it is asked for, because it
-    /// has to be read from their documents.
+    /// Workflows that wait for their turn to start, in the order of their ids, after this one;
+    /// without those in quarantine, tool calls, which wait to be claimed, and those that rest after
+    /// a failure. Targets are returned only on request, because they have to be read from the
+    /// documents.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

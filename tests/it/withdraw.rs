@@ -67,7 +67,7 @@ async fn only_the_own_yes_is_taken_back_and_only_while_others_are_missing() {
     let id = bot.submit_id(high()).await;
     alice.approve(&id).await.expect(200);
     let problem = tess.withdraw(&id).await.problem(409, "wrong-state");
-    assert!(problem["detail"].as_str().unwrap().contains("nothing to take back"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("nothing to withdraw"), "{problem}");
     bot.withdraw(&id).await.problem(403, "not-an-approver");
     app.client("lone-bot").withdraw(&id).await.problem(404, "workflow-not-found");
     alice.post(&format!("/workflows/{id}/withdraw"), json!({"withdrawn_by": "alice"})).await.problem(422, "invalid-task");

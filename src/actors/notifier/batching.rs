@@ -1,4 +1,4 @@
-//! Which notices of a channel go into one message, and when that message is sent. Pure.
+//! Which notices of a channel go into one message, and when that message is sent. Pure functions.
 //!
 //! On a channel that groups, notices that ask the same recipient are collected for a window of
 //! time, counted from the oldest, so that fifty requests in a minute become one message. A critical

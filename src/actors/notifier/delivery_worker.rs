@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-/// How often the worker looks at what is due if nothing wakes it.
+/// How often the worker checks for due notices if nothing wakes it.
 const SWEEP: Duration = Duration::from_secs(1);
 /// The pause after a wakeup, so that one look finds everything that is committed at the same time.
 const DEBOUNCE: Duration = Duration::from_millis(20);
@@ -34,7 +34,7 @@ const DELIVERY: Duration = Duration::from_secs(60);
 /// The most characters of a reason that are recorded.
 const LONGEST_REASON: usize = 500;
 
-/// By which factor the pauses between attempts are shortened. Always 1, except in tests.
+/// The factor by which the pauses between attempts are shortened. Always 1, except in tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace(pub u32);
 
@@ -75,7 +75,7 @@ impl DeliveryWorker {
         while !self.is_closing() {
             self.wakeup.mark_unchanged();
             let rest = self.round().await.unwrap_or_else(|error| {
-                tracing::warn!(channel = self.name(), %error, "cannot look for notices, trying again");
+                tracing::warn!(channel = self.name(), %error, "cannot find the due notices; trying again");
                 SWEEP
             });
             if rest.is_zero() {
@@ -165,7 +165,7 @@ impl DeliveryWorker {
         Ok(())
     }
 
-    /// Renders rows, and leaves out those that are no longer true.
+    /// Renders rows, and leaves out those that are outdated.
     async fn render(&self, rows: Vec<DueNotice>) -> Result<(Vec<DueNotice>, Vec<Notice>), Error> {
         let mut rendered = Vec::new();
         for row in rows {
@@ -174,14 +174,14 @@ impl DeliveryWorker {
                 rendered.push((row, notice));
             }
         }
-        // Asked right before the message is sent: a decision may have been committed while the
+        // Checked right before the message is sent: a decision may have been committed while the
         // others were rendered.
         let ids: Vec<_> = rendered.iter().map(|(row, _)| row.id).collect();
         let pending = if ids.is_empty() { ids } else { self.renderer.storage.still_pending(&ids).await? };
         Ok(rendered.into_iter().filter(|(row, _)| pending.contains(&row.id)).unzip())
     }
 
-    /// Renders a row; `None` if it is not to be sent, which is recorded.
+    /// Renders a row; `None` if it should not be sent, which is recorded.
     async fn render_one(&self, row: &DueNotice) -> Result<Option<Notice>, Error> {
         match self.renderer.render(row).await? {
             Rendered::Send(notice) => return Ok(Some(*notice)),
@@ -233,7 +233,7 @@ impl DeliveryWorker {
         .await
     }
 
-    /// Schedules the next attempt, or gives the notice up if it was tried for long enough.
+    /// Schedules the next attempt, or gives the notice up if the retry window has passed.
     async fn failed(&self, row: &DueNotice, reason: &str, after: Option<Duration>) -> Result<(), Error> {
         self.metrics.notice_failures.get_or_create(&self.label()).inc();
         let window = TimeDelta::from_std(outbox::DELIVERY_RETRY_WINDOW).unwrap_or(TimeDelta::MAX);
@@ -262,13 +262,13 @@ impl DeliveryWorker {
         (row.kind == Kind::Reminded).then(|| Next { id: self.clock.new_id(), after })
     }
 
-    /// Records a result, trying again while the database does not answer: a notice without a
+    /// Records a result, and retries while the database does not answer: a notice without a
     /// recorded result is delivered twice.
     async fn record<F: Future<Output = Result<(), Error>>>(&self, write: impl Fn() -> F) -> Result<(), Error> {
         loop {
             match write().await {
                 Err(Error::Unavailable(reason)) if !self.is_closing() => {
-                    tracing::warn!(channel = self.name(), reason, "the result of a delivery is not recorded yet, trying again");
+                    tracing::warn!(channel = self.name(), reason, "the result of a delivery is not recorded yet; trying again");
                     tokio::time::sleep(SWEEP).await;
                 }
                 other => return other,

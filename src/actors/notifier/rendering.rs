@@ -1,5 +1,5 @@
-//! Renders a row of the outbox as a notice, right before it is sent: reads what it says from the
-//! log, and checks once more that it is still true.
+//! Renders a row of the outbox as a notice, right before it is sent: reads its contents from the
+//! log, and checks again that it is still true.
 
 use crate::actors::ports::{Contact, Notice};
 use crate::clock::Clock;
@@ -24,13 +24,13 @@ use std::time::Duration;
 /// Recorded for a notice whose request was settled before the notice was sent.
 const SETTLED: &str = "the request was settled first";
 
-/// How soon a reminder that rests is looked at again, because the question may have been answered.
+/// How soon a resting reminder is checked again, because the question may have been answered.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What to do with a row.
 pub enum Rendered {
     Send(Box<Notice>),
-    /// The notice is no longer true, or nobody is left to tell.
+    /// The notice is outdated, or nobody is left to receive it.
     Cancel(&'static str),
     /// The notice must not be sent now, and may be sent later.
     Rest(Duration),
@@ -65,7 +65,7 @@ impl NoticeRenderer {
     async fn try_render(&self, row: &DueNotice) -> Result<Rendered, Error> {
         let log = self.storage.log(row.workflow_id).await?;
         let now = replayed(row, &log)?;
-        // A task that only names a run of GitHub, and came from elsewhere, must answer for no
+        // A task that only names a GitHub run, and came from elsewhere, must not answer for a
         // deployment.
         if self.medium == Medium::Github && log.first().is_none_or(|first| first.via != Via::Github) {
             return Ok(Rendered::Cancel("GitHub did not ask about it"));
@@ -93,8 +93,8 @@ impl NoticeRenderer {
             None => None,
             Some(name) => {
                 if row.kind.asks() && asked.iter().all(|(asked, _)| asked != name) {
-                    // Another person's approval takes the place of theirs, and may be withdrawn; so
-                    // the reminders go on.
+                    // Another person's approval may stand in for theirs, and may be withdrawn; so
+                    // the reminders continue.
                     let pause = self.configuration.policy.level(row.level).remind_every;
                     let is_reminder = row.kind == Kind::Reminded;
                     return Ok(if is_reminder { Rendered::Rest(pause) } else { Rendered::Cancel("this person is no longer asked") });
@@ -143,8 +143,8 @@ impl NoticeRenderer {
         })))
     }
 
-    /// Until when a notice to somebody waits because of quiet hours. A notice that has waited is due
-    /// at their very end.
+    /// Until when a notice to somebody waits because of quiet hours. A notice that has waited is
+    /// due at their very end.
     fn waits(&self, row: &DueNotice, name: &str, person: &Person, concerned: People<'_>) -> Option<DateTime<Utc>> {
         let now = self.clock.now().max(row.first_due_at);
         let told = reach::told(concerned, row.kind, row.level, self.medium);
@@ -166,7 +166,7 @@ impl NoticeRenderer {
         asked.iter().map(one).collect()
     }
 
-    /// How long a reminder rests because the requester was asked something. Then it is looked at
+    /// How long a reminder rests because the requester was asked something. Then it is checked
     /// again, because the answer may have come.
     fn rest(&self, workflow: &Workflow) -> Option<Duration> {
         let until = workflow.discussion.question.as_ref()?.rests_until();
@@ -186,8 +186,8 @@ impl NoticeRenderer {
         Ok(difference::between(&read(&before), &read(document)))
     }
 
-    /// Whether a notice only follows up on a question: people who were never asked do not hear of
-    /// it, while programs hear of everything.
+    /// Whether a notice only follows up on a question: people who were never asked do not get it,
+    /// while programs get everything.
     fn follows_up(&self, kind: Kind) -> bool {
         !matches!(self.medium, Medium::Webhook | Medium::Github) && kind.ends()
     }

@@ -1,5 +1,5 @@
-//! What is done about attempts that do not run any more, beside the turns: what they left behind is
-//! ended, and a probe looks whether they happened.
+//! Work on attempts that are no longer running, apart from the turns: ending what they left behind,
+//! and running probes.
 
 use super::{FIRST_PAUSE, LONGEST_PAUSE, Runner};
 use crate::actors::attempt::{self, Ran};
@@ -11,20 +11,20 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-/// How many probes run at once: after a crash there may be many.
+/// The most probes that run at once, because there may be many after a crash.
 static PROBES: Semaphore = Semaphore::const_new(4);
 
-/// The exit status by which a probe says that it did not happen.
+/// The exit status with which a probe reports that the attempt did not happen.
 const DID_NOT_HAPPEN: i64 = 1;
 
-/// One of the things that may have to be done.
+/// A kind of such work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Aftermath {
     Clear,
     Probe,
 }
 
-/// One of them under way. Dropping it lets the next look begin again.
+/// Such work in progress. Dropping it lets the next look begin again.
 struct Doing {
     runner: Arc<Runner>,
     workflow_id: Uuid,
@@ -33,15 +33,15 @@ struct Doing {
 }
 
 impl Runner {
-    /// Ends what an attempt of a server that is gone has left on this machine, because somebody has
-    /// cancelled it; then that is recorded. Returns at once. If this process ends first, the next
+    /// Ends processes that an attempt of a dead server left on this machine, because somebody has
+    /// cancelled it, and then records that. Returns at once. If this process ends first, the next
     /// one reads the same in the log and begins again.
     pub fn clear(self: &Arc<Self>, workflow_id: Uuid, attempt: AttemptId) {
         self.see_to(workflow_id, attempt, Aftermath::Clear);
     }
 
-    /// Has the runbook's probe look whether an attempt of unknown outcome happened; then its answer
-    /// is recorded. Returns at once. If this process ends first, the next one begins again.
+    /// Runs the probe of an attempt of unknown outcome, and then records its answer. Returns at
+    /// once. If this process ends first, the next one begins again.
     pub fn probe(self: &Arc<Self>, workflow_id: Uuid, attempt: AttemptId) {
         self.see_to(workflow_id, attempt, Aftermath::Probe);
     }
@@ -65,7 +65,7 @@ impl Doing {
 
     async fn clear(&self) {
         let Self { runner, workflow_id, attempt, .. } = self;
-        tracing::warn!(step = attempt.step, attempt = attempt.number, "what is left of a cancelled action is ended");
+        tracing::warn!(step = attempt.step, attempt = attempt.number, "the remaining processes of a cancelled action are ended");
         runner.executor.end_stragglers(*workflow_id).await;
         runner.insist(*workflow_id, &Command::Recover { attempt: *attempt, owner: runner.owner }).await;
     }
@@ -73,14 +73,14 @@ impl Doing {
     async fn probe(&self) {
         let Self { runner, workflow_id, attempt, .. } = self;
         let Ok(_turn) = PROBES.acquire().await else { return };
-        // What an action may still be doing would make its answer untrue.
+        // Remaining processes of the action could invalidate the probe's answer.
         runner.executor.end_stragglers(*workflow_id).await;
         let Some((answer, output, reason)) = self.ask().await else { return };
-        tracing::info!(step = attempt.step, attempt = attempt.number, ?answer, "the probe of an action has looked");
+        tracing::info!(step = attempt.step, attempt = attempt.number, ?answer, "the probe of an action has answered");
         runner.insist(*workflow_id, &Command::Probed { attempt: *attempt, answer, output, reason }).await;
     }
 
-    /// What the probe says, how it ended, and why it cannot tell. `None` if this process stops
+    /// The probe's answer, how it ended, and why it cannot tell. `None` if this process stops
     /// first, or if the log cannot be read.
     async fn ask(&self) -> Option<(ProbeAnswer, Option<Value>, Option<String>)> {
         let Self { runner, workflow_id, attempt, .. } = self;
@@ -89,17 +89,17 @@ impl Doing {
             match runner.gate.probe(*workflow_id, *attempt).await {
                 Ok(Ok(job)) => match attempt::run(&*runner.executor, &runner.fence, job).await {
                     Ran::Ended(outcome) => return Some(answer(outcome)),
-                    // This server's lease came back: it looks again.
+                    // This server has its lease again, so the probe runs again.
                     Ran::Cut => continue,
                 },
                 Ok(Err(reason)) => return Some((ProbeAnswer::CannotTell, None, Some(reason))),
                 Err(crate::storage::Error::Unavailable(reason)) => {
-                    tracing::warn!(reason, "cannot read the workflow whose probe is to look, trying again");
+                    tracing::warn!(reason, "cannot read the workflow whose probe should run; trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the probe does not look: the log of its workflow cannot be read");
+                    tracing::error!(%error, "the probe does not run: the log of its workflow cannot be read");
                     return None;
                 }
             }
@@ -108,8 +108,8 @@ impl Doing {
     }
 }
 
-/// What the end of a probe says: exit status 0 that it happened, 1 that it did not, and anything
-/// else that it cannot tell.
+/// The answer of a probe's exit status: 0 that the attempt happened, 1 that it did not, and
+/// anything else that it cannot tell.
 fn answer(outcome: Outcome) -> (ProbeAnswer, Option<Value>, Option<String>) {
     match outcome {
         Outcome::Succeeded { output } => (ProbeAnswer::Happened, output, None),

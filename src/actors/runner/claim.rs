@@ -1,6 +1,5 @@
-//! A tool call of a coding agent claims what was released for it. The agent's own machine carries
-//! it out, so nothing runs here; but it begins by the same commit as everything else, behind the
-//! same gate.
+//! Claims of tool calls. The agent's own machine runs the call, so nothing runs here; but it begins
+//! with the same commit as everything else, after the same gate.
 
 use crate::actors::answering::unanswered;
 use crate::actors::dispatcher::ANSWER_TIMEOUT;
@@ -13,12 +12,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 impl Runner {
-    /// Asks the gate, and has what it says committed: the start under this token, that people are
-    /// asked again, or that it will not start. The caller may carry it out only if the workflow
-    /// that comes back is running under its token.
+    /// Calls the gate and commits its verdict: the start under this token, that people are asked
+    /// again, or that it will not start. The caller may run the call only if the returned workflow
+    /// is running under its token.
     ///
     /// # Errors
-    /// A halt or a freeze holds it; there is nothing to claim; nobody can say.
+    /// A halt or a freeze holds it, there is nothing to claim, or the outcome is not known.
     pub async fn claim(&self, workflow_id: Uuid, by: Principal, token: Uuid) -> Result<Arc<Workflow>, Failure> {
         let verdict = self.gate.may_claim(workflow_id).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
         let command = match verdict {
@@ -26,7 +25,7 @@ impl Runner {
             Verdict::Wait(reason) => return Err(Failure::Unavailable(reason)),
             Verdict::Refuse { attempt, reason } => Command::RefuseStart { attempt, reason },
             Verdict::AskAgain { attempt, reason, terms, renewed } => Command::AskAgain { attempt, reason, terms, renewed },
-            // Where nothing is queued, the log may say that this very call has claimed it.
+            // If nothing is queued, the log may say that this very call has claimed it.
             Verdict::Begin(_) | Verdict::NotQueued | Verdict::Start { .. } | Verdict::Renew { .. } => {
                 Command::Claim { by, owner: self.owner, token }
             }

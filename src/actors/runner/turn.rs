@@ -1,5 +1,5 @@
-//! One turn of one workflow at the runner: ask the gate, commit the start, run, and have the
-//! outcome recorded.
+//! One turn of one workflow at the runner: call the gate, commit the start, run, and record the
+//! outcome.
 
 use crate::actors::attempt::Ran;
 use crate::actors::gate::Verdict;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The pause before a start that was refused at the last moment is tried again: by then it is known
-/// what holds it.
+/// The pause before a start is retried that was refused at the last moment. By then this server
+/// knows the hold.
 const DEBOUNCE: Duration = Duration::from_millis(300);
-/// The pause before the gate is asked again about an action that has to wait.
+/// The pause before the gate is called again for an action that has to wait.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// The result of a start.
@@ -24,8 +24,7 @@ const WAIT: Duration = Duration::from_secs(1);
 enum Start {
     /// The action has run, or never will in this turn.
     Over,
-    /// The commit was refused: something has come to hold the action at the last moment, or another
-    /// commit came first.
+    /// The commit was refused: a hold began at the last moment, or another commit came first.
     Refused,
 }
 
@@ -92,17 +91,17 @@ impl Turn {
         }
     }
 
-    /// Asks the gate. `None` if this process stops first, or if the log cannot be read.
+    /// Calls the gate. `None` if this process stops first, or if the log cannot be read.
     async fn ask(&self) -> Option<Verdict> {
         let id = self.waiting.workflow_id;
         let mut pause = FIRST_PAUSE;
         while !self.runner.is_closed() {
             match self.runner.gate.may_start(id).await {
-                // A precondition that was ended together with this server says nothing: the next
-                // server looks again.
+                // A precondition that was ended together with this server proves nothing: the next
+                // server runs it again.
                 Ok(verdict) => return (!self.runner.is_closed()).then_some(verdict),
                 Err(Error::Unavailable(reason)) => {
-                    tracing::warn!(reason, "cannot read the workflow that is to start, trying again");
+                    tracing::warn!(reason, "cannot read the workflow that should start; trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -151,14 +150,14 @@ impl Turn {
             }
             Ran::Cut => Command::Disown { attempt, token: Some(token), cause: Disowned::LeaseLapsing },
         };
-        // If this process ends first, the next one finds the attempt begun and not ended, and says
-        // so.
+        // If this process ends first, the next one finds in the log that the attempt has begun and
+        // not ended, and records that.
         self.runner.insist(id, &report).await;
         Start::Over
     }
 
-    /// Gives the turn back. An action that is held comes into the queue again when the hold ends,
-    /// or with the timer's next look; if nothing is held any more, it comes again in a moment.
+    /// Gives the turn back. A held action returns to the queue when the hold ends, or with the
+    /// timer's next look; if nothing holds it any more, it returns after a moment.
     async fn rest(mut self) {
         self.give_back();
         tokio::time::sleep(DEBOUNCE).await;
@@ -171,7 +170,7 @@ impl Turn {
         }
     }
 
-    /// Takes a place in the lane of what is to start, if it has one. Otherwise the turn ends, and
+    /// Takes a place in the lane of the action, if it has one. If none is free, the turn ends, and
     /// the workflow waits in the lane.
     fn enter(&mut self, job: &Job) -> bool {
         let Some(concurrency) = job.work.concurrency() else { return true };
@@ -187,7 +186,7 @@ impl Turn {
         entry == Entry::Entered
     }
 
-    /// Gives its place in a lane, taken or promised, to those who wait there.
+    /// Passes its place in a lane, taken or promised, on to those who wait there.
     fn leave_lane(&mut self, state: &mut State) {
         let id = self.waiting.workflow_id;
         let mut next = match self.lane.take() {
@@ -197,8 +196,8 @@ impl Turn {
         while let Some(waiting) = next.pop() {
             let id = waiting.workflow_id;
             if !state.turns.push(waiting) {
-                // Its requester has too many in line here. The timer finds it again; its place goes
-                // to the next.
+                // Its requester has too many waiting actions here. The timer finds it again; its
+                // place goes to the next.
                 state.known.remove(&id);
                 next.extend(state.lanes.renounce(id));
             }

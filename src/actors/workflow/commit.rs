@@ -21,9 +21,9 @@ pub(super) enum Progress {
     TooEarly,
     TooLate,
     Fenced,
-    /// A halt or a freeze holds what it would begin.
+    /// A halt or a freeze holds the action that it would begin.
     Held,
-    /// Who breaks the glass has an open review.
+    /// The person who breaks the glass has an open review.
     Unreviewed,
 }
 
@@ -38,8 +38,8 @@ impl From<CommitError> for Failure {
 }
 
 impl WorkflowActor {
-    /// Has events written, unless another commit came first. If an external action would begin with
-    /// them and a halt or a freeze holds it, it is queued instead.
+    /// Writes events, unless another commit came first. If an external action would begin with them
+    /// and a halt or a freeze holds it, it is queued instead.
     pub(super) async fn commit(
         &self,
         workflow: &Workflow,

@@ -22,7 +22,7 @@ impl WorkflowActor {
     /// Decides a command and commits the events. The outer error means that the memory cannot be
     /// trusted.
     pub(super) async fn answer(&self, memory: &mut Memory, command: &Command) -> Result<Result<CommandOutcome, Failure>, Stale> {
-        // What the memory holds was committed; what it does not hold may have been committed since.
+        // Everything in the memory was committed, but more may have been committed since.
         let mut is_current = matches!(command, Command::Tick { .. }) && memory.read_at.is_some_and(|at| at.elapsed() < RECENT);
         for _ in 0..ATTEMPTS {
             let Some(workflow) = memory.workflow.clone() else {
@@ -63,7 +63,7 @@ impl WorkflowActor {
                     return Ok(Ok(CommandOutcome { workflow, decision }));
                 }
                 Ok(Progress::Overtaken) => {
-                    // Another event came first, or a person whose decision this rests on has been
+                    // Another event came first, or a person on whom this decision depends has been
                     // suspended.
                     self.deps.suspensions.refresh().await?;
                     Box::pin(self.look(memory)).await?;

@@ -1,4 +1,4 @@
-//! Doing what a state obliges to, in the same way after a commit and after a restart.
+//! Fulfilling the obligations of a state, in the same way after a commit and after a restart.
 
 use super::commit::Progress;
 use super::{Memory, Stale, WorkflowActor};
@@ -14,12 +14,12 @@ use std::time::Instant;
 
 /// How often the obligations are computed again because another commit came first.
 const ATTEMPTS: u32 = 4;
-/// How soon a deadline must be for the timer to be told of it: the sweeps find later ones by
-/// themselves.
+/// How near a deadline has to be for the timer to be armed: its sweeps find later ones on their
+/// own.
 const SOON: TimeDelta = TimeDelta::seconds(5);
 
 impl WorkflowActor {
-    /// Reads the log, and does what it obliges to.
+    /// Reads the log, and fulfills its obligations.
     pub(super) async fn look(&self, memory: &mut Memory) -> Result<(), Stale> {
         *memory = Memory::default();
         if let Some(workflow) = self.load().await? {
@@ -35,7 +35,7 @@ impl WorkflowActor {
         Ok(workflow.map(Arc::new))
     }
 
-    /// Does what the state obliges to. No action is started here: that is up to the runner.
+    /// Fulfills the obligations of the state. No action is started here: that is up to the runner.
     pub(super) async fn fulfill(&self, mut workflow: Arc<Workflow>) -> Result<Arc<Workflow>, Stale> {
         for _ in 0..ATTEMPTS {
             let obligations = transition::obligations(&workflow, self.deps.owner);
@@ -78,7 +78,7 @@ impl WorkflowActor {
                 None
             }
             Obligation::Park { deadline: None } => None,
-            // What is held comes into the queue when that ends.
+            // A held action enters the queue when the hold ends.
             Obligation::Queue { .. } if self.deps.holds.held(workflow).is_some() => None,
             Obligation::Queue { .. } => {
                 let (requested_by, approved) = (workflow.submission.requested_by.clone(), workflow.round().is_some());
@@ -101,8 +101,7 @@ impl WorkflowActor {
         }
     }
 
-    /// Tells the timer of a deadline that is near. Its sweeps, at least one a second, find every
-    /// other one.
+    /// Arms the timer for a near deadline. Its sweeps, at least one a second, find every other one.
     fn arm(&self, deadline: DateTime<Utc>) {
         if deadline <= self.deps.clock.now() + SOON {
             let _ = self.deps.timer.cast(ToTimer::Arm { deadline });
@@ -113,8 +112,8 @@ impl WorkflowActor {
         self.load().await?.ok_or_else(|| Stale::Broken("its log has vanished".to_owned()))
     }
 
-    /// Raises an alarm: the log says that this process runs an attempt, and its runner knows
-    /// nothing of it.
+    /// Raises an alarm: the log says that this process runs an attempt that its runner does not
+    /// know.
     fn alarm(&self, attempt: AttemptId) {
         tracing::error!(
             step = attempt.step,

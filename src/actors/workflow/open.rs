@@ -30,16 +30,16 @@ impl WorkflowActor {
             Ok(Submitted::Accepted(workflow)) => {
                 let fulfilled = Box::pin(self.fulfill(Arc::clone(&workflow))).await;
                 if let Ok(now) = &fulfilled {
-                    // Before the answer, so that a caller that goes on at once finds the workflow
-                    // remembered.
+                    // This comes before the answer, so that a caller's next request finds the
+                    // workflow remembered.
                     *memory = Memory::holds(Arc::clone(now));
                     self.park(memory, None);
                 }
                 reply.send(Ok(Submitted::Accepted(workflow)));
                 fulfilled.map(drop)
             }
-            // It may have been written all the same, by a commit that was sent twice or whose
-            // answer was lost.
+            // It may still have been written, by a commit that was sent twice or whose answer was
+            // lost.
             other => {
                 reply.send(other);
                 Box::pin(self.look(memory)).await?;
@@ -49,7 +49,7 @@ impl WorkflowActor {
         }
     }
 
-    /// Assesses what was submitted, and says what is to be checkpointed.
+    /// Assesses the submission, and returns what to checkpoint.
     fn assess(
         &self,
         by: Principal,
@@ -70,12 +70,12 @@ impl WorkflowActor {
             Some(call) => self.submission_of_call(submission, call.clone()),
             None => submission,
         };
-        // Of a plan the document says nothing of the kind.
+        // The document of a plan has no target.
         let is_claimed = match (&work.document, &submission.target) {
             (Document::Task(task), Some(target)) => target.is_claim_of(task),
             _ => false,
         };
-        // Of a plan whose steps are approved one by one, its first step decides whether people are
+        // If the steps of a plan are approved one by one, its first step decides whether people are
         // asked now.
         let policy = deps.configuration.policy.level(submission.level_of(submission.asked_about(1)));
         let terms = (!policy.auto_approve).then(|| Arc::clone(&policy.terms));
@@ -103,20 +103,21 @@ impl WorkflowActor {
         Ok(opening)
     }
 
-    /// What a halt or a freeze says to a call that it holds.
+    /// The failure for a call that a halt or a freeze holds.
     fn held(&self, workflow: &Workflow) -> Failure {
         let held = self.deps.holds.would_hold(workflow);
-        // The database knew of it a moment before this server does.
+        // The database knew the hold a moment before this server does.
         Failure::Held(held.map_or_else(|| "a halt or a freeze has just come into force".to_owned(), |held| held.to_string()))
     }
 
-    /// A tool call was assessed when it was read: all of its parts, of which the task names one.
+    /// The submission of a tool call, with the assessment of the whole call; its task describes
+    /// only one part.
     fn submission_of_call(&self, submission: Submission, call: AssessedCall) -> Submission {
         let policy = self.deps.configuration.policy.level(call.assessment.level);
         Submission { assessment: call.assessment, claim: Some(call.token), report_within: Some(policy.report_within), ..submission }
     }
 
-    /// Refuses a request that was rejected a short time ago, if its level remembers rejections.
+    /// Refuses a request that was rejected recently, if its level remembers rejections.
     async fn is_new(&self, workflow: &Workflow) -> Result<(), Failure> {
         let submission = &workflow.submission;
         let memory = self.deps.configuration.policy.level(workflow.asked_level()).rejected_memory;
@@ -201,7 +202,7 @@ impl WorkflowActor {
         }
     }
 
-    /// Assesses what was submitted and checkpoints what follows from it.
+    /// Assesses the submission and checkpoints the result.
     async fn checkpoint(&self, admitted: AdmittedTask) -> Result<Submitted, Failure> {
         let AdmittedTask { by, work, supersedes, key } = admitted;
         let opening = self.assess(by.clone(), &work, supersedes, key)?;
@@ -219,11 +220,11 @@ impl WorkflowActor {
         self.open(opening).await?.ok_or_else(|| Failure::Internal("what no grant lets pass was refused by one".to_owned()))
     }
 
-    /// Has a first commit written; `None` where the grant that would let it pass does not, or no
-    /// longer.
+    /// Writes a first commit; `None` if the grant that would let it pass does not, or no longer
+    /// does.
     async fn open(&self, opening: Box<Opening>) -> Result<Option<Submitted>, Failure> {
         let (mut opening, mut written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;
-        // It was halted just now.
+        // A halt began just now.
         if written == Written::Held
             && let Some(events) = transition::queued_instead(None, &opening.events)
         {
@@ -234,7 +235,7 @@ impl WorkflowActor {
             Written::Committed { at } => Ok(Some(self.accepted(*opening, at))),
             Written::Duplicate => Ok(Some(Submitted::KeyUsed)),
             Written::Ungranted => Ok(None),
-            // A tool call waits for nothing, and nothing of it was written.
+            // A tool call cannot be queued, and nothing of it was written.
             Written::Held => Err(self.held(&opening.workflow)),
             // No other workflow can have this id: the commit was sent twice, and was written the
             // first time.

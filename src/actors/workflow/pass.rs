@@ -1,5 +1,5 @@
-//! Standing grants: a request that would park is let pass where one of them says so. Its use is
-//! counted in the commit that opens the request.
+//! Standing grants: a request that would park passes if one of them covers it. The use of the grant
+//! is counted in the commit that opens the request.
 
 use super::WorkflowActor;
 use crate::actors::protocol::Failure;
@@ -9,19 +9,19 @@ use crate::domain::workflow::today::Today;
 use crate::domain::workflow::{GrantedApproval, commit, transition};
 use crate::storage::Opening;
 
-/// How many grants are tried, should each be used up at this very moment.
+/// The most grants that are tried, in case each has just been used up.
 const MOST_TRIED: usize = 8;
 
 impl WorkflowActor {
-    /// What grants say yes to a request that would park, the oldest first, each with what it adds
-    /// to the grant's sum.
+    /// The approvals by grants of a request that would park, oldest grant first, each with the
+    /// amount that it adds to the grant's sum.
     ///
-    /// Where that cannot be found out, people are asked: nothing is lost but their time.
+    /// If the grants cannot be read, people are asked: this costs only their time.
     pub(super) async fn passes(&self, opening: &Opening, work: &Admitted) -> Vec<(GrantedApproval, Micros)> {
         let submission = &opening.workflow.submission;
         let asked = opening.workflow.open_round().and(work.document.single()).zip(submission.target.as_ref());
-        // A grant speaks of what a task says, and the task of a tool call says what one part of the
-        // call is.
+        // A grant covers what a task says, and the task of a tool call describes only one part of
+        // the call.
         let may_pass = submission.supersedes.is_none() && submission.claim.is_none();
         let Some((task, target)) = asked.filter(|_| may_pass) else { return Vec::new() };
         let found = async {
@@ -35,7 +35,7 @@ impl WorkflowActor {
             Ok((grants, Some(suspended))) => (grants, suspended),
             Ok((_, None)) => return Vec::new(),
             Err::<_, crate::storage::Error>(error) => {
-                tracing::warn!(%error, "nobody knows which grants are live, so people are asked");
+                tracing::warn!(%error, "cannot read the live grants, so people are asked");
                 return Vec::new();
             }
         };
@@ -46,7 +46,7 @@ impl WorkflowActor {
         grants.iter().filter_map(|grant| today.pass(grant, &opening.workflow, asking)).take(MOST_TRIED).collect()
     }
 
-    /// The same opening, let pass by a grant.
+    /// The same opening, approved by a grant.
     pub(super) fn passed(&self, parked: &Opening, granted: GrantedApproval, cost: Micros) -> Result<Box<Opening>, Failure> {
         let actor = parked.workflow.submission.requested_by.as_str();
         let mut events = parked.events.clone();

@@ -1,9 +1,9 @@
-//! Superseding: a task takes the place of an earlier request of its requester. The end of one and
-//! the beginning of the other are one commit.
+//! Superseding: a task replaces an earlier request of its requester. The end of the one and the
+//! beginning of the other are one commit.
 //!
-//! The earlier request has an actor of its own, which knows nothing of this. The version is the
-//! fence between the two, as between two servers: whichever commits the next event of the earlier
-//! request first wins, and the other one reads its log and decides again.
+//! The earlier request has an actor of its own, which does not know about this. The version is the
+//! fence between the two, as between two servers: the first to commit the next event of the earlier
+//! request wins, and the other reads its log and decides again.
 
 use super::commit::call;
 use super::{Stale, WorkflowActor};
@@ -53,12 +53,13 @@ impl WorkflowActor {
             };
             let row = Box::new(Replacement { opening: replacement, ending });
             let (row, written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Replace(row, reply)).await?;
-            // Whatever the result, what is remembered of the earlier request may be behind its log.
+            // Whatever the result, the remembered state of the earlier request may be behind its
+            // log.
             let _ = self.deps.registry.cast(ToRegistry::Wake { id: older });
             match written {
                 Written::Committed { at } => return Ok(self.accepted(row.opening, at)),
                 Written::Duplicate => return Ok(Submitted::KeyUsed),
-                // The next sweep has the expiry committed.
+                // The next sweep commits the expiry.
                 Written::TooLate => return Err(Refusal::Expired.into()),
                 // Halted a moment ago.
                 Written::Held => {
@@ -85,8 +86,8 @@ impl WorkflowActor {
         Err(Failure::Unavailable("other changes to the superseded request keep coming first; try again in a moment".to_owned()))
     }
 
-    /// The earlier request, if the requester may see it. This reads its log, because what is
-    /// remembered may be behind it.
+    /// The earlier request, if the requester may see it. This reads its log, because the remembered
+    /// state may be behind it.
     async fn earlier(&self, older: Uuid, by: &Principal) -> Result<Workflow, Failure> {
         let log = self.deps.logs.read(older).await.map_err(|error| Failure::Unavailable(error.to_string()))?;
         let earlier = transition::replay(older, log.iter()).map_err(|error| Failure::Internal(error.to_string()))?;

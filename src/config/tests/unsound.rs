@@ -205,7 +205,7 @@ fn triggers_that_could_never_be_what_they_seem() {
             ("triggers:\n  data_export: high\n  \"data_export\": low\n", ":3: triggers.data_export: appears twice", ""),
             ("triggers:\n  mine: { level: high }\n", ":2: triggers.mine.when: is missing", "CEL"),
             ("triggers:\n  mine:\n    when: 'true'\n", ":2: triggers.mine.level: is missing", ""),
-            ("triggers:\n  mine:\n    level: high\n    when: 'operation =='\n", ":4: triggers.mine.when: is not sound CEL", ""),
+            ("triggers:\n  mine:\n    level: high\n    when: 'operation =='\n", ":4: triggers.mine.when: is not valid CEL", ""),
             (
                 "triggers:\n  mine:\n    level: high\n    when: 'enviroment == \"x\"'\n",
                 ":4: triggers.mine.when: uses `enviroment`",
@@ -240,7 +240,7 @@ fn triggers_that_could_never_be_what_they_seem() {
             ),
             (
                 "triggers:\n  slow: { when: 'metadata.a.exists(x, metadata.a.exists(y, x == y))', level: high }\n",
-                ":2: triggers.slow.when: runs a loop inside of a loop",
+                ":2: triggers.slow.when: runs a loop inside a loop",
                 "several triggers",
             ),
             (

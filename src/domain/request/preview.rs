@@ -29,7 +29,7 @@ impl Preview<'_> {
             Document::Task(task) => match ToolCall::of(task) {
                 Some(call) => {
                     let assessed = tool_call::assess(self.tools, &call, (self.rules, self.policy), requested_by, at);
-                    let unasked = || "nobody could be asked about a tool call that cannot be read".to_owned();
+                    let unasked = || "no level asks people, so a tool call that cannot be read has none to decide it".to_owned();
                     assessed.map(|(_, assessment)| assessment.level).ok_or_else(unasked)
                 }
                 None => Ok(self.rules.assess(task, self.facts(task)?.as_ref(), requested_by, at).level),

@@ -137,7 +137,7 @@ fn climbing(file: &Template, args: &BTreeMap<String, String>) -> Option<Misfit> 
     let filled = file.fill(args);
     let path = Path::new(&filled);
     let climbs = path.components().any(|part| part == Component::ParentDir) || (file.starts_with_argument() && path.is_absolute());
-    let detail = || format!("would have parkbrake look at the file `{}`, outside of the runbook's folder", shown(&filled));
+    let detail = || format!("would make parkbrake read the file `{}`, outside the runbook's folder", shown(&filled));
     climbs.then(|| Misfit { argument: argument.to_owned(), detail: detail() })
 }
 

@@ -22,7 +22,7 @@ pub fn assess(
     let mut assessment = rules.assess(&task, None, requested_by, now).and(judged.assessment);
     if !judged.is_matched && policy.level(assessment.level).auto_approve {
         let level = policy.asked_above(assessment.level)?;
-        let detail = "no entry of hitl/agent-tools.yaml reads all of this call, and what is not read does not run by itself".to_owned();
+        let detail = "no entry of hitl/agent-tools.yaml matches all of this call, so people have to approve it".to_owned();
         assessment.reasons.insert(0, Reason { trigger: "unread".to_owned(), level, detail });
         assessment.level = level;
     }

@@ -55,7 +55,7 @@ impl fmt::Debug for Expression {
 /// Why a condition is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidExpression {
-    #[error("is not sound CEL: {0}")]
+    #[error("is not valid CEL: {0}")]
     Syntax(String),
     #[error("is longer than {0} characters; write several triggers instead")]
     TooLong(usize),
@@ -67,7 +67,7 @@ pub enum InvalidExpression {
     UnknownFunction(String),
     #[error("does not answer true or false but {0}")]
     NotACondition(String),
-    #[error("runs a loop inside of a loop (all, exists, exists_one, map, filter), whose steps multiply; write several triggers instead")]
+    #[error("runs a loop inside a loop (all, exists, exists_one, map, filter), whose steps multiply; write several triggers instead")]
     LoopInLoop,
     #[error("calls `matches` with a pattern that is not written out; write it in quotes")]
     ChosenPattern,
@@ -75,7 +75,7 @@ pub enum InvalidExpression {
     Pattern(String),
     #[error("can never be evaluated, so that it would match every task: {0}")]
     AlwaysFails(String),
-    #[error("looks at plan.{field}, which is not one of: {known}")]
+    #[error("reads plan.{field}, which is not one of: {known}")]
     UnknownPlanField { field: String, known: String },
     #[error("compares {0} with something that is not text, which is never the same")]
     NoWord(&'static str),

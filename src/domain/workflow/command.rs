@@ -254,7 +254,7 @@ pub enum Refusal {
     /// The caller's sign-in is too old to approve at this level.
     #[error("{0}")]
     SignInAgain(String),
-    #[error("a justification is needed: say in a sentence why")]
+    #[error("a justification is needed: give the reason in a sentence")]
     JustificationRequired,
     #[error("{0}")]
     DigestMismatch(String),
@@ -262,7 +262,7 @@ pub enum Refusal {
     AlreadyDecided(Box<Decision>),
     /// The same person broke the glass before, and that has not been reviewed.
     #[error(
-        "you have broken the glass before, and nobody has reviewed that yet: ask somebody else to close the review, or leave this one to others"
+        "you have broken the glass before, and nobody has reviewed that yet: ask somebody else to close the review, or leave this one to somebody else"
     )]
     ReviewOpen,
     #[error("the request has expired: nobody decided in time, and it will not run; submit the task again")]

@@ -11,7 +11,7 @@ use crate::domain::workflow::{Approval, GrantedApproval, Refusal, Verdict, Workf
 /// Why a level allows no grants, whoever gives them.
 fn has_none(level: Level, terms: &ApprovalTerms) -> Option<String> {
     if level == Level::Critical {
-        return Some("what is critical is never granted: each request is decided by itself".to_owned());
+        return Some("critical requests are never granted: people decide each one".to_owned());
     }
     if terms.required > 1 {
         let required = terms.required;
@@ -20,7 +20,7 @@ fn has_none(level: Level, terms: &ApprovalTerms) -> Option<String> {
         ));
     }
     terms.require_digest.then(|| {
-        format!("at {level} risk an approval has to name the digest of what was read, which nobody can do in advance: each request is decided by itself")
+        format!("at {level} risk an approval has to name the digest of what was read, which nobody can do in advance: people decide each request")
     })
 }
 
@@ -46,7 +46,7 @@ impl Today<'_> {
         let policy = self.policy.level(level);
         self.has_grants(level)?;
         if by.kind != PrincipalKind::Person {
-            return Err(Refusal::NotAnApprover("a grant is given by people; an agent never decides".to_owned()));
+            return Err(Refusal::NotAnApprover("only people give grants; an agent never decides".to_owned()));
         }
         if let Err(barred) = self.principal(&by.name) {
             return Err(Refusal::NotPermitted(format!("{} is {}", by.name, barred.as_str())));

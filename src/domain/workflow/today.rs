@@ -176,7 +176,7 @@ impl<'a> Today<'a> {
     pub(super) fn requester_has_rights(self, workflow: &Workflow) -> Result<(), Refusal> {
         let requester = &workflow.submission.requested_by;
         self.principal(requester).map(drop).map_err(|barred| {
-            let detail = format!("{requester}, who asked for this, is {}, so it cannot be approved", barred.as_str());
+            let detail = format!("{requester}, who submitted this, is {}, so it cannot be approved", barred.as_str());
             Refusal::WrongState { current: workflow.status(), detail }
         })
     }
@@ -365,7 +365,7 @@ impl<'a> Today<'a> {
         let (submission, round) = (&workflow.submission, workflow.round_of(step));
         let requester = &submission.requested_by;
         if let Err(barred) = self.principal(requester) {
-            return Standing::Refused { reason: format!("{requester}, who asked for this, is {}", barred.as_str()) };
+            return Standing::Refused { reason: format!("{requester}, who submitted this, is {}", barred.as_str()) };
         }
         let level = submission.level_of(submission.asked_about(step));
         let Some(round) = round else {

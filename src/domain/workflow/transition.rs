@@ -202,7 +202,7 @@ fn undecided(workflow: &Workflow) -> Result<(), Refusal> {
         }),
         ApprovalStatus::Cancelled | ApprovalStatus::NotRequired => {
             let detail = match workflow.superseded_by() {
-                Some(by) => format!("another task of its requester, workflow {by}, has taken its place: decide that one"),
+                Some(by) => format!("workflow {by} of the same requester has superseded it: decide that one"),
                 None => "the request no longer waits for a decision".to_owned(),
             };
             Err(Refusal::WrongState { current: workflow.status(), detail })

@@ -147,7 +147,7 @@ fn example(code: Code) -> Value {
     let (detail, instance) = match code {
         Code::AlreadyDecided => ("alice has approved this request already".to_owned(), format!("{workflow}/reject")),
         Code::InvalidTask => ("/operation is empty; say what it is".to_owned(), "/orchestrate".to_owned()),
-        Code::AlreadyRejected => ("tess rejected this very task a short time ago".to_owned(), "/orchestrate".to_owned()),
+        Code::AlreadyRejected => ("tess rejected this task recently".to_owned(), "/orchestrate".to_owned()),
         Code::WrongState => ("the workflow is completed".to_owned(), format!("{workflow}/cancel")),
         Code::Halted => ("cora has halted everything since 2026-11-26T21:03:37Z: INC-7".to_owned(), "/halt".to_owned()),
         Code::NoticeNotFound => {

@@ -1,5 +1,5 @@
-//! What the columns of a row hold after a commit, derived from the commit's events and the state
-//! after them.
+//! The column values of a row after a commit, derived from the commit's events and the state after
+//! them.
 
 use super::Advance;
 use crate::domain::policy::Role;
@@ -10,7 +10,7 @@ use crate::domain::workflow::{ApprovalStatus, Event, Round, Workflow};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// The request as it stands after a commit, where the commit touches it.
+/// The request after a commit, if the commit changes it.
 pub(super) fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus)> {
     let status = advance.workflow.approval_status();
     let touches = |event: &Event| match event {
@@ -23,22 +23,22 @@ pub(super) fn request_after(advance: &Advance) -> Option<(&Round, ApprovalStatus
         | Event::Escalated { .. }
         | Event::Expired { .. }
         | Event::Superseded { .. } => true,
-        // What was approved stays approved, also where it was cancelled before it had a turn.
+        // An approved request stays approved, even if it was cancelled before its turn.
         Event::Cancelled { .. } => status == ApprovalStatus::Cancelled,
         _ => false,
     };
     advance.events.iter().any(touches).then(|| advance.workflow.round()).flatten().map(|round| (round, status))
 }
 
-/// The round that a commit opens, where people are asked again.
+/// The round that a commit opens, if people are asked again.
 pub(super) fn reopened(advance: &Advance) -> Option<&Round> {
     let opens = |event: &Event| matches!(event, Event::ApprovalRequested { .. });
     advance.events.iter().any(opens).then(|| advance.workflow.round()).flatten()
 }
 
-/// Whose rights a decision or a start rests on: the requester's and those of everybody who has
-/// approved; a no, a withdrawal, a comment, an exception and a resolution rest on their own
-/// person's. It is not written if one of them is suspended at that moment.
+/// The principals on whose rights a decision or a start depends: the requester and everybody who
+/// has approved. A rejection, a withdrawal, a comment, an exception and a resolution depend only on
+/// their own author. The commit is not written if one of them is suspended at that moment.
 pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     let has = |kind: fn(&Event) -> bool| advance.events.iter().any(kind);
     if has(|event| {
@@ -54,7 +54,7 @@ pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     }) {
         return Some(vec![advance.actor.to_ascii_lowercase()]);
     }
-    // A start rests on those who were asked about its step.
+    // A start depends on those who were asked about its step.
     let started = advance.events.iter().find_map(|event| match event {
         Event::ExecutionStarted { step, .. } => Some(*step),
         _ => None,
@@ -67,7 +67,7 @@ pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
     rests.then(|| names.map(|name| name.to_ascii_lowercase()).collect())
 }
 
-/// Who settled a request with this commit, and what they said.
+/// Who settled a request with this commit, and their justification or reason.
 pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
     advance.events.iter().find_map(|event| {
         let note = match event {
@@ -82,8 +82,8 @@ pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
     })
 }
 
-/// Who breaks the glass with a commit: a review is opened with it, and the commit is not written
-/// while that person has an open one.
+/// The person who breaks the glass with a commit. A review is opened with it, and the commit is not
+/// written while that person has an open one.
 pub(super) fn breaks_glass(events: &[Event]) -> Option<&str> {
     events.iter().find_map(|event| match event {
         Event::GlassBroken(broken) => Some(broken.approver.as_str()),
@@ -91,13 +91,13 @@ pub(super) fn breaks_glass(events: &[Event]) -> Option<&str> {
     })
 }
 
-/// Who closes a review with a commit.
+/// The person who closes a review with a commit.
 pub(super) fn reviews(advance: &Advance) -> Option<&str> {
     let closes = |event: &Event| matches!(event, Event::Reviewed { .. });
     advance.events.iter().any(closes).then_some(advance.actor.as_str())
 }
 
-/// The server that is to run what a commit starts. What others run, parkbrake does not fence.
+/// The server that will run what a commit starts. Parkbrake does not fence what others run.
 pub(super) fn starter(events: &[Event]) -> Option<Uuid> {
     events.iter().find_map(|event| match event {
         Event::ExecutionStarted { owner, token: Some(_), .. } => Some(*owner),
@@ -105,16 +105,15 @@ pub(super) fn starter(events: &[Event]) -> Option<Uuid> {
     })
 }
 
-/// When something next falls due, in seconds from the request.
+/// When the next deadline is due, in seconds from the request.
 pub(super) fn timeout_after(round: &Round) -> Option<f64> {
     let delay = transition::deadline(round)?.signed_duration_since(round.opened_at);
     Some(delay.to_std().unwrap_or_default().as_secs_f64())
 }
 
-/// When the report of an external action falls due, or the pause after a failure is over, in
-/// seconds from the commit: the commit is what it is counted from. A comment moves no deadline:
-/// then it is what is left of it, by the clock that follows the database's; the core itself asks
-/// once more whether it is due.
+/// When the report of an external action is due, or the pause after a failure ends, in seconds from
+/// the commit. A comment moves no deadline: then this is the time left, by the clock that follows
+/// the database's, and the core checks again whether it is due.
 pub(super) fn report_after(workflow: &Workflow, comments_at: Option<DateTime<Utc>>) -> Option<f64> {
     if let Some(rest) =
         workflow.steps.iter().find_map(|step| step.resting()).map(|(_, rest)| rest).filter(|_| !workflow.status().is_final())
@@ -129,13 +128,13 @@ pub(super) fn report_after(workflow: &Workflow, comments_at: Option<DateTime<Utc
     Some(comments_at.map_or(within, left).as_secs_f64())
 }
 
-/// When a commit that only comments takes place, as nearly as is known.
+/// The approximate time of a commit that only comments.
 pub(super) fn comments_at(advance: &Advance) -> Option<DateTime<Utc>> {
     let comments = |event: &Event| matches!(event, Event::Commented { .. });
     advance.events.iter().all(comments).then_some(advance.now)
 }
 
-/// The roles that may decide, in the one order in which they are shown everywhere.
+/// The roles that may decide, in the order in which they are always shown.
 pub(super) fn approvers(round: &Round) -> Vec<Role> {
     approval::entitled_roles(round).into_iter().cloned().collect()
 }

@@ -1,10 +1,10 @@
-//! One request takes the place of another: the end of the one and the beginning of the other are
-//! one transaction.
+//! Superseding a request: the end of the old one and the beginning of the new one are one
+//! transaction.
 
 use super::super::pool::{unless_locked, within};
 use super::{Advance, Error, Opening, Storage, Written};
 
-/// A new workflow, and the commit that ends the request whose place it takes.
+/// A new workflow, and the commit that ends the request that it supersedes.
 #[derive(Debug, Clone)]
 pub struct Replacement {
     pub opening: Opening,
@@ -12,7 +12,7 @@ pub struct Replacement {
 }
 
 impl Storage {
-    /// Writes both, or neither: nobody ever sees both of them wait, or none.
+    /// Writes both or neither: nobody ever sees both of them wait, or none.
     ///
     /// # Errors
     /// The result is not known: the database did not answer, or refused the write.

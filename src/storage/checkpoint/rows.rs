@@ -1,5 +1,5 @@
-//! The rows of a batch as the database's functions take them: each struct is one of the types of
-//! `migrations/0021_commit.sql` (and 0022, 0028, 0029, 0031, 0032), field by field.
+//! The rows of a batch, as parameters of the database's functions. Each struct is one of the types
+//! of `migrations/0021_commit.sql` (and 0022, 0028, 0029, 0031, 0032), field by field.
 
 use super::columns::{
     approvers, breaks_glass, comments_at, relies_on, reopened, report_after, request_after, resolution, reviews, starter, timeout_after,
@@ -19,7 +19,7 @@ use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type};
 use uuid::Uuid;
 
-/// Says which of the database's types a struct is.
+/// Maps a struct to its database type.
 macro_rules! stored_as {
     ($row:ident, $name:literal) => {
         impl Type<Postgres> for $row<'_> {
@@ -193,7 +193,7 @@ impl<'a> AdvanceRow<'a> {
     }
 }
 
-/// Where something begins, as the database has it.
+/// The environment in which something begins, in the database's form.
 fn place(begins: &Begins) -> &str {
     begins.environment.as_deref().unwrap_or_default()
 }
@@ -213,7 +213,7 @@ pub(super) struct LoggedEvent<'a> {
 /// The events of one commit.
 pub(super) struct Commit<'a> {
     pub workflow_id: Uuid,
-    /// The version of the first of them.
+    /// The version of the first event.
     pub first: u32,
     pub actor: &'a str,
     pub via: Via,
@@ -221,8 +221,8 @@ pub(super) struct Commit<'a> {
 }
 
 impl<'a> Commit<'a> {
-    /// Adds its events to the log of a batch, and gives the seal of the workflow's row. Without
-    /// keys nothing is sealed, and the server does not act upon it.
+    /// Adds its events to the log of a batch, and returns the seal of the workflow's row. Without
+    /// keys nothing is sealed, and the server does not act on it.
     pub fn log(self, storage: &Storage, log: &mut Vec<LoggedEvent<'a>>) -> Option<[u8; 32]> {
         let Self { workflow_id, first, actor, via, events } = self;
         let keys = storage.keys().ok();
@@ -268,7 +268,7 @@ impl<'a> PlannedNotice<'a> {
     }
 }
 
-/// A step of the timetable, as it is stored.
+/// A stored escalation step.
 #[derive(Serialize)]
 struct Step<'a> {
     /// Seconds.

@@ -108,7 +108,7 @@ pub const PAIRED: &[Rule] = &[
     done("an approver takes the own yes back", Before::Approved, What::Withdraw, Some("withdrawn")),
     done("the same yes taken back twice", Before::Withdrawn, What::Withdraw, None),
     done("a yes after one that was taken back", Before::Withdrawn, What::Approve, Some("approved")),
-    rule("nothing to take back", Before::Parked, "tess", What::Withdraw, "nothing to take back"),
+    rule("nothing to withdraw", Before::Parked, "tess", What::Withdraw, "nothing to withdraw"),
     rule("taken back after a no", Before::Rejected, "tess", What::Withdraw, "rejected by alice already"),
     rule("taken back, cancelled", Before::Cancelled, "alice", What::Withdraw, "its status is cancelled"),
     rule("taken back, unknown", Before::Unknown, "alice", What::Withdraw, "no workflow with this id"),

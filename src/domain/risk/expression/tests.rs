@@ -121,8 +121,8 @@ fn whole_numbers_calculate_as_people_write_them() {
 #[test]
 fn refuses_what_could_never_be_evaluated() {
     for (source, expected) in [
-        ("operation ==", "sound CEL"),
-        ("", "sound CEL"),
+        ("operation ==", "valid CEL"),
+        ("", "valid CEL"),
         (r#"enviroment == "production""#, "enviroment"),
         (r#"operation == "x" && enviroment == "production""#, "enviroment"),
         (r#"operation.beginsWith("d")"#, "beginsWith"),
@@ -205,7 +205,7 @@ fn refuses_a_loop_inside_of_a_loop() {
         "metadata.a.exists_one(x, metadata.b.map(y, y)[0] == x)",
         "[1, 2].exists(x, [1, 2].exists(y, [1, 2].exists(z, x + y == z)))",
     ] {
-        refused(source, "runs a loop inside of a loop");
+        refused(source, "runs a loop inside a loop");
     }
     // One after the other.
     Expression::compile("metadata.a.filter(x, x > 1).exists(x, x == 5) || metadata.b.all(x, x > 0)").unwrap();

@@ -232,7 +232,7 @@ fn what_needed_nobody_is_asked_for_once_its_level_needs_somebody() {
     let today = Setting::first();
     assert_eq!(reason(&alone, &today), "high risk needed no approval when this was submitted, and needs it now");
     for today in [first.changed(|s| s.suspended.push("bot")), first.changed(|s| s.agents.clear())] {
-        assert!(reason(&alone, &today).starts_with("refused: bot, who asked for this, is"), "{}", reason(&alone, &today));
+        assert!(reason(&alone, &today).starts_with("refused: bot, who submitted this, is"), "{}", reason(&alone, &today));
     }
 }
 

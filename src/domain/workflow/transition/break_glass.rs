@@ -69,7 +69,7 @@ pub(super) fn review(workflow: &Workflow, by: &Principal, finding: Option<&str>,
     let others = others.iter().filter(|role| !deciders.contains(role));
     let held = approval::roles_of(by, "reviewing broken glass", &deciders.iter().chain(others).collect::<Vec<_>>())?;
     if let Some(closed) = &review.closed {
-        return if closed.by == by.name { Ok(Answer::Nothing) } else { wrong(format!("{} has closed the review already", closed.by)) };
+        return if closed.by == by.name { Ok(Answer::Nothing) } else { wrong(format!("{} has already closed the review", closed.by)) };
     }
     let finding = approval::justification(finding).ok_or(Refusal::JustificationRequired)?.to_owned();
     let event = Event::Reviewed { broken_by: review.broken_by.clone(), roles: held, finding };

@@ -7,7 +7,7 @@ use crate::domain::workflow::{AttemptId, Ended, Outcome, Refusal, Status, StepNa
 
 pub(super) fn report(workflow: &Workflow, by: &Principal, step: Option<&StepName>, outcome: &Outcome) -> Result<Answer, Refusal> {
     if !workflow.submission.is_from(by) {
-        return Err(Refusal::NotPermitted("the result of an external action is reported by its requester".to_owned()));
+        return Err(Refusal::NotPermitted("only its requester may report the result of an external action".to_owned()));
     }
     let (number, state) = reported(workflow, step)?;
     // A late report settles an unknown outcome.

@@ -23,7 +23,7 @@ pub(super) fn resolve(
     let Some(id) = unknown else {
         return match last_resolved(workflow) {
             Some((said, who)) if (said, who) == (outcome, by.name.as_str()) => Ok(Answer::Nothing),
-            Some((said, who)) => Err(wrong(workflow, &format!("{who} has resolved it already, as {}", said.as_str()))),
+            Some((said, who)) => Err(wrong(workflow, &format!("{who} has already resolved it, as {}", said.as_str()))),
             None => Err(wrong(workflow, "only an unknown outcome can be resolved")),
         };
     };

@@ -42,7 +42,7 @@ pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> 
 /// one call passes and no other. The same call may claim again, because the answer was lost.
 pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uuid) -> Result<Answer, Refusal> {
     if workflow.submission.requested_by != by.name {
-        return Err(Refusal::NotPermitted("a tool call is claimed by the agent that asked for it".to_owned()));
+        return Err(Refusal::NotPermitted("only the agent that made a tool call may claim it".to_owned()));
     }
     let mut running = workflow.steps.iter().filter_map(StepState::running);
     if running.any(|attempt| attempt.token == Some(token)) {
@@ -51,7 +51,7 @@ pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uui
     match workflow.queued().filter(|id| is_claimed(&workflow.plan, id.step)) {
         Some(AttemptId { step, number: attempt }) => Ok(commit(vec![Event::ExecutionStarted { step, attempt, owner, token: Some(token) }])),
         None => {
-            let detail = "there is nothing to claim: it has not been allowed, or another call has used what was".to_owned();
+            let detail = "there is nothing to claim: it has not been allowed, or another call has used the approval".to_owned();
             Err(Refusal::WrongState { current: workflow.status(), detail })
         }
     }

@@ -10,14 +10,14 @@ use uuid::Uuid;
 pub(super) fn supersede(workflow: &Workflow, by: &Principal, successor: Uuid) -> Result<Answer, Refusal> {
     if by.name != workflow.submission.requested_by {
         let requester = &workflow.submission.requested_by;
-        return Err(Refusal::NotPermitted(format!("only {requester}, who asked for it, may put another task in its place")));
+        return Err(Refusal::NotPermitted(format!("only {requester}, who submitted it, may supersede it")));
     }
     let wrong = |detail: String| Refusal::WrongState { current: workflow.status(), detail };
     if let Some(other) = workflow.superseded_by() {
         return if other == successor {
             Ok(Answer::Nothing)
         } else {
-            Err(wrong(format!("workflow {other} has taken its place already: supersede that one")))
+            Err(wrong(format!("workflow {other} has already superseded it: supersede that one")))
         };
     }
     if let Some(round) = workflow.open_round() {

@@ -11,14 +11,14 @@ use crate::domain::workflow::{Event, Refusal, Verdict, Workflow};
 pub(super) fn withdraw(workflow: &Workflow, by: &Principal, reason: Option<&str>) -> Result<Answer, Refusal> {
     let round = decidable(workflow)?;
     if by.kind == PrincipalKind::Agent {
-        return Err(Refusal::NotAnApprover("an agent never decides, so it has no approval to take back".to_owned()));
+        return Err(Refusal::NotAnApprover("an agent never decides, so it has no approval to withdraw".to_owned()));
     }
     if let Some(answer) = prior_decision(workflow, round, by, Verdict::Withdrawn, None)? {
         return Ok(answer);
     }
     let (own, others): (Vec<_>, Vec<_>) = round.approvals.iter().partition(|approval| approval.approver == by.name);
     let Some(own) = own.first() else {
-        let detail = "you have not approved this request as it is asked now, so there is nothing to take back".to_owned();
+        let detail = "you have not approved this request as it is asked now, so there is nothing to withdraw".to_owned();
         return Err(Refusal::WrongState { current: workflow.status(), detail });
     };
     let remaining = approval::remaining(&round.terms, &others.iter().map(|approval| approval.roles.as_slice()).collect::<Vec<_>>());
