@@ -162,6 +162,7 @@ fn approved_log(action: ActionKind, idempotent: bool) -> Vec<(&'static str, Even
         justification: None,
         remaining: 0,
         by_groups: Vec::new(),
+        cover: Vec::new(),
     };
     let requested = Event::ApprovalRequested { round: 1, terms: terms().into(), reason: None, step: None };
     vec![("deploy-bot", submitted(action, idempotent)), ("deploy-bot", requested), ("tess", Event::Approved(approval))]
@@ -203,7 +204,15 @@ fn at(delay: Duration) -> DateTime<Utc> {
 
 fn person(name: &str, roles: &[&str]) -> Principal {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-    Principal { name: name.to_owned(), kind: PrincipalKind::Person, roles, on_behalf_of: None, via: Via::Rest, signed_in: SignedIn::now() }
+    Principal {
+        name: name.to_owned(),
+        kind: PrincipalKind::Person,
+        roles,
+        on_behalf_of: None,
+        via: Via::Rest,
+        signed_in: SignedIn::now(),
+        covers: Vec::new(),
+    }
 }
 
 fn approve(name: &str) -> Command {

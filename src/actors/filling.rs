@@ -52,7 +52,7 @@ impl Gate {
         let renewed = Arc::new(Renewed::of(candidate.document, document.canonical(), reason.clone()));
         let ask = |terms| Verdict::AskAgain { attempt, reason: reason.clone(), terms, renewed: Some(Arc::clone(&renewed)) };
         let nobody = || refused(format!("{reason}; and nobody can be asked at its level"));
-        let today = Today { policy: &self.configuration.policy, suspended };
+        let today = Today { policy: &self.configuration.policy, suspended, now: self.holds.now() };
         Some(match (today.standing(workflow, attempt.step, self.holds.now()), workflow.round_of(attempt.step)) {
             (Standing::Refused { reason }, _) => refused(reason),
             (Standing::AskAgain { terms, .. }, _) if can_be_asked(&terms) => ask(terms),

@@ -185,7 +185,7 @@ impl Gate {
     /// The terms under which people are asked about another document: the stricter of the earlier
     /// ones and today's, with the roles and the escalation from the start.
     pub(super) fn terms_of_today(&self, workflow: &Workflow, round: &Round) -> Option<Arc<ApprovalTerms>> {
-        let today = Today { policy: &self.configuration.policy, suspended: &Suspended::default() };
+        let today = Today { policy: &self.configuration.policy, suspended: &Suspended::default(), now: self.holds.now() };
         let terms = today.review(&workflow.submission, round).terms;
         let policy = self.configuration.policy.level(workflow.submission.level_of(round.step));
         let from_the_start =
@@ -227,7 +227,7 @@ impl Gate {
     /// Calls the guards. Returns the work of the action, if none of them objects; `None` for an
     /// external action, which its requester performs.
     async fn work(&self, candidate: &Candidate<'_>, suspended: &Suspended) -> Result<Option<Work>, Objection> {
-        let today = Today { policy: &self.configuration.policy, suspended };
+        let today = Today { policy: &self.configuration.policy, suspended, now: self.holds.now() };
         let objection = the_lease_holds(&self.fence).or_else(|| self.nothing_holds_it(candidate));
         let objection = objection.or_else(|| the_grant_stands(candidate));
         match objection.or_else(|| the_rules_of_today_are_met(candidate, today, self.holds.now())) {
@@ -324,7 +324,7 @@ impl Gate {
             // Suspensions do not matter here: whether somebody may decide in the new round is
             // checked when they do.
             Some(round) => {
-                let today = Today { policy, suspended: &Suspended::default() };
+                let today = Today { policy, suspended: &Suspended::default(), now: self.holds.now() };
                 Arc::new(today.review(submission, round).terms)
             }
             None => Arc::clone(&policy.level(submission.level_of(submission.asked_about(step))).terms),

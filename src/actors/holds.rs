@@ -94,7 +94,7 @@ impl HoldWatch {
     /// The hold that a workflow's action would have if it was released now.
     pub fn would_hold(&self, workflow: &Workflow) -> Option<Held> {
         let (halts, suspended) = (self.known(), self.suspensions.last_known());
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended, now: self.clock.now() };
         let now = self.clock.now();
         let is_excepted = |freeze: &Freeze, _: DateTime<Utc>| {
             let mut given = workflow.exceptions.iter().filter(|exception| now < exception.given.until);

@@ -44,7 +44,7 @@ impl Engine {
 
     async fn undecidable(&self) -> Result<Vec<PendingGroup>, Error> {
         let suspended = self.suspended().await?;
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended, now: self.clock.now() };
         let mut groups = self.storage.pending_groups().await?;
         groups.retain(|group| !could_be_decided(today, &group.risk_level, &group.approvers, asked_later(group), group.required));
         Ok(groups)
@@ -57,7 +57,7 @@ impl Engine {
     /// The database, which knows who is suspended, does not answer.
     pub async fn undecidable_among(&self, rows: &[PendingRow]) -> Result<BTreeSet<Uuid>, Error> {
         let suspended = self.suspended().await?;
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended, now: self.clock.now() };
         let undecidable = |row: &&PendingRow| {
             let later = row.timetable.iter().flat_map(|step| step.to.iter().cloned());
             !could_be_decided(today, &row.risk_level, &row.approvers, later, row.required)

@@ -69,6 +69,10 @@ impl fmt::Display for Problem {
 pub fn decision(decision: &Value) -> String {
     let verdict = text(decision, "/verdict").unwrap_or("decided");
     let mut line = format!("{} by {}", escaped(verdict), escaped(text(decision, "/approver").unwrap_or("somebody")));
+    for cover in decision["cover"].as_array().into_iter().flatten() {
+        let until = text(cover, "/until").map(times::local).unwrap_or_default();
+        line.push_str(&format!(" for {} (away until {until})", escaped(text(cover, "/person").unwrap_or("somebody"))));
+    }
     if let Some(role) = text(decision, "/role") {
         line.push_str(&format!(" ({})", escaped(role)));
     }
@@ -94,6 +98,13 @@ pub fn decision(decision: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_decision_says_for_whom_it_was_taken() {
+        let cover = json!([{"person": "alice", "until": "2099-01-02T08:00:00Z", "roles": ["team_lead"]}]);
+        let line = decision(&json!({"verdict": "approved", "approver": "bob", "role": "team_lead", "cover": cover}));
+        assert_eq!(line, format!("approved by bob for alice (away until {}) (team_lead)", times::local("2099-01-02T08:00:00Z")));
+    }
 
     fn shown(status: u16, body: &Value) -> String {
         Problem::new(status, body.to_string().as_bytes(), None).to_string()

@@ -18,8 +18,8 @@ use std::time::Duration;
 mod document;
 mod people;
 
-const KEYS: [&str; 9] =
-    ["people", "agents", "policies", "separation_of_duties", "escalation", "remind_every", "quotas", "freezes", "grants"];
+const KEYS: [&str; 10] =
+    ["people", "agents", "policies", "separation_of_duties", "allow_cover", "escalation", "remind_every", "quotas", "freezes", "grants"];
 const POLICY_KEYS: [&str; 12] = [
     "required",
     "distinct_roles",
@@ -49,6 +49,8 @@ pub struct ApprovalPolicies<'s> {
     /// Whether all of them could be read. If not, no role is reported as held by nobody: a broken
     /// entry may hold it.
     pub people_are_known: bool,
+    /// Whether people who are away may be covered for.
+    pub allow_cover: bool,
     pub agents: BTreeMap<String, Agent>,
     pub quotas: Quotas,
     pub grants: GrantLimits,
@@ -141,6 +143,7 @@ impl Default for ApprovalPolicies<'_> {
             at: None,
             people: BTreeMap::new(),
             people_are_known: true,
+            allow_cover: false,
             agents: BTreeMap::new(),
             quotas: Quotas::default(),
             grants: GrantLimits::default(),
@@ -157,7 +160,8 @@ impl Default for ApprovalPolicies<'_> {
 pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
     let fields = file.fields(&KEYS);
     let section = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
-    let (people, people_are_known) = section("people").map_or_else(|| (BTreeMap::new(), true), |at| people::read(&at));
+    let allow_cover = section("allow_cover").and_then(|at| at.boolean()).unwrap_or(false);
+    let (people, people_are_known) = section("people").map_or_else(|| (BTreeMap::new(), true), |at| people::read(&at, allow_cover));
     let mut quotas = Quotas::default();
     if let Some(at) = section("quotas") {
         quotas.usual = quotas::quota(&at, quotas.usual);
@@ -168,6 +172,7 @@ pub fn read<'s>(file: &At<'s>) -> ApprovalPolicies<'s> {
         at: section("people").or_else(|| Some(file.clone())),
         people,
         people_are_known,
+        allow_cover,
         agents,
         quotas,
         grants: section("grants").map(|at| grants::read(&at)).unwrap_or_default(),

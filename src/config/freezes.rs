@@ -137,7 +137,7 @@ fn between(fields: &Fields<'_>) -> Option<Window> {
 }
 
 /// A day, or a time on a day. If a day is the last one, all of it is included.
-fn moment(text: &str, is_last: bool) -> Result<NaiveDateTime, String> {
+pub(super) fn moment(text: &str, is_last: bool) -> Result<NaiveDateTime, String> {
     let unfit =
         || format!("is `{}`, but has to be a day or a time by the local clock, such as 2026-12-24 or 2026-12-24T16:00", shown(text));
     if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {

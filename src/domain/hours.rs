@@ -58,7 +58,7 @@ impl Hours {
 
     /// The windows from two days before a moment to eight days after it, each as its begin and end.
     fn windows_around(&self, at: DateTime<Utc>) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
-        let moments = |from, until| (self.moment(from, Turn::Begins), self.moment(until, Turn::Ends));
+        let moments = |from, until| (moment(self.zone, from, Turn::Begins), moment(self.zone, until, Turn::Ends));
         let windows: Vec<_> = match &self.window {
             Window::Between { from, until } => vec![moments(*from, *until)],
             Window::Weekly { days, from, minutes } => {
@@ -71,18 +71,23 @@ impl Hours {
         windows.into_iter()
     }
 
-    /// The moment at which the local clock shows a time.
-    fn moment(&self, local: NaiveDateTime, turn: Turn) -> DateTime<Utc> {
-        let found = match self.zone.from_local_datetime(&local) {
-            LocalResult::Single(moment) => Some(moment),
-            LocalResult::Ambiguous(first, last) => Some(if turn == Turn::Begins { first } else { last }),
-            LocalResult::None => {
-                let later = (1..=LONGEST_GAP).map(|minutes| local + TimeDelta::minutes(minutes));
-                later.map(|local| self.zone.from_local_datetime(&local)).find_map(LocalResult::earliest)
-            }
-        };
-        found.map_or_else(|| local.and_utc(), |moment| moment.with_timezone(&Utc))
+    /// The moment at which something ends that lasts until a time of a local clock.
+    pub fn end(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
+        moment(zone, local, Turn::Ends)
     }
+}
+
+/// The moment at which the local clock shows a time.
+fn moment(zone: Tz, local: NaiveDateTime, turn: Turn) -> DateTime<Utc> {
+    let found = match zone.from_local_datetime(&local) {
+        LocalResult::Single(moment) => Some(moment),
+        LocalResult::Ambiguous(first, last) => Some(if turn == Turn::Begins { first } else { last }),
+        LocalResult::None => {
+            let later = (1..=LONGEST_GAP).map(|minutes| local + TimeDelta::minutes(minutes));
+            later.map(|local| zone.from_local_datetime(&local)).find_map(LocalResult::earliest)
+        }
+    };
+    found.map_or_else(|| local.and_utc(), |moment| moment.with_timezone(&Utc))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use crate::domain::policy::Role;
 use crate::domain::via::Via;
 use crate::domain::workflow::{self, Verdict};
+use crate::http::cover::Cover;
 use crate::http::time::Time;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -29,6 +30,10 @@ pub struct Decision<'a> {
     by_grant: Option<Uuid>,
     /// Whether the person broke the glass: it was released without the other approvers.
     break_glass: bool,
+    /// The people for whom this person covered; left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    cover: Vec<Cover<'a>>,
 }
 
 impl<'a> Decision<'a> {
@@ -43,6 +48,7 @@ impl<'a> Decision<'a> {
             via: decision.via,
             by_grant: decision.grant,
             break_glass: decision.break_glass,
+            cover: Cover::all(&decision.cover),
         }
     }
 }

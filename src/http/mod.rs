@@ -7,6 +7,7 @@
 pub mod body;
 mod caller;
 pub mod compression;
+pub mod cover;
 pub mod csv;
 pub mod decision;
 pub mod head;

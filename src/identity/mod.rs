@@ -24,6 +24,7 @@ use crate::domain::via::Via;
 use crate::domain::workflow::today::{Barred, InSlack, Today};
 use crate::storage::{self, Presented, Proof, SignIn, Storage, TokenHolder};
 use axum::http::{HeaderMap, Method, header};
+use chrono::{DateTime, Utc};
 use std::ops::Deref;
 use std::sync::Arc;
 use tokens::Tokens;
@@ -72,18 +73,22 @@ fn unproved(why: impl Into<String>) -> Error {
     Error::Unproved(why.into())
 }
 
+/// Tells the time by the database's clock.
+pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
 /// Proves who is calling.
 pub struct Identity {
     storage: Storage,
     configuration: Arc<Configuration>,
     suspensions: Arc<Suspensions>,
+    now: Now,
     tokens: Tokens,
 }
 
 impl Identity {
     /// Proves names by this storage, and looks them up in this configuration.
-    pub fn new(storage: Storage, configuration: Arc<Configuration>, suspensions: Arc<Suspensions>) -> Self {
-        Self { storage, configuration, suspensions, tokens: Tokens::default() }
+    pub fn new(storage: Storage, configuration: Arc<Configuration>, suspensions: Arc<Suspensions>, now: Now) -> Self {
+        Self { storage, configuration, suspensions, now, tokens: Tokens::default() }
     }
 
     /// The caller of a request to the API.
@@ -109,7 +114,7 @@ impl Identity {
     /// now.
     pub async fn in_slack(&self, slack_id: &str) -> Result<Result<Caller, InSlack>, Error> {
         let suspended = self.suspensions.current().await?;
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended, now: (self.now)() };
         Ok(today.in_slack(slack_id).map(|person| Caller::new(person, Via::Slack)))
     }
 
@@ -120,7 +125,7 @@ impl Identity {
     /// The database is unavailable. The answer itself says why the agent has no rights now.
     pub async fn for_service(&self, name: &str, via: Via) -> Result<Result<Caller, Barred>, Error> {
         let suspended = self.suspensions.current().await?;
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended, now: (self.now)() };
         Ok(today.principal(name).map(|agent| Caller::new(agent, via)))
     }
 
@@ -182,7 +187,7 @@ impl Identity {
     /// The principal with this name now; `what` is the kind of proof that the caller has shown.
     async fn named(&self, name: &str, what: &str) -> Result<Principal, Error> {
         let suspended = self.suspensions.current().await?;
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended, now: (self.now)() };
         today.principal(name).map_err(|barred| {
             unproved(match barred {
                 Barred::Suspended => format!("{name} is suspended, so this {what} has no rights until an operator restores {name}"),

@@ -10,6 +10,7 @@ mod changes;
 
 use crate::actors::ports::Notice;
 use crate::domain::notice::Kind;
+use crate::domain::policy::away;
 use crate::domain::risk::Reason;
 use crate::domain::risk::level::Level;
 use crate::domain::risk::target::{self, DIFFERS, Target};
@@ -254,11 +255,16 @@ fn headline(notice: &Notice) -> String {
 
 fn decided(workflow: &Workflow, actor: &str) -> String {
     match workflow.decisions.last() {
-        Some(last) if last.verdict == Verdict::Rejected => format!("Rejected by {}", shown(&last.approver)),
-        Some(last) if last.remaining > 0 => format!("Approved by {}, {} more needed", shown(&last.approver), last.remaining),
-        Some(last) => format!("Approved by {}", shown(&last.approver)),
+        Some(last) if last.verdict == Verdict::Rejected => format!("Rejected by {}", decider(last)),
+        Some(last) if last.remaining > 0 => format!("Approved by {}, {} more needed", decider(last), last.remaining),
+        Some(last) => format!("Approved by {}", decider(last)),
         None => format!("Decided by {actor}"),
     }
+}
+
+/// Who decided, and for whom they covered.
+fn decider(decision: &Decision) -> String {
+    format!("{}{}", shown(&decision.approver), away::in_words(&decision.cover))
 }
 
 fn granted(workflow: &Workflow) -> String {

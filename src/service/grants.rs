@@ -114,7 +114,7 @@ impl Service {
         });
         let (Some(expires_in), true) = (expires_in, faults.is_empty()) else { return Err(ServiceError::InvalidTask(faults)) };
         let suspended = self.engine.suspensions.refresh().await?;
-        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended, now: self.now() };
         let roles = today.may_grant(&by.principal(), level, &pattern.requester)?;
         let justification = short("/justification", justification)?;
         let justification = approval::justification(justification.as_deref()).ok_or(ServiceError::JustificationRequired)?;

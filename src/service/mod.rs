@@ -97,7 +97,9 @@ impl Service {
     /// The use cases over an engine. When `closing` becomes true, every waiting caller is answered
     /// at once.
     pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, ways_in: WaysIn) -> Self {
-        let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions));
+        let clock = Arc::clone(&engine.clock);
+        let now = Arc::new(move || clock.now());
+        let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions), now);
         let WaysIn { mailer, openid } = ways_in;
         let (admissions, mails) = (Admissions::new(limits), Arc::new(Semaphore::new(sign_in::MAILS)));
         let readers = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))));

@@ -2,7 +2,7 @@
 //! submit or to understand a result.
 
 use crate::domain::duration;
-use crate::domain::policy::{EscalationStep, GroupRoles};
+use crate::domain::policy::{Away, EscalationStep, GroupRoles};
 use crate::domain::risk::level::Level;
 use crate::domain::risk::matrix::Matrix;
 use crate::domain::risk::triggers::{Condition, Trigger};
@@ -41,6 +41,8 @@ pub struct PersonView {
     pub name: String,
     pub roles: Vec<String>,
     pub team: Option<String>,
+    /// Until when they are away, and who covers for them.
+    pub away: Option<Away>,
     pub is_suspended: bool,
     /// The file and line of the entry.
     pub place: Option<String>,
@@ -95,6 +97,7 @@ impl Service {
         let person = |(name, person): (&String, &crate::domain::policy::Person)| PersonView {
             roles: person.roles.iter().cloned().collect(),
             team: person.team.clone(),
+            away: person.away.as_ref().filter(|away| self.now() < away.until).cloned(),
             is_suspended: suspended.contains(name),
             place: place("people", name),
             name: name.clone(),

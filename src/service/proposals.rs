@@ -51,7 +51,7 @@ impl Service {
         only_people(by, FOR_PEOPLE)?;
         let limits = &self.engine.configuration.grants;
         let suspended = self.engine.suspensions.refresh().await?;
-        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended, now: self.now() };
         let levels: Vec<Level> = limits.levels.iter().copied().filter(|level| today.has_grants(*level).is_ok()).collect();
         let found = self.engine.storage.past_requests(self.now() - TimeDelta::days(DAYS), limits.propose_after).await?;
         let actions: HashMap<Uuid, Action> = found.past.iter().map(|past| (past.workflow_id, past.task.action.clone())).collect();

@@ -123,7 +123,7 @@ impl Service {
         let shown = self.show(by, id).await?;
         let suspended = self.engine.suspended().await?;
         let configuration = &self.engine.configuration;
-        let today = Today { policy: &configuration.policy, suspended: &suspended };
+        let today = Today { policy: &configuration.policy, suspended: &suspended, now: self.now() };
         let document = Document::read(&shown.document).ok();
         let submission = &shown.workflow.submission;
         let sound = document.as_ref().is_some_and(|document| is_sound(&shown.workflow, &shown.document, document));
@@ -151,7 +151,7 @@ impl Service {
     pub async fn to_decide(&self, by: &Caller, id: Uuid) -> Result<(Shown, Option<Choice>), ServiceError> {
         let shown = self.show(by, id).await?;
         let suspended = self.engine.suspended().await?;
-        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended, now: self.now() };
         let sound = Document::read(&shown.document).is_ok_and(|document| is_sound(&shown.workflow, &shown.document, &document));
         let choice = self.choice(today, &shown.workflow, by, sound);
         Ok((shown, choice))

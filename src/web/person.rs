@@ -49,7 +49,7 @@ pub async fn decisions(State(web): State<Web>, session: Session, Path(name): Pat
     let shown = json!({
         "section": if name == session.person.name { "person" } else { "" },
         "name": name, "roles": person.as_ref().map(|person| &person.roles), "is_person": person.as_ref().is_some_and(|person| person.kind == PrincipalKind::Person), "is_me": name == session.person.name,
-        "by_groups": session.person.signed_in.roles,
+        "by_groups": session.person.signed_in.roles, "covers": session.person.covers.iter().map(|cover| json!({"roles": cover.roles, "whom": cover.to_string()})).collect::<Vec<_>>(),
         "items": items.into_iter().map(|row| line(row, now)).collect::<Vec<_>>(),
         "is_first": after.is_none(), "first": here, "next": next.map(|cursor| address(&here, &[("cursor", Some(&cursor.to_string()))]))});
     Ok(page::render(&web, &session, "person.html", shown))

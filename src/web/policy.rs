@@ -102,8 +102,9 @@ fn outcome(assessed: &Assessed) -> Value {
 }
 
 fn person(person: PersonView) -> Value {
-    let PersonView { name, roles, team, is_suspended, place } = person;
-    json!({"name": name, "roles": roles, "team": team, "is_suspended": is_suspended, "place": place})
+    let PersonView { name, roles, team, away, is_suspended, place } = person;
+    let away = away.map(|away| json!({"until": away.until.format("%Y-%m-%d %H:%M UTC").to_string(), "cover": away.cover}));
+    json!({"name": name, "away": away, "roles": roles, "team": team, "is_suspended": is_suspended, "place": place})
 }
 
 fn agent(agent: AgentView) -> Value {

@@ -1,6 +1,7 @@
 //! The record of a request: its timetable, its decisions, its history and its results.
 
 use crate::domain::duration;
+use crate::domain::policy::away;
 use crate::domain::via::Via;
 use crate::domain::workflow::attempt_history::{self, AttemptRecord};
 use crate::domain::workflow::transition;
@@ -34,6 +35,8 @@ pub struct Step {
 #[derive(Debug, Serialize)]
 pub struct Decided {
     pub approver: String,
+    /// For whom the approver covered, in words after the name.
+    pub cover: String,
     pub verdict: &'static str,
     pub roles: String,
     pub note: Option<String>,
@@ -116,6 +119,7 @@ fn timetable(round: &Round, now: DateTime<Utc>) -> Vec<Step> {
 pub fn decided(decision: &Decision, now: DateTime<Utc>) -> Decided {
     Decided {
         approver: decision.approver.clone(),
+        cover: away::in_words(&decision.cover),
         verdict: decision.verdict.as_str(),
         roles: decision.roles.join(", "),
         note: decision.justification.clone(),
@@ -172,9 +176,9 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
 }
 
 /// The roles of an approval that groups gave.
-fn by_groups(approval: &Approval) -> String {
+fn by_what(approval: &Approval) -> String {
     let given = approval.by_groups.iter().map(|given| format!(", as {} by the group {}", given.role, given.group));
-    given.collect()
+    given.chain([away::in_words(&approval.cover)]).collect()
 }
 
 fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) -> Happened {
@@ -189,11 +193,9 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
             ),
             reason.clone(),
         ),
-        Event::Approved(approval) if approval.remaining == 0 => {
-            (format!("approved{}", by_groups(approval)), approval.justification.clone())
-        }
+        Event::Approved(approval) if approval.remaining == 0 => (format!("approved{}", by_what(approval)), approval.justification.clone()),
         Event::Approved(approval) => {
-            (format!("approved{}, {} more needed", by_groups(approval), approval.remaining), approval.justification.clone())
+            (format!("approved{}, {} more needed", by_what(approval), approval.remaining), approval.justification.clone())
         }
         Event::GlassBroken(broken) => {
             (format!("broke the glass: approved alone, {} missing", broken.missing), Some(broken.justification.clone()))
@@ -202,7 +204,7 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         Event::Granted(granted) => {
             (format!("let pass by grant {} of {}", granted.grant, granted.approver), Some(granted.justification.clone()))
         }
-        Event::Rejected { reason, .. } => ("rejected".to_owned(), Some(reason.clone())),
+        Event::Rejected { reason, cover, .. } => (format!("rejected{}", away::in_words(cover)), Some(reason.clone())),
         Event::Withdrawn { reason, remaining, .. } => (format!("withdrew the approval, {remaining} needed"), Some(reason.clone())),
         Event::Escalated { to, .. } => (format!("escalated to {}", to.join(", ")), None),
         Event::Expired { .. } => ("expired: nobody decided in time".to_owned(), None),

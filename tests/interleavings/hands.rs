@@ -16,6 +16,7 @@ fn person(name: &str, role: &str) -> Principal {
         on_behalf_of: None,
         via: Via::Rest,
         signed_in: SignedIn::now(),
+        covers: Vec::new(),
     }
 }
 

@@ -10,11 +10,11 @@ use crate::support::config::RULES;
 use crate::support::server::Services;
 use crate::support::{Config, TestApp, eventually, services};
 use door::{Act, Buttons, Cli, Door, Heard, Inbox, Rest, SIGNING_SECRET, What};
-use rules::{Before, FOR_EVER, FROZEN, GLASS, HASTY, PAIRED, RECENT, Rule, STEPWISE, TAKEN_BACK, USUAL, WORDY};
+use rules::{Before, COVERED, FOR_EVER, FROZEN, GLASS, HASTY, PAIRED, RECENT, Rule, STEPWISE, TAKEN_BACK, USUAL, WORDY};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-const MEMBERS: &[(&str, &str)] = &[("alice", "U01"), ("tom", "U02"), ("tess", "U03"), ("nora", "U05")];
+const MEMBERS: &[(&str, &str)] = &[("alice", "U01"), ("tom", "U02"), ("tess", "U03"), ("nora", "U05"), ("cora", "U04")];
 
 const PEOPLE: &str = "
 people:
@@ -27,6 +27,13 @@ agents:
   deploy-bot: { on_behalf_of: tom }
   other-bot: { on_behalf_of: tess }
 ";
+
+/// Nora covers for alice, who is away; cora covers for nora and for tom, who are away as well.
+const AWAY: [(&str, &str); 3] = [
+    ("[team_lead], slack: U01 }", "[team_lead], slack: U01, away: { until: 2099-01-01, cover: nora } }"),
+    ("[auditor, sre], slack: U05 }", "[auditor, sre], slack: U05, away: { until: 2099-01-01, cover: cora } }"),
+    ("[team_lead], slack: U02 }", "[team_lead], slack: U02, away: { until: 2099-01-01, cover: cora } }"),
+];
 
 const ROOM: &str = "
 public_url: https://parkbrake.example.com
@@ -41,7 +48,9 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
         secrets: vec![("SIGNING", SIGNING_SECRET.to_owned()), ("ROOM", slack.webhook_url())],
         slack: Some(format!("{}/actions/", slack.service.url)),
     };
-    let config = config.write("hitl/approval-policies.yaml", &format!("{PEOPLE}{policies}")).write("notifications.yaml", ROOM);
+    let is_away = policies.contains("allow_cover");
+    let people = AWAY.iter().filter(|_| is_away).fold(PEOPLE.to_owned(), |people, (present, away)| people.replace(present, away));
+    let config = config.write("hitl/approval-policies.yaml", &format!("{people}{policies}")).write("notifications.yaml", ROOM);
     let app = TestApp::with_services(config, services).await;
     let people: Vec<&str> = MEMBERS.iter().map(|(name, _)| *name).collect();
     let inbox = Inbox::signed_in(&app, &people).await;
@@ -204,6 +213,11 @@ async fn a_step_that_is_approved_by_itself_is_decided_by_the_same_rules_at_every
 async fn the_glass_is_broken_and_reviewed_by_the_same_rules_at_every_door_that_is_for_it() {
     let config = Config::new();
     hold(config, "policies: { medium: { required: 2, break_glass: [sre] } }\n", GLASS).await;
+}
+
+#[tokio::test]
+async fn whoever_covers_decides_at_every_door_and_no_chain_nor_the_requesters_cover_does() {
+    hold(Config::new(), "allow_cover: true\n", COVERED).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod compression;
 mod concurrency;
 mod confined;
 mod connections;
+mod cover;
 mod decide;
 mod delivery_workers;
 mod descriptors;

@@ -222,6 +222,7 @@ pub fn with_approvals(dice: &mut Dice, mut workflow: Workflow) -> Workflow {
             justification: (round.terms.require_justification || dice.percent(60)).then(|| "I looked".to_owned()),
             remaining: left,
             by_groups: Vec::new(),
+            cover: Vec::new(),
         };
         workflow = after(Some(workflow), Event::Approved(given));
         if left == 0 {

@@ -183,13 +183,22 @@ fn a_new_round_voids_the_one_before_and_an_answer_about_another_document_cannot_
     let roles = vec!["team_lead".to_owned()];
     let approved = |round, digest| {
         let (approver, roles) = ("tess".to_owned(), roles.clone());
-        Event::Approved(Approval { round, approver, roles, digest, justification: None, remaining: 0, by_groups: Vec::new() })
+        Event::Approved(Approval {
+            round,
+            approver,
+            roles,
+            digest,
+            justification: None,
+            remaining: 0,
+            by_groups: Vec::new(),
+            cover: Vec::new(),
+        })
     };
     let subject = asked.submission.digest.clone();
     for event in [
         approved(2, other.clone()),
         approved(1, subject.clone()),
-        Event::Rejected { round: 2, digest: other, roles: roles.clone(), reason: "no".to_owned() },
+        Event::Rejected { round: 2, digest: other, roles: roles.clone(), reason: "no".to_owned(), cover: Vec::new() },
         released(1),
         started(1),
     ] {

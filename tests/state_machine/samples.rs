@@ -56,6 +56,7 @@ pub fn events() -> Vec<Event> {
             justification: Some(text()),
             remaining: 0,
             by_groups: Vec::new(),
+            cover: Vec::new(),
         }),
         Event::GlassBroken(GlassBroken {
             round: 1,
@@ -74,7 +75,7 @@ pub fn events() -> Vec<Event> {
             digest: digest(),
             justification: text(),
         }),
-        Event::Rejected { round: 1, digest: digest(), roles: vec![text()], reason: text() },
+        Event::Rejected { round: 1, digest: digest(), roles: vec![text()], reason: text(), cover: Vec::new() },
         Event::Withdrawn { round: 1, roles: vec![text()], reason: text(), remaining: 1 },
         Event::Escalated { round: 1, level: 1, to: vec![text()] },
         Event::Expired { round: 1 },

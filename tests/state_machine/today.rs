@@ -39,7 +39,7 @@ impl Now {
         let agent = |(name, owner): &(&str, &str)| ((*name).to_owned(), Agent { on_behalf_of: Some((*owner).to_owned()) });
         let levels = [level.clone(), level.clone(), level.clone(), level];
         let policy = Policy::new(levels, self.people.iter().map(person).collect(), self.agents.iter().map(agent).collect());
-        Today { policy: &policy, suspended: &self.suspended.iter().collect() }.decide(workflow, command)
+        Today { policy: &policy, suspended: &self.suspended.iter().collect(), now: chrono::DateTime::UNIX_EPOCH }.decide(workflow, command)
     }
 }
 

@@ -87,7 +87,7 @@ impl NoticeRenderer {
             return Ok(Rendered::Rest(rest));
         }
         let suspended = self.suspensions.current().await?;
-        let today = Today { policy: &self.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.configuration.policy, suspended: &suspended, now: self.clock.now() };
         let asked = outbox::asked(&now, today);
         let recipient = match &row.recipient {
             None => None,

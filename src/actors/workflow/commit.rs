@@ -96,7 +96,7 @@ impl WorkflowActor {
         let Dependencies { configuration, clock, .. } = self.deps.as_ref();
         let commit = outbox::Commit { before, after, events };
         let suspended = self.deps.suspensions.last_known();
-        let today = Today { policy: &configuration.policy, suspended: &suspended };
+        let today = Today { policy: &configuration.policy, suspended: &suspended, now: clock.now() };
         outbox::plan(commit, today, &configuration.notifications, || clock.new_id())
     }
 }

@@ -39,7 +39,7 @@ impl WorkflowActor {
                 return Ok(Err(Failure::NotFound));
             }
             let suspended = if command.asks_today() { self.deps.suspensions.current().await? } else { Arc::default() };
-            let today = Today { policy: &self.deps.configuration.policy, suspended: &suspended };
+            let today = Today { policy: &self.deps.configuration.policy, suspended: &suspended, now: self.deps.clock.now() };
             let (events, guard) = match today.decide(&workflow, command) {
                 Err(_) | Ok(Answer::Nothing) if !is_current => {
                     Box::pin(self.look(memory)).await?;

@@ -39,7 +39,7 @@ impl WorkflowActor {
                 return Vec::new();
             }
         };
-        let today = Today { policy: &self.deps.configuration.policy, suspended: &suspended };
+        let today = Today { policy: &self.deps.configuration.policy, suspended: &suspended, now: self.deps.clock.now() };
         let binding = self.deps.configuration.actions().binding(&task.action);
         let asking =
             Asking { requester: &submission.requested_by, level: submission.assessment.level, task, target, binding: binding.as_ref() };

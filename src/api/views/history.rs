@@ -7,6 +7,7 @@ use super::differences::FieldDifference;
 use crate::domain::duration;
 use crate::domain::via::Via;
 use crate::domain::workflow::{Event, Recorded};
+use crate::http::cover::Cover;
 use crate::http::time::Time;
 use details::{
     ApprovalRequestedDetail, ApprovedDetail, CancelRequestedDetail, CancelledDetail, CommentedDetail, DocumentRenewedDetail,
@@ -149,8 +150,8 @@ impl<'a> From<&'a Event> for Detail<'a> {
             Event::Granted(granted) => Self::GrantedDetail(granted.into()),
             Event::GlassBroken(broken) => Self::GlassBrokenDetail(broken.into()),
             Event::Reviewed { broken_by, roles, finding } => Self::ReviewedDetail(ReviewedDetail { broken_by, roles, finding }),
-            Event::Rejected { round, digest, roles, reason } => {
-                Self::RejectedDetail(RejectedDetail { round: *round, digest, roles, reason })
+            Event::Rejected { round, digest, roles, reason, cover } => {
+                Self::RejectedDetail(RejectedDetail { round: *round, digest, roles, reason, cover: Cover::all(cover) })
             }
             Event::Withdrawn { round, roles, reason, remaining } => {
                 Self::WithdrawnDetail(WithdrawnDetail { round: *round, roles, reason, remaining: *remaining })

@@ -2,6 +2,7 @@
 
 use super::Success;
 use crate::domain::policy::{GroupRole, Principal, PrincipalKind, Role};
+use crate::http::cover::Cover;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
@@ -21,6 +22,10 @@ pub struct WhoAmI<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     by_groups: Vec<ByGroup<'a>>,
+    /// The people for whom this person covers now; left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    covers: Vec<Cover<'a>>,
     /// The person that an agent acts for; null for a person.
     #[schema(required)]
     on_behalf_of: Option<&'a str>,
@@ -61,6 +66,7 @@ impl<'a> From<&'a Principal> for WhoAmI<'a> {
             kind,
             roles: &principal.roles,
             by_groups: ByGroup::all(&principal.signed_in.roles),
+            covers: Cover::all(&principal.covers),
             on_behalf_of: principal.on_behalf_of.as_deref(),
         }
     }

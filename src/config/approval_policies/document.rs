@@ -27,7 +27,7 @@ impl ApprovalPolicies<'_> {
             self.agents.iter().map(|(name, agent)| (name.clone(), json!({ "on_behalf_of": agent.on_behalf_of }))).collect();
         let policies: Map<_, _> = Level::ALL.into_iter().map(|level| (level.to_string(), self.policy_document(level))).collect();
         let escalation: Map<_, _> = self.escalation.iter().map(|(level, chain)| (level.to_string(), chain.document())).collect();
-        json!({
+        let mut document = json!({
             "people": listed,
             "agents": agents,
             "policies": policies,
@@ -35,7 +35,11 @@ impl ApprovalPolicies<'_> {
             "escalation": escalation,
             "remind_every": duration::show(self.remind_every).to_string(),
             "quotas": quotas::document(&self.quotas),
-        })
+        });
+        if self.allow_cover {
+            document["allow_cover"] = json!(true);
+        }
+        document
     }
 }
 

@@ -1,19 +1,20 @@
 //! `people` of the file: who they are, where they are reached, and of what they want to be told.
 
 use super::{no_role, sound_name};
-use crate::config::freezes::{daily, stretch, time_zone};
+use crate::config::freezes::{daily, moment, stretch, time_zone};
 use crate::config::value::At;
 use crate::config::{mail_address, names};
 use crate::domain::hours::{DAY, Hours, Window};
-use crate::domain::policy::{Attention, Person, Quiet};
+use crate::domain::policy::{Attention, Away, Person, Quiet};
 use crate::domain::risk::level::Level;
+use crate::domain::text::shown;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-const KEYS: [&str; 6] = ["roles", "email", "slack", "linear", "team", "notify"];
+const KEYS: [&str; 7] = ["roles", "email", "slack", "linear", "team", "notify", "away"];
 
 /// The people, and whether all of them could be read.
-pub(super) fn read(at: &At<'_>) -> (BTreeMap<String, Person>, bool) {
+pub(super) fn read(at: &At<'_>, allow_cover: bool) -> (BTreeMap<String, Person>, bool) {
     let entries = at.entries("people: a name and { roles: [...] }");
     let (mut people, mut known) = (BTreeMap::new(), entries.is_some());
     let entries = entries.unwrap_or_default();
@@ -25,6 +26,14 @@ pub(super) fn read(at: &At<'_>) -> (BTreeMap<String, Person>, bool) {
     }
     for (name, at) in &entries {
         no_role(name, at, &people);
+        let away = at.entries_if_any().into_iter().find(|(key, _)| *key == "away").map(|(_, at)| at);
+        if let Some(at) = away.as_ref().filter(|_| !allow_cover) {
+            at.problem("has no effect, because nobody may be covered for; set allow_cover to true, or leave this out");
+        }
+        let away = away.and_then(|at| self::away(name, &at, &people));
+        if let (Some(person), Some(away)) = (people.get_mut(*name), away) {
+            person.away = allow_cover.then_some(away);
+        }
     }
     (people, known)
 }
@@ -40,7 +49,7 @@ fn person(at: &At<'_>) -> Option<Person> {
     let roles = fields.get("roles").map_or(Some(Vec::new()), |at| at.items("roles"))?;
     let roles: Vec<_> = roles.iter().map(|at| at.parsed(names::role)).collect();
     let roles: BTreeSet<_> = roles.into_iter().collect::<Option<_>>()?;
-    Some(Person { roles, email, slack, linear, team, notify })
+    Some(Person { roles, email, slack, linear, team, notify, away: None })
 }
 
 /// A person's address on a channel: text in one line.
@@ -51,6 +60,26 @@ fn contact(at: &At<'_>) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// Until when somebody is away, and who covers for them.
+fn away(name: &str, at: &At<'_>, people: &BTreeMap<String, Person>) -> Option<Away> {
+    let fields = at.fields(&["until", "cover", "time_zone"])?;
+    let zone = fields.get("time_zone").map_or_else(|| time_zone("UTC").ok(), |at| at.parsed(time_zone));
+    let until = fields.required("until", "write the last day, such as 2027-01-02, or when the person is back, such as 2027-01-02T08:00");
+    let until = until.and_then(|at| at.parsed(|text| moment(text, true)));
+    let cover = fields.required("cover", "name the person who decides in their place").and_then(|at| {
+        at.parsed(|text| match text {
+            text if text == name => Err("is the person who is away; name somebody else".to_owned()),
+            text if people.contains_key(text) => Ok(text.to_owned()),
+            text => Err(format!(
+                "`{}` is not one of the people, who are: {}",
+                shown(text),
+                people.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+            )),
+        })
+    });
+    Some(Away { until: Hours::end(zone?, until?), cover: cover? })
 }
 
 /// Of what somebody wants to be told, and when.
@@ -104,6 +133,9 @@ pub(super) fn document(person: &Person) -> Value {
         && let Window::Weekly { from, minutes, .. } = &hours.window
     {
         document["notify"]["quiet"] = json!({ "from": from, "minutes": minutes, "time_zone": hours.zone.name(), "except": except });
+    }
+    if let Some(Away { until, cover }) = &person.away {
+        document["away"] = json!({ "until": until, "cover": cover });
     }
     document
 }

@@ -29,7 +29,7 @@ fn every_example_loads() {
         sound(&files);
         loaded += 1;
     }
-    assert_eq!(loaded, 5);
+    assert_eq!(loaded, 6);
 }
 
 #[test]

@@ -186,6 +186,20 @@ fn the_examples_of_the_contract_load_as_they_are() {
 }
 
 #[test]
+fn somebody_is_away_to_the_end_of_the_last_day_or_until_a_time_by_the_clock_of_the_place() {
+    let until = |away: &str| {
+        let people = PEOPLE.replace("tom: { roles", &format!("tom: {{ away: {away}, roles"));
+        let loaded = sound(&[(APPROVALS, &format!("{people}allow_cover: true\n"))]);
+        let away = loaded.policy.people()["tom"].away.clone().unwrap();
+        (away.until.to_rfc3339(), away.cover)
+    };
+    let cora = |until: &str| (until.to_owned(), "cora".to_owned());
+    assert_eq!(until("{ until: 2027-01-02, cover: cora }"), cora("2027-01-03T00:00:00+00:00"));
+    assert_eq!(until("{ until: 2027-01-02, cover: cora, time_zone: Europe/Berlin }"), cora("2027-01-02T23:00:00+00:00"));
+    assert_eq!(until("{ until: '2027-01-02T08:00', cover: cora, time_zone: Europe/Berlin }"), cora("2027-01-02T07:00:00+00:00"));
+}
+
+#[test]
 fn a_folder_with_people_alone_has_the_shipped_rules() {
     let loaded = sound(&[(APPROVALS, PEOPLE)]);
     assert!(loaded.runbooks.is_empty());

@@ -6,6 +6,7 @@ use super::*;
 #[test]
 fn people_and_agents_that_cannot_be() {
     let with = |more: &str| format!("{PEOPLE}{more}");
+    let away = |away: &str| format!("{}allow_cover: true\n", PEOPLE.replace("tom: { roles", &format!("tom: {{ away: {away}, roles")));
     let told = |notify: &str| PEOPLE.replace("tom: { roles", &format!("tom: {{ notify: {notify}, roles"));
     refuses(
         APPROVALS,
@@ -18,6 +19,21 @@ fn people_and_agents_that_cannot_be() {
             (&PEOPLE.replace("tom: { roles", "tom: { e-mail: x, roles"), ":1: people.tom.e-mail: is not a known key", "email"),
             (&PEOPLE.replace("tom: { roles", "tom: { email: a b, roles"), ":1: people.tom.email: is not an address", ""),
             (&PEOPLE.replace("tom: { roles", "tom: { slack: 17, roles"), ":1: people.tom.slack: is the number 17", "in quotes"),
+            (
+                &away("{ until: 2027-01-02, cover: cora }").replace("allow_cover: true\n", ""),
+                ":1: people.tom.away: has no effect",
+                "allow_cover",
+            ),
+            (&away("{ cover: cora }"), ":1: people.tom.away.until: is missing", "2027-01-02T08:00"),
+            (&away("{ until: 2027-01-02 }"), ":1: people.tom.away.cover: is missing", "in their place"),
+            (&away("{ until: soon, cover: cora }"), ":1: people.tom.away.until: is `soon`", "2026-12-24"),
+            (&away("{ until: 2027-01-02, cover: toni }"), ":1: people.tom.away.cover: `toni` is not one of the people", "alice, cora, tom"),
+            (&away("{ until: 2027-01-02, cover: tom }"), ":1: people.tom.away.cover: is the person who is away", "somebody else"),
+            (
+                &away("{ until: 2027-01-02, cover: cora, time_zone: Berlin }"),
+                ":1: people.tom.away.time_zone: `Berlin` is not a time zone",
+                "",
+            ),
             (&told("{}"), ":1: people.tom.notify: says nothing", "leave it out"),
             (&told("{ levels: [] }"), ":1: people.tom.notify.levels: names no level", "leave the key out"),
             (&told("{ levels: [urgent] }"), ":1: people.tom.notify.levels[0]: is `urgent`", "low, medium, high or critical"),

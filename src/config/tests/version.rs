@@ -45,6 +45,19 @@ fn another_value_has_another_version() {
         vec![approvals("")],
         vec![approvals("remind_every: 31m\n")],
         vec![approvals("separation_of_duties: false\n")],
+        vec![approvals("allow_cover: true\n")],
+        vec![file(
+            APPROVALS,
+            &format!("{}allow_cover: true\n", PEOPLE.replace("[team_lead]", "[team_lead], away: { until: 2027-01-02, cover: tom }")),
+        )],
+        vec![file(
+            APPROVALS,
+            &format!("{}allow_cover: true\n", PEOPLE.replace("[team_lead]", "[team_lead], away: { until: 2027-01-03, cover: tom }")),
+        )],
+        vec![file(
+            APPROVALS,
+            &format!("{}allow_cover: true\n", PEOPLE.replace("[team_lead]", "[team_lead], away: { until: 2027-01-03, cover: cora }")),
+        )],
         vec![approvals("quotas: { pending: 7 }\n")],
         vec![approvals("agents: { bot: { quotas: { pending: 7 } } }\n")],
         vec![approvals("grants: { most_uses: 7 }\n")],

@@ -61,6 +61,8 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
         return Vec::new();
     }
     let later = later(commit, &said, rules);
+    let asked = asked(commit.after, today);
+    let is_covered = |name: &str| asked.iter().all(|(asked, _)| *asked != name);
     let mut planned = Vec::new();
     for (channel, settings) in &notifications.channels {
         let hears = match &settings.service {
@@ -97,7 +99,9 @@ pub fn plan(commit: Commit<'_>, today: Today<'_>, notifications: &Notifications,
                     let (channel, recipient) = (channel.to_owned(), recipient.map(str::to_owned));
                     planned.push(Planned { id: new_id(), version, kind, number, level, channel, recipient, due_after });
                 };
-                add(kind, 0, Duration::ZERO);
+                if !(kind.asks() && recipient.is_some_and(is_covered)) {
+                    add(kind, 0, Duration::ZERO);
+                }
                 if reminders {
                     add(Kind::Reminded, 1, rules.remind_every);
                 }
@@ -190,16 +194,25 @@ fn answers(commit: Commit<'_>) -> bool {
     was_asked && commit.after.discussion.question.is_none()
 }
 
+/// The people whom a request asks now: those who may decide it and whose yes is still wanted, but
+/// for whoever is away while somebody covers who is asked. Sorted by name.
+pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> People<'p> {
+    let entitled = entitled(workflow, today);
+    let is_asked = |name: &str| entitled.iter().any(|(other, _)| *other == name);
+    let is_away = |name: &str| today.policy.covered_by(name, today.now).is_some_and(is_asked);
+    entitled.iter().copied().filter(|(name, _)| !is_away(name)).collect()
+}
+
 /// The people who may decide a request and whose approval is still needed, by name. Empty if
 /// nothing waits for people.
 ///
 /// These are left out: the requester and the person an agent acts for, people who have approved,
 /// and people whose roles others have answered for.
-pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> People<'p> {
+fn entitled<'p>(workflow: &Workflow, today: Today<'p>) -> People<'p> {
     let Some(round) = workflow.round().filter(|_| workflow.approval_status() == ApprovalStatus::Pending) else { return Vec::new() };
     let open = approval::open_roles(round);
     let wanted = |name: &str| {
-        let Ok(by) = today.principal(name) else { return false };
+        let Ok(by) = today.principal(name).map(|by| today.deciding(&workflow.submission, &by)) else { return false };
         round.approvals.iter().all(|approval| approval.approver != name)
             && by.roles.iter().any(|role| open.contains(role))
             && today.may_decide(&workflow.submission, round, &by, Verdict::Approved).is_ok()
@@ -210,7 +223,7 @@ pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> People<'p> {
 /// The people who get their own notice.
 fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'p>) -> Vec<Option<&'p str>> {
     let before: BTreeSet<&str> = match (kind, commit.before) {
-        (Kind::Escalated, Some(before)) => asked(before, today).into_iter().map(|(name, _)| name).collect(),
+        (Kind::Escalated, Some(before)) => entitled(before, today).into_iter().map(|(name, _)| name).collect(),
         _ => BTreeSet::new(),
     };
     let who = match kind {
@@ -225,7 +238,8 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
             let skipped = commit.before.map(|before| asked(before, today)).unwrap_or_default();
             skipped.into_iter().filter(|(name, _)| Some(*name) != by).collect()
         }
-        kind if kind.asks() => asked(commit.after, today),
+        // Whoever is away has their reminders, which rest until they are back.
+        kind if kind.asks() => entitled(commit.after, today),
         kind => answerable(commit.after, kind, today),
     };
     let who = who.into_iter().filter(|(name, _)| !before.contains(name)).collect();

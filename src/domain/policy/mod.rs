@@ -2,11 +2,13 @@
 //! answers.
 
 mod attention;
+pub mod away;
 pub mod quota;
 pub mod sign_in;
 mod signed_in;
 
 pub use attention::{Attention, Quiet};
+pub use away::{Away, Cover};
 pub use signed_in::{GroupRole, GroupRoles, SignedIn};
 
 use crate::domain::duration;
@@ -94,6 +96,7 @@ impl Policy {
             on_behalf_of,
             via: Via::Rest,
             signed_in: SignedIn::default(),
+            covers: Vec::new(),
         };
         match (self.people.get(name), self.agents.get(name)) {
             (Some(person), _) => Some(principal(PrincipalKind::Person, person.roles.clone(), None)),
@@ -199,6 +202,8 @@ pub struct Person {
     /// The person's team, for the statistics.
     pub team: Option<String>,
     pub notify: Attention,
+    /// Only where the configuration allows it.
+    pub away: Option<Away>,
 }
 
 /// An agent, and the person it acts for.
@@ -219,6 +224,8 @@ pub struct Principal {
     pub via: Via,
     /// How the caller proved who they are.
     pub signed_in: SignedIn,
+    /// The people for whom the caller covers now.
+    pub covers: Vec<Cover>,
 }
 
 impl Principal {
@@ -233,6 +240,7 @@ impl Principal {
     pub fn deciding(&self) -> Self {
         let mut deciding = self.clone();
         deciding.roles.extend(self.signed_in.roles.iter().map(|given| given.role.clone()));
+        deciding.roles.extend(self.covers.iter().flat_map(|cover| cover.roles.clone()));
         deciding
     }
 

@@ -194,18 +194,6 @@ impl Command {
         matches!(self, Self::Approve { .. } | Self::BreakGlass { .. } | Self::Reject { .. } | Self::Except { .. } | Self::Withdraw { .. })
     }
 
-    /// The same command with the roles that groups give the caller; `None` if they give none, or if
-    /// such roles do not count for it.
-    pub fn with_roles_of_groups(&self) -> Option<Self> {
-        let (Self::Approve { by, .. } | Self::Reject { by, .. } | Self::Withdraw { by, .. }) = self else { return None };
-        let deciding = (!by.signed_in.roles.is_empty()).then(|| by.deciding())?;
-        let mut widened = self.clone();
-        if let Self::Approve { by, .. } | Self::Reject { by, .. } | Self::Withdraw { by, .. } = &mut widened {
-            *by = deciding;
-        }
-        Some(widened)
-    }
-
     /// Whether it depends on who is suspended today.
     pub fn asks_today(&self) -> bool {
         self.is_decision() || matches!(self, Self::Comment { .. } | Self::Review { .. })

@@ -1,7 +1,7 @@
 //! The events of the log. Stored events are read forever, so an added field has a default.
 
 use crate::domain::duration;
-use crate::domain::policy::{ApprovalTerms, GroupRole, Role};
+use crate::domain::policy::{ApprovalTerms, Cover, GroupRole, Role};
 use crate::domain::risk::Assessment;
 use crate::domain::risk::target::Target;
 use crate::domain::task::ActionKind;
@@ -52,6 +52,9 @@ pub enum Event {
         digest: Digest,
         roles: Vec<Role>,
         reason: String,
+        /// For whom this person covered, with the roles that count for that reason.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cover: Vec<Cover>,
     },
     /// An approver has withdrawn their approval. It no longer counts, and the same person may
     /// approve again.
@@ -330,6 +333,9 @@ pub struct Approval {
     /// Those of the roles that came from groups of a provider.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_groups: Vec<GroupRole>,
+    /// For whom the approver covered, with the roles that count for that reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cover: Vec<Cover>,
 }
 
 /// An approval that a grant gave in advance, for requests of this kind.

@@ -32,6 +32,15 @@ impl GlassBroken {
     /// The approval that it represents.
     pub(super) fn as_approval(&self) -> Approval {
         let Self { round, approver, roles, digest, justification, .. } = self.clone();
-        Approval { round, approver, roles, digest, justification: Some(justification), remaining: 0, by_groups: Vec::new() }
+        Approval {
+            round,
+            approver,
+            roles,
+            digest,
+            justification: Some(justification),
+            remaining: 0,
+            by_groups: Vec::new(),
+            cover: Vec::new(),
+        }
     }
 }

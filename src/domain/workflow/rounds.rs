@@ -1,7 +1,7 @@
 //! Rounds of approval: people are asked about one digest, under one set of terms, until the round
 //! ends.
 
-use crate::domain::policy::{ApprovalTerms, Role};
+use crate::domain::policy::{ApprovalTerms, Cover, Role};
 use crate::domain::task::digest::Digest;
 use crate::domain::via::Via;
 use crate::domain::workflow::Approval;
@@ -91,6 +91,8 @@ pub struct Decision {
     pub grant: Option<Uuid>,
     /// Whether the person broke the glass.
     pub break_glass: bool,
+    /// For whom the person covered.
+    pub cover: Vec<Cover>,
 }
 
 /// The verdict of a decision.

@@ -5,12 +5,14 @@
 //! and the stricter of both apply. They can invalidate an approval; they never create one that the
 //! stored round did not have.
 
+mod cover;
 mod names;
+mod stricter;
 
 pub use names::{Barred, InSlack};
 
 use crate::domain::hold::Freeze;
-use crate::domain::policy::{ApprovalTerms, EscalationStep, Policy, Principal, Role, Suspended};
+use crate::domain::policy::{ApprovalTerms, Policy, Principal, Role, Suspended};
 use crate::domain::risk::level::Level;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::transition::{self, Answer};
@@ -24,6 +26,8 @@ use std::sync::Arc;
 pub struct Today<'a> {
     pub policy: &'a Policy,
     pub suspended: &'a Suspended,
+    /// By the database's clock.
+    pub now: DateTime<Utc>,
 }
 
 /// Whether an action that was released may still start.
@@ -70,6 +74,7 @@ impl<'a> Today<'a> {
     /// person it acts for, `NotAnApprover` if none of the caller's roles is asked.
     pub fn may_decide(self, submission: &Submission, round: &Round, by: &Principal, verdict: Verdict) -> Result<Vec<Role>, Refusal> {
         self.has_rights(by)?;
+        let by = &self.deciding(submission, by);
         match verdict {
             // A rejection is always safe, so everybody entitled by the round may reject, even their
             // own request.
@@ -90,8 +95,9 @@ impl<'a> Today<'a> {
     /// # Errors
     /// The refusal, which changes nothing.
     pub fn decide(self, workflow: &Workflow, command: &Command) -> Result<Answer, Refusal> {
-        let widened = command.with_roles_of_groups();
+        let widened = self.widened(workflow, command);
         let answer = self.answer(workflow, widened.as_ref().unwrap_or(command))?;
+        let answer = self.while_covers_last(workflow, command, answer);
         // This check is last, so that nobody signs in again only to get another error. A person who
         // repeats a decision gets the first answer.
         if let (Command::Approve { by, .. } | Command::BreakGlass { by, .. } | Command::Except { by, .. }, Answer::Commit { .. }) =
@@ -323,40 +329,6 @@ impl<'a> Today<'a> {
             return Err("it may not have named the digest".to_owned());
         }
         Ok(roles)
-    }
-
-    /// The stricter of a round's terms and today's, and where they are stricter than the round's.
-    fn stricter(self, submission: &Submission, round: &Round) -> (ApprovalTerms, Vec<String>) {
-        let level = submission.level_of(round.step);
-        let (then, mut changes) = (round.terms.as_ref(), Vec::new());
-        let policy = self.policy.level(level);
-        let now = (!policy.auto_approve).then_some(policy.terms.as_ref());
-        let more = |of: fn(&ApprovalTerms) -> bool, what: &str, changes: &mut Vec<String>| {
-            let is_new = !of(then) && now.is_some_and(of);
-            if is_new {
-                changes.push(format!("{level} risk now {what}"));
-            }
-            is_new || of(then)
-        };
-        let required = now.map_or(then.required, |now| now.required.max(then.required));
-        if required > then.required {
-            changes.push(format!("{level} risk now needs {required} approvals, not {}", then.required));
-        }
-        let asked = self.asked(level);
-        let still = |role: &&Role| asked.as_ref().is_none_or(|asked| asked.contains(role));
-        let steps = then.escalation.iter().skip(round.escalation_level as usize);
-        let steps = steps.map(|step| EscalationStep { after: step.after, to: step.to.iter().filter(still).cloned().collect() });
-        let terms = ApprovalTerms {
-            approvers: self.entitled(submission, round).into_iter().cloned().collect(),
-            required,
-            distinct_roles: more(|terms| terms.distinct_roles, "needs approvals of different roles", &mut changes),
-            require_justification: more(|terms| terms.require_justification, "needs a justification", &mut changes),
-            require_digest: more(|terms| terms.require_digest, "needs the digest of what was read", &mut changes),
-            separation_of_duties: more(|terms| terms.separation_of_duties, "is not approved by its requester", &mut changes),
-            escalation: steps.filter(|step| !step.to.is_empty()).collect(),
-            expire_after: [then.expire_after, now.and_then(|now| now.expire_after)].into_iter().flatten().min(),
-        };
-        (terms, changes)
     }
 
     /// Whether a released action may start: the approvals satisfy today's rules, or nobody had to

@@ -2,7 +2,7 @@
 //! state after an event, `obligations` what has to happen next. All four are total functions and
 //! know no clock.
 
-use crate::domain::policy::{ApprovalTerms, Principal};
+use crate::domain::policy::{ApprovalTerms, Cover, Principal, Role};
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::approval;
 use crate::domain::workflow::{
@@ -138,6 +138,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
             roles.join(", ")
         )));
     }
+    let cover = covering(by, &roles);
     let by_groups = by.signed_in.roles.iter().filter(|given| roles.contains(&given.role)).cloned().collect();
     let mut events = vec![Event::Approved(Approval {
         round: round.number,
@@ -147,6 +148,7 @@ fn approve(workflow: &Workflow, by: &Principal, justification: Option<&str>, dig
         justification: justification.map(str::to_owned),
         remaining,
         by_groups,
+        cover,
     })];
     if remaining == 0 {
         events.extend(start::release_next(workflow, owner));
@@ -162,8 +164,17 @@ fn reject(workflow: &Workflow, by: &Principal, reason: Option<&str>, digest: Opt
     }
     same_digest(round, digest, false)?;
     let reason = approval::justification(reason).unwrap_or(NO_REASON).to_owned();
-    let event = Event::Rejected { round: round.number, digest: round.subject.clone(), roles, reason };
+    let cover = covering(by, &roles);
+    let event = Event::Rejected { round: round.number, digest: round.subject.clone(), roles, reason, cover };
     Ok(Answer::Commit { events: vec![event], guard: Guard { not_after: expires_at(round), ..Guard::default() } })
+}
+
+/// For whom somebody covers who decides by these roles.
+fn covering(by: &Principal, roles: &[Role]) -> Vec<Cover> {
+    let counts = |cover: &&Cover| cover.roles.iter().any(|role| roles.contains(role));
+    let counted =
+        |cover: &Cover| Cover { roles: cover.roles.iter().filter(|role| roles.contains(role)).cloned().collect(), ..cover.clone() };
+    by.covers.iter().filter(counts).map(counted).collect()
 }
 
 /// The round that a decision is about.

@@ -60,7 +60,8 @@ fn hostile(filler: &str) -> Notice {
         escalation: Vec::new(),
         expire_after: Some(Duration::from_secs(60)),
     };
-    let rejected = Event::Rejected { round: 1, digest: Digest::of(b""), roles: vec!["r".to_owned()], reason: long(4_096) };
+    let rejected =
+        Event::Rejected { round: 1, digest: Digest::of(b""), roles: vec!["r".to_owned()], reason: long(4_096), cover: Vec::new() };
     let events = [
         Event::Submitted(submission.into()),
         Event::ApprovalRequested { round: 1, terms: terms.into(), reason: None, step: None },

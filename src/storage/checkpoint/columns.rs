@@ -52,7 +52,12 @@ pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
                 | Event::FreezeExcepted(_)
         )
     }) {
-        return Some(vec![advance.actor.to_ascii_lowercase()]);
+        let covered = advance.events.iter().flat_map(|event| match event {
+            Event::Rejected { cover, .. } => cover.as_slice(),
+            _ => &[],
+        });
+        let names = covered.map(|cover| &cover.person).chain([&advance.actor]);
+        return Some(names.map(|name| name.to_ascii_lowercase()).collect());
     }
     // A start depends on those who were asked about its step.
     let started = advance.events.iter().find_map(|event| match event {
@@ -60,7 +65,9 @@ pub(super) fn relies_on(advance: &Advance) -> Option<Vec<String>> {
         _ => None,
     });
     let round = started.map_or_else(|| advance.workflow.round(), |step| advance.workflow.round_of(step));
-    let approvers = round.into_iter().flat_map(|round| &round.approvals).map(|approval| &approval.approver);
+    let approvals = round.into_iter().flat_map(|round| &round.approvals);
+    let covered = approvals.clone().flat_map(|approval| &approval.cover).map(|cover| &cover.person);
+    let approvers = approvals.map(|approval| &approval.approver).chain(covered);
     let excepting = advance.workflow.exceptions.iter().map(|exception| &exception.given.approver);
     let names = approvers.chain(excepting).chain([&advance.workflow.submission.requested_by]);
     let rests = has(|event| matches!(event, Event::Approved(_) | Event::GlassBroken(_) | Event::ExecutionStarted { .. }));

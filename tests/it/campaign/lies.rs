@@ -80,6 +80,7 @@ fn approved(approver: &str, remaining: u32) -> Event {
         justification: None,
         remaining,
         by_groups: Vec::new(),
+        cover: Vec::new(),
     })
 }
 
@@ -100,7 +101,7 @@ fn unknown() -> Event {
 }
 
 fn rejected() -> Event {
-    Event::Rejected { round: 1, digest: Digest::of(b"task"), roles: vec!["lead".to_owned()], reason: "no".to_owned() }
+    Event::Rejected { round: 1, digest: Digest::of(b"task"), roles: vec!["lead".to_owned()], reason: "no".to_owned(), cover: Vec::new() }
 }
 
 fn stored(status: &str, events: Vec<(i64, &str, Event)>) -> Stored {

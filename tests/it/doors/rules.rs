@@ -127,6 +127,16 @@ pub const TAKEN_BACK: &[Rule] = &[
     rule("taken back, hidden", Before::Parked, "other-bot", What::Cancel, "no workflow with this id"),
 ];
 
+/// The rules of cover. The requester acts for tom.
+pub const COVERED: &[Rule] = &[
+    Rule { who: "nora", ..done("whoever covers approves", Before::Parked, What::Approve, Some("approved")) },
+    Rule { who: "nora", ..done("whoever covers rejects", Before::Parked, What::Reject, Some("rejected")) },
+    done("whoever is away approves", Before::Parked, What::Approve, Some("approved")),
+    rule("a chain of covers, and the cover of the requester's side", Before::Parked, "cora", What::Approve, "it needs team_lead; you are"),
+    rule("the same, and rejected", Before::Parked, "cora", What::Reject, "it needs team_lead; you are"),
+    rule("self-approval of whoever is away", Before::Parked, "tom", What::Approve, "somebody else has to approve it"),
+];
+
 pub const FOR_EVER: &str = "
 runbooks:
   for-ever: { operation: read, environment: development, command: [sleep, '600'], timeout: 10m }

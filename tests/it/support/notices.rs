@@ -105,6 +105,7 @@ pub fn about(kind: Kind, level: Level, task: Task) -> Notice {
         via: Via::Rest,
         grant: (kind == Kind::Granted).then(|| Uuid::from_u128(5)),
         break_glass: kind == Kind::GlassBroken,
+        cover: Vec::new(),
     };
     let begun = |outcome| Attempt {
         number: 1,

@@ -153,6 +153,7 @@ fn principal(name: &str, kind: PrincipalKind, roles: &[&str]) -> Principal {
         on_behalf_of: None,
         via: Via::Rest,
         signed_in: SignedIn::now(),
+        covers: Vec::new(),
     }
 }
 
@@ -235,7 +236,7 @@ impl Run {
         self.now += TimeDelta::seconds(if matches!(asked, Move::TimePasses) { 61 } else { 1 });
         let Some(command) = self.command(asked) else { return Ok(()) };
         let suspended = Suspended::default();
-        let today = Today { policy: &POLICY, suspended: &suspended };
+        let today = Today { policy: &POLICY, suspended: &suspended, now: chrono::DateTime::UNIX_EPOCH };
         let Ok(Answer::Commit { events, .. }) = today.decide(&self.state, &command) else { return Ok(()) };
         prop_assert!(!self.state.status().is_final(), "{command:?} changed {:?}", self.state);
         let actor = command.caller().map_or(SYSTEM, |by| by.name.as_str()).to_owned();

@@ -40,6 +40,7 @@ pub fn directory() -> impl Strategy<Value = Directory> {
             on_behalf_of: None,
             via: Via::Rest,
             signed_in: SignedIn::now(),
+            covers: Vec::new(),
         };
         let person = |(name, roles): (&&str, Vec<String>)| Principal {
             roles: roles.into_iter().collect(),

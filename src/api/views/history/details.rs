@@ -11,6 +11,7 @@ use crate::domain::policy::{ApprovalTerms, Role};
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::{self, FreezeException, Resolution};
+use crate::http::cover::Cover;
 use crate::http::time::Time;
 use serde::Serialize;
 use serde_json::Value;
@@ -147,6 +148,10 @@ pub struct ApprovedDetail<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub by_groups: Vec<ByGroup<'a>>,
+    /// The people for whom this person covered; left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub cover: Vec<Cover<'a>>,
 }
 
 /// One person's rejection.
@@ -157,6 +162,10 @@ pub struct RejectedDetail<'a> {
     /// The roles that entitled this person at that time.
     pub roles: &'a [Role],
     pub reason: &'a str,
+    /// The people for whom this person covered; left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub cover: Vec<Cover<'a>>,
 }
 
 /// Nobody had decided in time, and more roles were asked.
@@ -354,6 +363,7 @@ impl<'a> From<&'a workflow::Approval> for ApprovedDetail<'a> {
             justification: approval.justification.as_deref(),
             remaining: approval.remaining,
             by_groups: ByGroup::all(&approval.by_groups),
+            cover: Cover::all(&approval.cover),
         }
     }
 }

@@ -1,3 +1,5 @@
+mod away;
+
 use super::*;
 use crate::domain::notice::{ChannelSettings, Route, SecretName, Service};
 use crate::domain::policy::{Agent, ApprovalTerms, EscalationStep, LevelPolicy, Policy, Role, Suspended};
@@ -116,6 +118,7 @@ fn approved(by: &str, remaining: u32) -> Event {
         justification: None,
         remaining,
         by_groups: Vec::new(),
+        cover: Vec::new(),
     };
     Event::Approved(approval)
 }
@@ -148,7 +151,7 @@ fn follow_under(policy: &Policy, commits: &[&[Event]]) -> Vec<Planned> {
     }
     let [.., before, Some(after)] = states.as_slice() else { panic!("a commit") };
     let commit = Commit { before: before.as_ref(), after, events: commits.last().unwrap() };
-    plan(commit, Today { policy, suspended: &Suspended::default() }, &notifications(), Uuid::nil)
+    plan(commit, Today { policy, suspended: &Suspended::default(), now: DateTime::UNIX_EPOCH }, &notifications(), Uuid::nil)
 }
 
 /// As `channel kind@version [recipient] [+seconds]`.
@@ -232,7 +235,7 @@ fn a_quorum_that_is_short_decides_nothing() {
 fn every_end_is_told() {
     let asked = asked_of(Level::High, "ann", None);
     let digest = Digest::of(b"");
-    let rejected = Event::Rejected { round: 1, digest, roles: roles(&["lead"]), reason: "no".to_owned() };
+    let rejected = Event::Rejected { round: 1, digest, roles: roles(&["lead"]), reason: "no".to_owned(), cover: Vec::new() };
     for (event, kind) in [
         (rejected, "approval.decided"),
         (Event::Expired { round: 1 }, "approval.expired"),
@@ -275,9 +278,12 @@ fn without_channels_nothing_is_planned() {
     let after = transition::replay(Uuid::nil(), &log).unwrap().unwrap();
     let commit = Commit { before: None, after: &after, events: &events };
     assert_eq!(
-        plan(commit, Today { policy: &policy(), suspended: &Suspended::default() }, &Notifications::default(), || panic!(
-            "no id is needed"
-        )),
+        plan(
+            commit,
+            Today { policy: &policy(), suspended: &Suspended::default(), now: DateTime::UNIX_EPOCH },
+            &Notifications::default(),
+            || panic!("no id is needed")
+        ),
         Vec::new()
     );
 }

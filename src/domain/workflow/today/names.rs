@@ -38,7 +38,8 @@ impl Today<'_> {
         if self.suspended.contains(name) {
             return Err(Barred::Suspended);
         }
-        self.policy.principal(name).ok_or(Barred::Unlisted)
+        let principal = self.policy.principal(name).ok_or(Barred::Unlisted)?;
+        Ok(Principal { covers: self.covers(name), ..principal })
     }
 
     /// The person with this Slack id. If two people have the same id, neither is accepted.

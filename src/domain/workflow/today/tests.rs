@@ -1,5 +1,7 @@
+mod cover;
+
 use super::*;
-use crate::domain::policy::{Agent, GroupRoles, LevelPolicy, Person};
+use crate::domain::policy::{Agent, EscalationStep, GroupRoles, LevelPolicy, Person};
 use crate::domain::risk::Assessment;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
@@ -37,6 +39,7 @@ struct Setting {
     terms: ApprovalTerms,
     suspended: Vec<&'static str>,
     group_roles: Option<GroupRoles>,
+    now: DateTime<Utc>,
 }
 
 impl Setting {
@@ -51,6 +54,7 @@ impl Setting {
             terms: terms(),
             suspended: Vec::new(),
             group_roles: None,
+            now: DateTime::UNIX_EPOCH,
         }
     }
 
@@ -69,7 +73,7 @@ impl Setting {
         };
         let levels = [level(true), level(true), level(self.auto_approve), level(false)];
         let policy = Policy::new(levels, self.people.clone(), self.agents.clone()).with_group_roles(self.group_roles.clone());
-        ask(Today { policy: &policy, suspended: &self.suspended.iter().collect() })
+        ask(Today { policy: &policy, suspended: &self.suspended.iter().collect(), now: self.now })
     }
 
     fn changed(&self, change: impl FnOnce(&mut Self)) -> Self {

@@ -326,6 +326,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             via: recorded.via,
             grant: None,
             break_glass: false,
+            cover: approval.cover.clone(),
         }),
         Event::Granted(granted) => Some(Decision {
             round: granted.round,
@@ -338,6 +339,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             via: recorded.via,
             grant: Some(granted.grant),
             break_glass: false,
+            cover: Vec::new(),
         }),
         Event::GlassBroken(broken) => Some(Decision {
             round: broken.round,
@@ -350,8 +352,9 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             via: recorded.via,
             grant: None,
             break_glass: true,
+            cover: Vec::new(),
         }),
-        Event::Rejected { round, roles, reason, .. } => Some(Decision {
+        Event::Rejected { round, roles, reason, cover, .. } => Some(Decision {
             round: *round,
             approver: recorded.actor.clone(),
             roles: roles.clone(),
@@ -362,6 +365,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             via: recorded.via,
             grant: None,
             break_glass: false,
+            cover: cover.clone(),
         }),
         Event::Withdrawn { round, roles, reason, remaining } => Some(Decision {
             round: *round,
@@ -374,6 +378,7 @@ fn decision(recorded: &Recorded) -> Option<Decision> {
             via: recorded.via,
             grant: None,
             break_glass: false,
+            cover: Vec::new(),
         }),
         _ => None,
     }

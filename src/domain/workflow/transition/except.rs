@@ -77,6 +77,7 @@ impl Exception {
             via: self.via,
             grant: None,
             break_glass: false,
+            cover: Vec::new(),
         }
     }
 }
