@@ -49,6 +49,7 @@ impl<'a> Dev<'a> {
         command.env_remove("PARKBRAKE_TOKEN").env_remove("PARKBRAKE_AS").output().unwrap()
     }
 
+    #[track_caller]
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.parkbrake(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -20,6 +20,7 @@ fn folder() -> PathBuf {
 }
 
 /// A file without comment lines.
+#[track_caller]
 fn read(name: &str) -> String {
     let text = std::fs::read_to_string(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     text.lines().filter(|line| !line.trim_start().starts_with('#')).fold(String::new(), |text, line| text + line + "\n")

@@ -371,6 +371,7 @@ struct Table {
 }
 
 /// The first table under a heading.
+#[track_caller]
 fn table(heading: &str) -> Table {
     let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("the page has no heading `{heading}`"));
     let section = section.split("\n## ").next().unwrap_or_default();

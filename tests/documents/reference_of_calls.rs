@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 /// The schema that a reference leads to; the schema itself if it is not a reference.
+#[track_caller]
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let Some(name) = schema["$ref"].as_str() else { return schema };
     document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name} leads nowhere"))

@@ -202,6 +202,7 @@ fn kind(value: &Value) -> String {
 }
 
 /// The row of a key, tried out if the sample has it.
+#[track_caller]
 fn row(sample: &Sample, file: &str, key: &Key, place: &[Step], value: &Value, without: Result<String, Vec<Problem>>) -> String {
     let name = format!("{file}: {}", path(&[place, &[Step::Key(key.name.clone())]].concat()));
     let own = path(&[place, &[Step::Key(key.name.clone())]].concat());

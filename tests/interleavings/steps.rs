@@ -73,6 +73,7 @@ impl World {
     }
 
     /// Takes one step.
+    #[track_caller]
     pub fn take(&mut self, step: Step) {
         self.faults -= usize::from(step.is_fault());
         match step {

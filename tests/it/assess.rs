@@ -20,6 +20,7 @@ fn with_triggers(triggers: &str) -> Config {
     shipped().write("hitl/interrupt-triggers.yaml", &format!("triggers:\n{triggers}"))
 }
 
+#[track_caller]
 fn reasons(answer: &Value) -> Vec<String> {
     let reasons = answer["assessment"]["reasons"].as_array().unwrap_or_else(|| panic!("{answer}"));
     reasons.iter().map(|reason| reason["trigger"].as_str().unwrap().to_owned()).collect()

@@ -75,6 +75,7 @@ async fn approve(client: &Client, id: &str, digest: &Value) -> Answer {
 }
 
 /// The last event of this name.
+#[track_caller]
 fn last<'a>(workflow: &'a Value, event: &str) -> &'a Value {
     let history = workflow["history"].as_array().unwrap();
     &history.iter().rfind(|one| one["event"] == event).unwrap_or_else(|| panic!("no {event}: {workflow:#}"))["detail"]

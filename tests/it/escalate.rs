@@ -47,6 +47,7 @@ async fn happened(app: &TestApp, id: &str, event: &str, times: usize) -> Value {
 }
 
 /// The escalations of a workflow: the number of the step, whom it asks, and how late it was.
+#[track_caller]
 fn escalations(workflow: &Value) -> Vec<(u64, Value, TimeDelta)> {
     let timetable = workflow["approval"]["timetable"].as_array().unwrap();
     let taken = workflow["history"].as_array().unwrap().iter().filter(|event| event["event"] == "escalated");

@@ -28,6 +28,7 @@ const RUNBOOKS: &str = "runbooks:
 ";
 
 /// The lines of an export, checked against their schema.
+#[track_caller]
 fn lines(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(answer.headers["content-type"], "application/jsonl");
@@ -49,6 +50,7 @@ fn ids(lines: &[Value]) -> Vec<&str> {
 }
 
 /// The rows of a table, by the names of its columns.
+#[track_caller]
 fn table(text: &str) -> Vec<HashMap<String, String>> {
     let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
     let mut characters = text.chars().peekable();

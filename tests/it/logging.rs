@@ -68,6 +68,7 @@ impl World {
 }
 
 /// Checks that the lines of a workflow are as expected.
+#[track_caller]
 fn tells_the_story(lines: &[String]) {
     let says = |line: &String, words: &[&str]| words.iter().all(|word| line.contains(word));
     let mut left = lines.iter();
@@ -79,6 +80,7 @@ fn tells_the_story(lines: &[String]) {
     }
 }
 
+#[track_caller]
 fn keeps_secrets(log: &[String]) {
     let log = log.join("\n");
     for secret in [SECRET, SECRET_KEY, &token("alice"), &token("deploy-bot")] {

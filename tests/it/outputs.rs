@@ -83,6 +83,7 @@ async fn approve(client: &Client, id: &str, digest: &Value) -> Answer {
     client.post(&format!("/workflows/{id}/approve"), json!({"justification": "looked at it", "digest": digest})).await
 }
 
+#[track_caller]
 fn refusal(workflow: &Value) -> &str {
     let history = workflow["history"].as_array().unwrap();
     let refused = history.iter().rfind(|event| event["event"] == "start_refused");

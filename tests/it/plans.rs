@@ -120,6 +120,7 @@ fn arguments(case: &Case) -> String {
 }
 
 /// The program's one query that contains this.
+#[track_caller]
 fn text(needle: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
     let queries = std::fs::read_dir(folder).unwrap().map(|entry| {

@@ -55,6 +55,7 @@ fn write(folder: &TempDir, file: &str, text: &str) {
 }
 
 /// Why the last start was refused.
+#[track_caller]
 fn refusal(workflow: &Value) -> &str {
     let history = workflow["history"].as_array().unwrap();
     let refused = history.iter().rfind(|event| event["event"] == "start_refused");

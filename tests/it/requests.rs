@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Every route of the program, with the parameters in its path.
+#[track_caller]
 fn routes() -> Vec<(String, Vec<String>)> {
     let source = include_str!("../../src/web/mod.rs");
     let route = Regex::new(r#"\.route\(\s*"([^"]+)",\s*([^\n]+)"#).unwrap();

@@ -22,6 +22,7 @@ async fn statistics(client: &Client, query: &str) -> Value {
     client.get(&format!("/statistics{query}")).await.expect(200)
 }
 
+#[track_caller]
 fn names(groups: &Value) -> Vec<(&str, u64)> {
     let name = |one: &Value| one["name"].as_str().map(str::len).unwrap_or_default();
     assert!(groups.as_array().unwrap().iter().all(|one| name(one) > 0));

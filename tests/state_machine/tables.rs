@@ -145,6 +145,7 @@ fn obligations_are_those_of_the_page() {
     assert_eq!(statuses, all.iter().map(|status| status.as_str()).collect(), "every status has its obligation");
 }
 
+#[track_caller]
 fn moment(guard: Option<DateTime<Utc>>) -> String {
     match guard {
         None => "none",

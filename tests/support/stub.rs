@@ -36,6 +36,7 @@ pub struct Call {
 
 impl Call {
     /// The body as JSON.
+    #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{}: {error}: {}", self.what, self.body))
     }
@@ -123,6 +124,7 @@ impl Stub {
     }
 
     /// The last call of a method.
+    #[track_caller]
     pub fn last(&self, method: &str) -> Call {
         let calls = self.calls();
         calls.into_iter().rfind(|call| call.what.starts_with(method)).unwrap_or_else(|| panic!("no {method} was received"))

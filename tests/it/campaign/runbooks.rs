@@ -61,6 +61,7 @@ impl Runbooks {
     }
 
     /// The ledger so far.
+    #[track_caller]
     pub fn ledger(&self) -> Vec<Line> {
         let text = std::fs::read_to_string(self.folder.join("ledger")).unwrap_or_default();
         text.lines().map(|line| read(line).unwrap_or_else(|| panic!("a torn line in the ledger: {line}"))).collect()

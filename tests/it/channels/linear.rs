@@ -130,6 +130,7 @@ async fn an_issue_that_is_missing_is_made_before_its_comment() {
 }
 
 /// The text inside Markdown fences, and the text outside.
+#[track_caller]
 fn inside_and_outside(markdown: &str) -> (String, String) {
     let (mut inside, mut outside, mut fence) = (String::new(), String::new(), None::<usize>);
     for line in markdown.lines() {

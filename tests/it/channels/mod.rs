@@ -23,6 +23,7 @@ async fn deliver(channel: &impl Channel, notice: Notice) -> Result<(), Undeliver
     channel.deliver(vec![notice]).await
 }
 
+#[track_caller]
 fn later(answer: &Result<(), Undelivered>) -> Option<Duration> {
     match answer {
         Err(Undelivered::Later { after, .. }) => *after,

@@ -1,7 +1,7 @@
 //! A browser, as far as the inbox needs one: it keeps a cookie, states the origin of a form, and
 //! sends the fields of a page.
 
-use super::client::token;
+use super::client::{self, token};
 use regex::Regex;
 use reqwest::{Method, StatusCode};
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ impl Browser {
     pub fn new(addr: SocketAddr) -> Self {
         // The API's client, so that TLS is set up in the same way.
         let _ = super::Client::new(addr, "nobody");
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let http = client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         Self { http, base: format!("http://{addr}"), cookie: None }
     }
 
@@ -109,11 +109,14 @@ impl Browser {
     }
 
     /// A browser of a person who is signed in.
-    pub async fn of(addr: SocketAddr, name: &str) -> Self {
-        let mut browser = Self::new(addr);
-        let page = browser.sign_in(&token(name), "/").await;
-        assert_eq!(page.location(), "/");
-        browser
+    #[track_caller]
+    pub fn of(addr: SocketAddr, name: &str) -> impl Future<Output = Self> {
+        super::called(async move {
+            let mut browser = Self::new(addr);
+            let page = browser.sign_in(&token(name), "/").await;
+            assert_eq!(page.location(), "/");
+            browser
+        })
     }
 
     pub async fn sign_in(&mut self, token: &str, next: &str) -> Page {

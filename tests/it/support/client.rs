@@ -53,6 +53,12 @@ pub fn token(name: &str) -> String {
     format!("pbk_test_{name}")
 }
 
+/// A client of HTTP. The tests speak it without TLS, so it does not read the root certificates of
+/// this machine, which takes longer than many a test without optimization.
+pub fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().tls_certs_only([])
+}
+
 impl Client {
     /// Acts as somebody, with the token that the harness gave them.
     pub fn new(addr: SocketAddr, name: &str) -> Self {
@@ -65,7 +71,7 @@ impl Client {
         TLS.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(70)).build().expect("a client");
+        let http = builder().timeout(Duration::from_secs(70)).build().expect("a client");
         Self { http, base: format!("http://{addr}"), token: token.to_owned() }
     }
 
@@ -107,13 +113,15 @@ impl Client {
     }
 
     /// Submits a task, which is accepted.
-    pub async fn submit(&self, task: Value) -> Value {
-        self.post("/orchestrate", task).await.expect(202)
+    #[track_caller]
+    pub fn submit(&self, task: Value) -> impl Future<Output = Value> {
+        super::called(async move { self.post("/orchestrate", task).await.expect(202) })
     }
 
     /// Submits a task, and returns the id of its workflow.
-    pub async fn submit_id(&self, task: Value) -> String {
-        self.submit(task).await["workflow_id"].as_str().expect("an id").to_owned()
+    #[track_caller]
+    pub fn submit_id(&self, task: Value) -> impl Future<Output = String> {
+        super::called(async move { self.submit(task).await["workflow_id"].as_str().expect("an id").to_owned() })
     }
 
     pub async fn approve(&self, id: &str) -> Answer {
@@ -125,23 +133,27 @@ impl Client {
     }
 
     /// The current state of a workflow.
-    pub async fn workflow(&self, id: &str) -> Value {
-        self.get(&format!("/workflows/{id}/status")).await.expect(200)["workflow"].clone()
+    #[track_caller]
+    pub fn workflow(&self, id: &str) -> impl Future<Output = Value> {
+        super::called(async move { self.get(&format!("/workflows/{id}/status")).await.expect(200)["workflow"].clone() })
     }
 
     /// Waits until a workflow has a status, by long polling.
-    pub async fn wait_for(&self, id: &str, status: &str) -> Value {
-        let began = std::time::Instant::now();
-        let mut since = 0;
-        loop {
-            let answer = self.get(&format!("/workflows/{id}/wait?since={since}&timeout=5s")).await.expect(200);
-            let workflow = answer["workflow"].clone();
-            if workflow["status"] == status {
-                return workflow;
+    #[track_caller]
+    pub fn wait_for(&self, id: &str, status: &str) -> impl Future<Output = Value> {
+        super::called(async move {
+            let began = std::time::Instant::now();
+            let mut since = 0;
+            loop {
+                let answer = self.get(&format!("/workflows/{id}/wait?since={since}&timeout=5s")).await.expect(200);
+                let workflow = answer["workflow"].clone();
+                if workflow["status"] == status {
+                    return workflow;
+                }
+                since = workflow["version"].as_u64().expect("a version");
+                assert!(began.elapsed() < super::WAIT_LIMIT, "{id} never became {status}: {workflow:#}");
             }
-            since = workflow["version"].as_u64().expect("a version");
-            assert!(began.elapsed() < super::WAIT_LIMIT, "{id} never became {status}: {workflow:#}");
-        }
+        })
     }
 }
 

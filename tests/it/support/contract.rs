@@ -72,6 +72,7 @@ pub fn faults(method: &Method, path: &str, status: u16, media_type: &str, body: 
 }
 
 /// What is wrong with the answer to a call.
+#[track_caller]
 pub fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &Value) {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut faults = faults(method, path, status, media_type.split(';').next().unwrap_or_default(), body);

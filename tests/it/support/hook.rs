@@ -151,14 +151,20 @@ impl Hook {
     }
 
     /// Waits until exactly these notices about a workflow have arrived.
-    pub async fn hears(&self, workflow: &str, expected: &[&str]) {
-        eventually(&format!("{expected:?}"), || async { (self.told(workflow).len() >= expected.len()).then_some(()) }).await;
-        assert_eq!(self.told(workflow), expected);
+    #[track_caller]
+    pub fn hears(&self, workflow: &str, expected: &[&str]) -> impl Future<Output = ()> {
+        super::called(async move {
+            eventually(&format!("{expected:?}"), || async { (self.told(workflow).len() >= expected.len()).then_some(()) }).await;
+            assert_eq!(self.told(workflow), expected);
+        })
     }
 
     /// Waits until there were this many attempts.
-    pub async fn attempted(&self, count: usize) -> Vec<Delivery> {
-        eventually("attempts", || async { Some(self.attempts()).filter(|attempts| attempts.len() >= count) }).await
+    #[track_caller]
+    pub fn attempted(&self, count: usize) -> impl Future<Output = Vec<Delivery>> {
+        super::called(
+            async move { eventually("attempts", || async { Some(self.attempts()).filter(|attempts| attempts.len() >= count) }).await },
+        )
     }
 }
 

@@ -84,6 +84,7 @@ write end
     }
 }
 
+#[track_caller]
 fn read(path: &Path) -> Vec<Entry> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines()
