@@ -196,8 +196,8 @@ impl DeliveryWorker {
         Ok(None)
     }
 
-    /// Has a notice wait for the end of its recipient's quiet hours. Of what asks them about one
-    /// request, one notice waits: it is told then as things stand then.
+    /// Delays a notice until the end of its recipient's quiet hours. Of several notices that ask
+    /// them about one request, one waits; it then describes the state at that time.
     async fn wait(&self, row: &DueNotice, until: DateTime<Utc>) -> Result<(), Error> {
         let storage = &self.renderer.storage;
         let is_double = row.kind.asks() && storage.another_waits(row, self.name()).await?;

@@ -143,7 +143,7 @@ impl NoticeRenderer {
         })))
     }
 
-    /// Until when a notice to somebody waits because of quiet hours. A notice that has waited is
+    /// Until when a notice to this person waits because of quiet hours. A notice that has waited is
     /// due at their very end.
     fn waits(&self, row: &DueNotice, name: &str, person: &Person, concerned: People<'_>) -> Option<DateTime<Utc>> {
         let now = self.clock.now().max(row.first_due_at);
@@ -151,8 +151,8 @@ impl NoticeRenderer {
         reach::waits_until(name, person, row.kind, row.level, &told, now)
     }
 
-    /// The people who are asked, as a channel for all names them. Nobody is mentioned who would not
-    /// be told now by a notice of their own.
+    /// The people who are asked, as a shared channel names them. It mentions nobody who would not
+    /// get their own notice now.
     fn contacts(&self, row: &DueNotice, asked: &People<'_>) -> Vec<Contact> {
         let told = reach::told(asked.clone(), row.kind, row.level, self.medium);
         let is_disturbed = |name: &str, person: &Person| {

@@ -194,8 +194,8 @@ fn answers(commit: Commit<'_>) -> bool {
     was_asked && commit.after.discussion.question.is_none()
 }
 
-/// The people whom a request asks now: those who may decide it and whose yes is still wanted, but
-/// for whoever is away while somebody covers who is asked. Sorted by name.
+/// The people whom a request asks now: those who may decide it and whose approval is still needed,
+/// except those who are away while a cover is asked. Sorted by name.
 pub fn asked<'p>(workflow: &Workflow, today: Today<'p>) -> People<'p> {
     let entitled = entitled(workflow, today);
     let is_asked = |name: &str| entitled.iter().any(|(other, _)| *other == name);
@@ -238,7 +238,7 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
             let skipped = commit.before.map(|before| asked(before, today)).unwrap_or_default();
             skipped.into_iter().filter(|(name, _)| Some(*name) != by).collect()
         }
-        // Whoever is away has their reminders, which rest until they are back.
+        // A person who is away keeps their reminders, which rest until they are back.
         kind if kind.asks() => entitled(commit.after, today),
         kind => answerable(commit.after, kind, today),
     };

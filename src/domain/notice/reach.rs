@@ -1,9 +1,9 @@
-//! Whom a notice of their own reaches, and when: channels, the levels that people want to be told
-//! of, and their quiet hours.
+//! Which people get their own notice, and when: by their channels, the levels for which they want
+//! notices, and their quiet hours.
 //!
-//! What people want never means that nobody is told. Where nobody of those who are to be told wants
-//! to hear of a level, all of them are; and what somebody has to act on waits for the end of quiet
-//! hours only while somebody else has been told.
+//! These preferences never mean that nobody is notified. If nobody wants notices for a level,
+//! everybody gets them; and a notice that needs action waits for the end of quiet hours only if
+//! somebody else has been notified.
 
 use crate::domain::notice::{Kind, Medium};
 use crate::domain::policy::Person;
@@ -23,7 +23,8 @@ pub fn is_reached(person: &Person, medium: Medium) -> bool {
     }
 }
 
-/// Those of these people who are told on a channel. In an emergency everybody is whom it reaches.
+/// Those of these people who get a notice on a channel. In an emergency, that is everybody it
+/// reaches.
 pub fn told<'p>(people: People<'p>, kind: Kind, level: Level, medium: Medium) -> People<'p> {
     let reached: People<'p> = people.into_iter().filter(|(_, person)| is_reached(person, medium)).collect();
     let wanted: People<'p> = reached.iter().copied().filter(|(_, person)| person.notify.wants(level)).collect();
@@ -31,7 +32,7 @@ pub fn told<'p>(people: People<'p>, kind: Kind, level: Level, medium: Medium) ->
 }
 
 /// Until when a notice to one of the people waits because of quiet hours; `None` if it is sent now.
-/// `told` are all those who are told of the same on this channel.
+/// `told` are all people who get the same notice on this channel.
 pub fn waits_until(
     name: &str,
     person: &Person,
@@ -43,7 +44,7 @@ pub fn waits_until(
     let until = person.notify.quiet_until(level, now)?;
     let is_awake = |(other, person): &(&str, &Person)| *other != name && person.notify.quiet_until(level, now).is_none();
     match kind {
-        // An escalation and an emergency wait for nobody.
+        // Escalations and emergencies never wait.
         Kind::Escalated | Kind::GlassBroken => None,
         kind if kind.asks() || kind == Kind::OutcomeUnknown => told.iter().any(is_awake).then_some(until),
         _ => Some(until),
@@ -79,7 +80,7 @@ mod tests {
         assert_eq!(told_at(people(), Kind::GlassBroken, Level::Medium), ["all", "high"], "in an emergency");
     }
 
-    /// On a Friday, which is quiet from its beginning to its end.
+    /// On a Friday, which is quiet all day.
     #[test]
     fn a_notice_waits_for_the_end_of_quiet_hours_only_while_somebody_else_is_told() {
         let (quiet, awake) = (person(None, true), person(None, false));

@@ -1,32 +1,32 @@
-//! Of what a person wants to be told, and when.
+//! Which notices a person wants, and when.
 
 use crate::domain::hours::Hours;
 use crate::domain::risk::level::Level;
 use chrono::{DateTime, Utc};
 
-/// What a person has said about notices. Left out, they are told of everything at once.
+/// A person's preferences for notices. By default, they get every notice at once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attention {
-    /// The levels of which they want to be told; `None` is all of them.
+    /// The levels for which they want notices; `None` is all of them.
     pub levels: Option<Vec<Level>>,
     pub quiet: Option<Quiet>,
 }
 
-/// Hours in which notices to a person wait.
+/// The hours during which notices to a person wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quiet {
     pub hours: Hours,
-    /// The levels of which they are told all the same.
+    /// The levels whose notices are not delayed.
     pub except: Vec<Level>,
 }
 
 impl Attention {
-    /// Whether the person wants to be told of a level at all.
+    /// Whether the person wants notices for a level.
     pub fn wants(&self, level: Level) -> bool {
         self.levels.as_ref().is_none_or(|levels| levels.contains(&level))
     }
 
-    /// Until when what is of a level waits, if the person has quiet hours now.
+    /// Until when notices for a level wait, if the person has quiet hours now.
     pub fn quiet_until(&self, level: Level, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.quiet.as_ref().filter(|quiet| !quiet.except.contains(&level))?.hours.holds_until(now)
     }

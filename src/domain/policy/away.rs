@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Until when a person is away, and who has their roles for deciding until then.
+/// Until when a person is away, and who has their deciding roles until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Away {
     pub until: DateTime<Utc>,
-    /// One of the people.
+    /// A person in the configuration.
     pub cover: String,
 }
 
-/// The roles that somebody has for deciding because they cover for a person who is away.
+/// The deciding roles that a person has because they cover for somebody who is away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cover {
     /// The person who is away.
@@ -29,15 +29,14 @@ impl fmt::Display for Cover {
     }
 }
 
-/// What is said of a decision after the name of whoever took it: ` for alice (away until ...)`, or
-/// nothing.
+/// The words that follow the decider's name: ` for alice (away until ...)`, or nothing.
 pub fn in_words(cover: &[Cover]) -> String {
     cover.iter().map(|cover| format!(" {cover}")).collect::<Vec<_>>().join(" and")
 }
 
 impl Policy {
-    /// For whom somebody covers now, with the roles that those people have themselves: whoever
-    /// covers passes nothing on.
+    /// The people for whom a person covers now, with the roles that those people have themselves:
+    /// covers are not passed on.
     pub fn covers(&self, name: &str, now: DateTime<Utc>) -> Vec<Cover> {
         let away = self.people.iter().filter_map(|(person, entry)| Some((person, entry, entry.away.as_ref()?)));
         let covered = away.filter(|(_, _, away)| away.cover == name && now < away.until);
@@ -46,13 +45,13 @@ impl Policy {
             .collect()
     }
 
-    /// Who covers for somebody now.
+    /// The people who cover for a person now.
     pub fn covered_by(&self, name: &str, now: DateTime<Utc>) -> Option<&str> {
         self.people.get(name)?.away.as_ref().filter(|away| now < away.until).map(|away| away.cover.as_str())
     }
 }
 
-/// Those of the roles of a cover that somebody does not have anyway; nothing where they have all.
+/// The roles of a cover that the person does not have anyway; `None` if they have all of them.
 pub fn beyond(cover: Cover, has: &BTreeSet<Role>) -> Option<Cover> {
     let roles: Vec<Role> = cover.roles.into_iter().filter(|role| !has.contains(role)).collect();
     (!roles.is_empty()).then_some(Cover { roles, ..cover })

@@ -202,7 +202,7 @@ pub struct Person {
     /// The person's team, for the statistics.
     pub team: Option<String>,
     pub notify: Attention,
-    /// Only where the configuration allows it.
+    /// Only if the configuration allows it.
     pub away: Option<Away>,
 }
 

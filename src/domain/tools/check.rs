@@ -14,7 +14,7 @@ pub enum Check {
     Sql,
     /// The same, in a database on another host.
     SqlRemote,
-    /// One statement of duckdb that reads: tables, and data files in the folder.
+    /// One duckdb statement that reads tables and data files in the folder.
     SqlFiles,
     /// sed scripts that run and write nothing.
     Sed,
@@ -47,7 +47,7 @@ pub enum Check {
     Here,
     /// Folders for temporary files.
     Unpacks,
-    /// Formats of docker that show no environment.
+    /// docker formats that do not show the environment.
     Format,
 }
 
@@ -145,7 +145,7 @@ static SED: LazyLock<Regex> = LazyLock::new(|| {
 /// Constructs by which an awk program could run, read or write something: commands, other files,
 /// the environment.
 static AWK_DOES: LazyLock<Regex> = LazyLock::new(|| pattern(r"system|getline|\||@|ENVIRON|print[^;}\n]*>|close|fflush|PROCINFO|ARGV"));
-/// What a program of awk looks for, where it can be neither a division nor a text.
+/// A pattern in an awk program, where it can be neither a division nor a text.
 static AWK_LOOKS: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(^|[~({};!,&\n])\s*/(?:[^/\\\n\["]|\\.)*/"#));
 static JQ_READS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\benv\b|\$ENV|\bstrenv\b|\bimport\b|\binclude\b|\bload|\$__loc__|\beval\b"));
 static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z0-9_./~][A-Za-z0-9._/@~^=?&-]*$"));

@@ -1,12 +1,12 @@
-//! Formats of `docker inspect`: which of them show a container's state and leave out its environment,
-//! which may hold secrets.
+//! Formats of `docker inspect`: which ones show a container's state without its environment, which
+//! may contain secrets.
 
 use crate::domain::tools::word::Word;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// One action of a format: a field that is known to hold no environment, or what goes over its
-/// entries.
+/// One action of a format: a field that is known to contain no environment, or an iteration over
+/// such entries.
 static ACTION: LazyLock<Regex> = LazyLock::new(|| {
     let fields = "State|NetworkSettings|Name|Id|ID|Created|Image|RestartCount|Platform|Driver|Mounts|RepoTags|RepoDigests|Size|Architecture|Os|\
                   Config.Entrypoint|Config.Cmd|Config.Image|Config.ExposedPorts|Config.WorkingDir|Config.User";
@@ -17,7 +17,7 @@ static ACTION: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a sound pattern")
 });
 
-/// Whether there is a format, and each action of each format is known.
+/// Whether there is a format, and every action of every format is known.
 pub fn shows_no_environment(arguments: &[Word]) -> bool {
     let formats = || arguments.iter().filter(|word| word.text.contains("{{"));
     let is_known = |word: &Word| {

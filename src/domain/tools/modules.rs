@@ -1,9 +1,9 @@
-//! What Python and Go run by name: modules, and packages.
+//! Python modules and Go packages that are run by name.
 
 use crate::domain::tools::check::stays;
 use crate::domain::tools::word::Word;
 
-/// Whether a module of Python is run that tests, checks or formats files of the folder.
+/// Whether the command runs a Python module that tests, checks or formats files in the folder.
 pub fn module(arguments: &[Word]) -> bool {
     const MODULES: [&str; 12] =
         ["pytest", "unittest", "mypy", "black", "ruff", "flake8", "isort", "pylint", "json.tool", "venv", "compileall", "doctest"];
@@ -12,7 +12,7 @@ pub fn module(arguments: &[Word]) -> bool {
     let Some(module) = module.as_literal() else { return false };
     let refused = |word: &Word| NOT.iter().any(|not| word.text.split('=').next() == Some(not));
     let overwrites = match module {
-        // Its second file is written.
+        // It writes its second file.
         "json.tool" => rest.iter().filter(|word| !word.is_flag()).count() > 1,
         "venv" => rest.iter().any(|word| word.is_flag() && word.text.starts_with("--c") && word.text != "--copies"),
         _ => false,
@@ -20,7 +20,7 @@ pub fn module(arguments: &[Word]) -> bool {
     flag.as_literal() == Some("-m") && MODULES.contains(&module) && !overwrites && rest.iter().all(|word| stays(word) && !refused(word))
 }
 
-/// Whether packages of Go are named that are in the folder.
+/// Whether the command names only Go packages in the folder.
 pub fn go_packages(arguments: &[Word]) -> bool {
     let Some((command, rest)) = arguments.split_first() else { return false };
     let plain: Vec<&Word> = rest.iter().filter(|word| !word.is_flag()).collect();

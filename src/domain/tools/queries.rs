@@ -14,7 +14,7 @@ pub fn read(arguments: &[Word], is_remote: bool) -> bool {
     asked(arguments).is_some_and(|(statement, is_local)| sql::reads(statement) && is_local != is_remote)
 }
 
-/// Whether duckdb is given one statement that reads: tables, and files of data in the folder.
+/// Whether duckdb gets one statement that reads tables and data files in the folder.
 pub fn read_files(arguments: &[Word]) -> bool {
     asked(arguments).is_some_and(|(statement, is_local)| sql::reads_files(statement) && is_local)
 }

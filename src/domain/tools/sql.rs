@@ -37,7 +37,7 @@ const FUNCTIONS: &[&str] = &[
     "bit_or", "char_length", "octet_length", "md5", "ascii", "pg_table_size",
     "pg_indexes_size", "decimal", "numeric", "varchar", "char",
 ];
-/// Words before a parenthesis that call nothing.
+/// Keywords before a parenthesis that are not function calls.
 #[rustfmt::skip]
 const WORDS: &[&str] = &[
     "over", "in", "exists", "any", "and", "or", "not", "as", "from", "join", "on", "using",
@@ -90,9 +90,9 @@ pub fn reads(text: &str) -> bool {
     begins && !changes && calls && !odd
 }
 
-/// Texts and quoted names: duckdb takes either for the name of a file.
+/// Texts and quoted names: duckdb accepts either as the name of a file.
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"'([^']*)'|"([^"]*)""#).expect("a sound pattern"));
-/// Files of data in the folder.
+/// Data files in the folder.
 static DATA: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[A-Za-z0-9_*][A-Za-z0-9_*-]*(?:[./][A-Za-z0-9_*][A-Za-z0-9_*-]*)*\.(?:csv|tsv|parquet|json|jsonl|ndjson)(?:\.gz|\.zst)?$")
         .expect("a sound pattern")
@@ -102,11 +102,11 @@ static TELLING: LazyLock<Regex> =
 static READERS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?i)\b(?:read_csv|read_parquet|read_json|read_ndjson)(?:_auto)?\s*\(").expect("a sound pattern"));
 
-/// Whether it is one statement of duckdb that only reads, also from files of data in the folder.
+/// Whether it is a single duckdb statement that only reads, including data files in the folder.
 pub fn reads_files(text: &str) -> bool {
     let is_sound = |quoted: &str| !quoted.contains(['/', '.', ':', '~']) || (DATA.is_match(quoted) && !TELLING.is_match(quoted));
     let are_sound = QUOTED.captures_iter(text).all(|found| is_sound(found.get(1).or(found.get(2)).map_or("", |quoted| quoted.as_str())));
-    // What is quoted says nothing more: an asterisk behind a slash begins no comment there.
+    // Quoted text is removed: an asterisk after a slash begins no comment there.
     let bare = QUOTED.replace_all(text, "''");
     are_sound && !text.contains('$') && reads(&READERS.replace_all(&bare, "max("))
 }

@@ -52,7 +52,7 @@ pub enum Event {
         digest: Digest,
         roles: Vec<Role>,
         reason: String,
-        /// For whom this person covered, with the roles that count for that reason.
+        /// The people for whom this person covered, with the roles that count for that reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         cover: Vec<Cover>,
     },
@@ -333,7 +333,7 @@ pub struct Approval {
     /// Those of the roles that came from groups of a provider.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_groups: Vec<GroupRole>,
-    /// For whom the approver covered, with the roles that count for that reason.
+    /// The people for whom the approver covered, with the roles that count for that reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cover: Vec<Cover>,
 }

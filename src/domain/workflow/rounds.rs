@@ -91,7 +91,7 @@ pub struct Decision {
     pub grant: Option<Uuid>,
     /// Whether the person broke the glass.
     pub break_glass: bool,
-    /// For whom the person covered.
+    /// The people for whom the person covered.
     pub cover: Vec<Cover>,
 }
 

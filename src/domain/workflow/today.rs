@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub struct Today<'a> {
     pub policy: &'a Policy,
     pub suspended: &'a Suspended,
-    /// By the database's clock.
+    /// The time, by the database's clock.
     pub now: DateTime<Utc>,
 }
 

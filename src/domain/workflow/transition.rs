@@ -169,7 +169,7 @@ fn reject(workflow: &Workflow, by: &Principal, reason: Option<&str>, digest: Opt
     Ok(Answer::Commit { events: vec![event], guard: Guard { not_after: expires_at(round), ..Guard::default() } })
 }
 
-/// For whom somebody covers who decides by these roles.
+/// The people for whom the author of a decision by these roles covers.
 fn covering(by: &Principal, roles: &[Role]) -> Vec<Cover> {
     let counts = |cover: &&Cover| cover.roles.iter().any(|role| roles.contains(role));
     let counted =

@@ -55,7 +55,7 @@ fn patterns_of_names(arguments: &[Word]) -> Vec<Word> {
         let joined = FLAGS.iter().find_map(|flag| word.text.strip_prefix(flag)).filter(|_| word.known != Known::Crafted)?;
         if joined.is_empty() { next.map(|next| next.text.as_str()) } else { Some(joined.trim_start_matches('=')) }
     });
-    // What begins with `!` is left out of the search.
+    // A pattern that begins with `!` excludes files from the search.
     values.filter(|pattern| !pattern.starts_with('!')).map(|pattern| Word { text: pattern.to_owned(), known: Known::Glob }).collect()
 }
 

@@ -232,7 +232,7 @@ impl Reader<'_> {
             Takes::Pattern => self.prose.extend(inert::texts(node).into_iter().find(|range| inert::is_no_path(&source[range.clone()]))),
             Takes::Text | Takes::Anything => self.prose.extend(inert::texts(node)),
         }
-        // What is looked for, or the filter of jq, is no path.
+        // A search pattern or a jq filter is not a path.
         let looked_for = quoted.iter().position(|word| self.takes == Takes::Pattern && inert::is_no_path(&word.text));
         let names = |(place, word): &(usize, &Word)| match self.takes {
             Takes::Names => true,

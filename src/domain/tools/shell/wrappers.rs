@@ -41,7 +41,7 @@ impl Reader<'_> {
     /// Reads a program that runs others; `false` if it does not.
     pub(super) fn wrapped(&mut self, name: &str, arguments: &[Word], what: &str) -> bool {
         match name {
-            // With `-n` it only checks what it reads.
+            // With `-n` it only checks the syntax.
             "sh" | "bash" | "zsh" | "dash" | "ksh" if arguments.first().is_some_and(|word| word.text == "-n") => {
                 self.look_up(name, arguments, what);
             }

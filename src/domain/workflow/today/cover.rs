@@ -1,9 +1,10 @@
-//! Covering for people who are away: whoever covers has their roles for approving and rejecting,
-//! besides their own, and for nothing else.
+//! Covering for people who are away: a cover has their roles for approving and rejecting, in
+//! addition to their own, and for nothing else.
 //!
-//! Cover never crosses the separation of duties, even where that is off: nobody on the requester's
+//! A cover never crosses the separation of duties, even if that is off: nobody on the requester's
 //! side decides by the roles of others, and nobody decides by the roles of somebody on the
-//! requester's side. It holds at the commit of the decision and at that of the start, as roles do.
+//! requester's side. This is checked at the commit of the decision and at that of the start, like
+//! roles.
 
 use super::Today;
 use crate::domain::policy::{Cover, Principal, away};
@@ -12,7 +13,7 @@ use crate::domain::workflow::{Command, Event, Submission, Workflow};
 use chrono::{DateTime, Utc};
 
 impl Today<'_> {
-    /// The people for whom somebody covers now; nobody for whoever is suspended.
+    /// The people for whom a person covers now; empty if the person is suspended.
     pub(super) fn covers(self, name: &str) -> Vec<Cover> {
         let mut covers = self.policy.covers(name, self.now);
         covers.retain(|cover| !self.suspended.contains(&cover.person));
@@ -32,7 +33,7 @@ impl Today<'_> {
         deciding
     }
 
-    /// A decision with every role of whoever takes it; nothing for every other command.
+    /// A decision with every role of its author; `None` for every other command.
     pub(super) fn widened(self, workflow: &Workflow, command: &Command) -> Option<Command> {
         let mut widened = command.clone();
         let (Command::Approve { by, .. } | Command::Reject { by, .. } | Command::Withdraw { by, .. }) = &mut widened else { return None };
@@ -40,7 +41,7 @@ impl Today<'_> {
         Some(widened)
     }
 
-    /// The same answer, which is only committed while the covers that it rests on last.
+    /// The same answer, committed only while the covers that it depends on last.
     pub(super) fn while_covers_last(self, workflow: &Workflow, command: &Command, answer: Answer) -> Answer {
         let Answer::Commit { events, mut guard } = answer else { return answer };
         let decided = events.iter().filter_map(|event| match event {
@@ -53,7 +54,7 @@ impl Today<'_> {
         Answer::Commit { events, guard }
     }
 
-    /// When the covers end on which the approvals of a step that is to start rest.
+    /// When the covers end on which the approvals of a starting step depend.
     fn covers_of_a_start(self, workflow: &Workflow, command: &Command) -> Option<DateTime<Utc>> {
         let Command::Start { attempt, .. } = command else { return None };
         let given = workflow.round_of(attempt.step)?.approvals.iter().filter(|approval| !approval.cover.is_empty());
