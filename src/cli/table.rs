@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
+    fn columns_are_as_wide_as_their_contents() {
         let text = shown(&[["1", "short", "x"], ["22", "部署 api", "y"]], None);
         assert_eq!(text, "A   WHAT      ID\n1   short     x\n22  部署 api  y\n");
     }

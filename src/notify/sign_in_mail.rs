@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_stands_on_a_line_of_its_own_and_can_be_clicked() {
+    fn the_link_is_on_its_own_line_and_can_be_clicked() {
         let mail =
             SignInMail { name: "alice".to_owned(), address: "alice@example.com".to_owned(), link: "https://a.example/x?y&z".to_owned() };
         assert!(text(&mail).lines().any(|line| line == "https://a.example/x?y&z"));

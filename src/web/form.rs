@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_stands_twice_is_refused() {
+    fn a_field_that_is_sent_twice_is_refused() {
         let fields = Fields(vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned()), ("b".to_owned(), " ".to_owned())]);
         assert!(fields.one("a").is_err());
         assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1", "2"]);

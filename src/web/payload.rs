@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_stands_in_one_line_as_json_writes_it() {
+    fn short_values_are_shown_on_one_line_as_json_writes_them() {
         for value in [json!(2), json!("2"), json!(null), json!([]), json!({"a": [1]}), json!("one line\n")] {
             let field = shown(value.clone());
             assert_eq!((&field["kind"], &field["text"]), (&json!("plain"), &json!(value.to_string())));

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_stands_between_grave_accents_and_paragraphs_are_apart() {
+    fn backticks_enclose_code_and_a_blank_line_separates_paragraphs() {
         let read = paragraphs("Send `a` and `b`.\n\n\n`c`");
         let read: Vec<Vec<_>> = read.iter().map(|one| one.iter().map(|piece| (piece.text.as_str(), piece.is_code)).collect()).collect();
         assert_eq!(read, [vec![("Send ", false), ("a", true), (" and ", false), ("b", true), (".", false)], vec![("c", true)]]);

@@ -52,7 +52,7 @@ async fn assert_the_table_agrees(app: &TestApp, id: &str) {
 }
 
 #[tokio::test]
-async fn nobody_approves_what_is_their_own_by_any_relation_or_wording() {
+async fn nobody_approves_their_own_request_by_any_relation_or_spelling() {
     let app = TestApp::start().await;
     for (requester, caller, relation) in [
         ("alice", "alice", "the requester"),
@@ -112,7 +112,7 @@ async fn only_people_with_a_role_that_is_asked_decide() {
 }
 
 #[tokio::test]
-async fn saying_no_to_their_own_is_open_to_whoever_is_asked() {
+async fn an_approver_may_reject_their_own_request() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     assert_eq!(app.client("tom").reject(&id).await.expect(200)["rejected_by"], "tom");

@@ -91,7 +91,7 @@ async fn one_person_releases_it_alone_and_a_review_is_open_until_somebody_else_c
 }
 
 #[tokio::test]
-async fn it_takes_the_place_of_the_quorum_and_the_roles_and_of_nothing_else() {
+async fn breaking_the_glass_replaces_the_quorum_and_the_roles_and_nothing_else() {
     let app = TestApp::with(config()).await;
     let (id, digest) = parked(&app).await;
     let path = format!("/workflows/{id}/approve");

@@ -52,7 +52,7 @@ async fn said(server: &Process, runbook: &str) -> String {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn no_secret_stands_in_the_environment_that_the_server_was_started_with() {
+async fn the_environment_of_a_running_server_holds_no_secret() {
     let (config, database, password) = world().await;
     let server = Process::serve_with_variables(&config, &database, &[("OTHER_CANARY", "canary-of-another")]).await;
     match std::fs::read(format!("/proc/{}/environ", server.pid().as_raw_pid())) {

@@ -53,7 +53,7 @@ people:
 ";
 
 #[tokio::test]
-async fn a_token_is_void_once_its_name_stands_for_another_kind() {
+async fn a_token_is_void_once_its_name_is_of_another_kind() {
     let mut app = TestApp::start().await;
     restart_with(&mut app, &format!("{PEOPLE}agents: {{ zoe: {{}}, deploy-bot: {{}}, max: {{}} }}")).await;
     let made = done(parkbrake(&app, &["token", "create", "zoe"]).await);

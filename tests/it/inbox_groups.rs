@@ -97,7 +97,7 @@ async fn what_is_critical_or_not_for_the_reader_has_no_button_in_a_table() {
 }
 
 #[tokio::test]
-async fn a_document_that_was_changed_stands_in_no_table() {
+async fn a_changed_document_is_in_no_table() {
     let ledger = Ledger::new();
     let app = TestApp::with(ledger.runbooks(Config::new())).await;
     let bot = app.client("deploy-bot");

@@ -179,7 +179,7 @@ async fn pages_in_every_order_lose_nothing_and_repeat_nothing_while_new_ones_arr
 }
 
 #[tokio::test]
-async fn how_much_waits_stands_in_the_heading_the_tabs_and_the_title() {
+async fn the_heading_the_tabs_and_the_title_say_how_much_waits() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     bot.submit_id(high()).await;

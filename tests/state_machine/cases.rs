@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[test]
-fn where_it_depends() {
+fn each_case_that_depends_on_more_than_the_status_does_what_the_table_says() {
     let page = table("Where it depends");
     let mut cases = cases();
     for row in &page.rows {

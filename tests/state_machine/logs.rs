@@ -12,7 +12,7 @@ use parkbrake::domain::workflow::{
 
 /// No event can follow a final state, except comments.
 #[test]
-fn final_states_stay() {
+fn nothing_but_a_comment_follows_a_final_state() {
     for (state, workflow) in states().into_iter().filter(|(_, workflow)| workflow.status().is_final()) {
         for event in events() {
             let recorded = Recorded { version: workflow.version + 1, at: at(EXPIRY), actor: "anybody".to_owned(), via: Via::Rest, event };

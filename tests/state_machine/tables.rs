@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
-fn what_follows_from_a_command() {
+fn each_command_in_each_status_does_what_the_table_says() {
     let page = table("What follows from a command");
     let commands: [(&str, Command); 9] = [
         ("approve", approve("alice")),

@@ -103,7 +103,7 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
 }
 
 #[test]
-fn a_secret_that_stands_in_the_file_is_not_repeated() {
+fn a_secret_in_the_file_is_not_repeated() {
     let text = "channels: { a: { type: webhook, url: \"https://a.example\", secret: whsec_dGhpcyBpcyBhIHNlY3JldA } }\n";
     assert!(problems(text).iter().all(|problem| !problem.contains("dGhp")));
 }

@@ -257,7 +257,7 @@ fn triggers_that_could_never_be_what_they_seem() {
 }
 
 #[test]
-fn a_trigger_whose_word_is_gone_or_that_stands_in_both_files() {
+fn a_trigger_whose_word_is_gone_or_that_is_in_both_files() {
     let rules = "operations: { deploy: [], modify: [], data_export: [] }\n";
     let problems = unsound(&[(RULES, rules), (TRIGGERS, "triggers:\n  delete_production: critical\n"), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");

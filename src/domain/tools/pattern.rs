@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_a_flag_stands_in_its_word_or_in_the_next() {
+    fn the_value_of_a_flag_is_in_the_same_word_or_in_the_next() {
         let only = ["-c", "-z", "-f=", "--file=", "-C="].map(str::to_owned).to_vec();
         let flags = Flags { only: Some(only), ..Flags::default() };
         let value = |flag: &str, text: &str| flags.values_of(flag, &words(text)).into_iter().map(|word| word.text).collect::<Vec<_>>();

@@ -332,9 +332,19 @@ async fn what_an_agent_may_do_is_the_same_at_every_door_by_which_it_asks() {
         matrix.note("asked again, it is still parked", door, &Expected::Waits, &heard);
         matrix.cell("asked again, it is one request", door, of(app, bot).await.len() == 2, String::new());
         let heard = door.approve(bot, &id).await;
-        matrix.note("no agent approves", door, &Expected::Refused(&["self-approval", "tool", "does not know", "the only action"]), &heard);
+        matrix.note(
+            "no agent approves",
+            door,
+            &Expected::Refused(&["self-approval", "tool", "does not know", "the only supported action"]),
+            &heard,
+        );
         let heard = door.approve("other-bot", &id).await;
-        matrix.note("nor does another one", door, &Expected::Refused(&["not-found", "tool", "does not know", "the only action"]), &heard);
+        matrix.note(
+            "nor does another one",
+            door,
+            &Expected::Refused(&["not-found", "tool", "does not know", "the only supported action"]),
+            &heard,
+        );
         let status = alice.workflow(&id).await["status"].clone();
         matrix.cell("nothing is decided by that", door, status == "pending_approval", status.to_string());
         let heard = door.touch("other-bot", &released, "a").await;

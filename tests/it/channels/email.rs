@@ -19,7 +19,7 @@ pub async fn start() -> (services::Smtp, Email) {
 }
 
 #[tokio::test]
-async fn the_server_takes_whatever_is_said() {
+async fn a_mail_server_accepts_every_notice_whatever_it_says() {
     let (service, channel) = start().await;
     let mut sent = 0;
     for notice in everything() {
@@ -177,7 +177,7 @@ async fn what_is_not_sound_is_told_without_the_password() {
 }
 
 #[tokio::test]
-async fn a_template_of_ones_own_is_the_text() {
+async fn a_custom_template_is_the_text() {
     let service = services::Smtp::start().await;
     let own = "{% for notice in notices %}{{ notice.risk }}: {{ notice.description }}\n{% endfor %}";
     let channel = Email::new(&Secret::new(service.url()), FROM, Some(own)).unwrap();

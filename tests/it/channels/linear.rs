@@ -29,7 +29,7 @@ fn settings(api_url: &str) -> Settings {
 }
 
 #[tokio::test]
-async fn linear_takes_whatever_is_said() {
+async fn linear_accepts_every_notice_whatever_it_says() {
     let (service, channel) = start().await;
     let mut sent = 0;
     for notice in everything() {

@@ -141,7 +141,7 @@ fn texts(value: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_button_stands_only_under_everything_that_it_decides_about() {
+async fn a_button_appears_only_under_everything_that_it_decides_about() {
     let (service, channel) = with_buttons(&Level::ALL).await;
     let findings = |count: usize| -> Value {
         (0..count).map(|n| json!({"severity": "low", "id": format!("CVE-{n}"), "title": "an old library"})).collect()
@@ -243,7 +243,7 @@ async fn an_unsound_address_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_template_of_ones_own_is_the_text_and_still_plain() {
+async fn a_custom_template_is_the_text_and_stays_plain() {
     let service = services::Slack::start().await;
     let own = "{{ notice.operation }} by {{ notice.requested_by }}: {{ notice.description }}";
     let channel = Slack::new(Secret::new(service.webhook_url()), vec![], None, Some(own)).unwrap();

@@ -108,8 +108,8 @@ fn server(cluster: &Cluster) -> Database {
 }
 
 /// Creates [`TEMPLATE`], and returns the words that have PostgreSQL copy its files: by default, it
-/// writes each page to its log as well, which takes ten times as long. Before version 15 it always
-/// copied the files, and did not know the words.
+/// writes each page to its log as well, which takes several times as long. Before version 15 it
+/// always copied the files, and did not know the words.
 async fn migrate_template(cluster: &Cluster) -> &'static str {
     cluster.create_database(TEMPLATE).await.expect("a database");
     parkbrake::storage::migrate(&cluster.url(TEMPLATE)).await.expect("migrations");
