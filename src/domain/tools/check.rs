@@ -106,8 +106,8 @@ impl Check {
                 stays(word) && (named.is_empty() || (word.known != Known::Begins && is_local(named)))
             }),
             Self::Kube => arguments.iter().all(|word| !word.text.to_ascii_lowercase().contains("secret")),
-            Self::Module => modules::module(arguments),
-            Self::GoPackages => modules::go_packages(arguments),
+            Self::Module => modules::module(arguments, stays),
+            Self::GoPackages => modules::go_packages(arguments, stays),
             Self::Python => one_liners::are(&one_liners::PYTHON, arguments),
             Self::Node => one_liners::are(&one_liners::NODE, arguments),
             Self::Perl => one_liners::are(&one_liners::PERL, arguments),
@@ -233,7 +233,7 @@ fn prints(format: &str) -> bool {
 
 /// Whether an argument stays in the folder, both as a path and as a URL. The value of a flag for
 /// output may be a temporary file. What a command reads may not, because anybody can put it there.
-pub(super) fn stays(word: &Word) -> bool {
+fn stays(word: &Word) -> bool {
     const WRITTEN: [&str; 3] = ["-coverprofile", "-out", "--out"];
     if let Some((_, file)) = word.text.split_once('=').filter(|(flag, _)| WRITTEN.contains(flag))
         && word.as_literal().is_some()

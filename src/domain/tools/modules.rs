@@ -1,10 +1,10 @@
 //! Python modules and Go packages that are run by name.
 
-use crate::domain::tools::check::stays;
 use crate::domain::tools::word::Word;
 
 /// Whether the command runs a Python module that tests, checks or formats files in the folder.
-pub fn module(arguments: &[Word]) -> bool {
+/// `stays` says whether an argument stays in the folder.
+pub fn module(arguments: &[Word], stays: fn(&Word) -> bool) -> bool {
     const MODULES: [&str; 12] =
         ["pytest", "unittest", "mypy", "black", "ruff", "flake8", "isort", "pylint", "json.tool", "venv", "compileall", "doctest"];
     const NOT: [&str; 8] = ["--basetemp", "--rootdir", "-c", "-o", "-p", "--override-ini", "--pastebin", "--config"];
@@ -21,7 +21,7 @@ pub fn module(arguments: &[Word]) -> bool {
 }
 
 /// Whether the command names only Go packages in the folder.
-pub fn go_packages(arguments: &[Word]) -> bool {
+pub fn go_packages(arguments: &[Word], stays: fn(&Word) -> bool) -> bool {
     let Some((command, rest)) = arguments.split_first() else { return false };
     let plain: Vec<&Word> = rest.iter().filter(|word| !word.is_flag()).collect();
     let here = |word: &&&Word| word.text.starts_with('.') || word.text.ends_with(".go");
