@@ -1,4 +1,4 @@
-//! The form of a file: how long it is, how wide its prose, and what stands at its top.
+//! The form of a file: its length, the width of its prose, and its header.
 
 use crate::source::{files, root, sources};
 use regex::Regex;
@@ -10,7 +10,7 @@ const LONGEST_FILE: usize = 400;
 /// Longer files, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// Where tests are, and the languages that they are written in.
+/// Where tests are, and their languages.
 const TESTS: [(&str, &[&str]); 2] = [("tests", &["js", "mjs", "ps1", "py", "rs", "sh"]), ("support/clients/python/tests", &["py"])];
 
 /// The widest line of prose, in columns.
@@ -34,12 +34,12 @@ fn files_are_short() {
     }
 }
 
-/// A test is read when it fails, by somebody who looks for the one rule that it holds.
+/// A test is read when it fails, by somebody who looks for the one rule that it checks.
 #[test]
 fn test_files_are_short() {
     let of =
         |folder: &str, languages: &[&str]| languages.iter().flat_map(|language| files(&root().join(folder), language)).collect::<Vec<_>>();
-    // What a package manager has installed beside the tests is nobody's to cut.
+    // Packages that a package manager has installed among the tests do not count.
     let is_ours = |path: &Path| !path.iter().any(|part| part == "node_modules");
     let tests: Vec<PathBuf> = TESTS.iter().flat_map(|(folder, languages)| of(folder, languages)).filter(|path| is_ours(path)).collect();
     assert!(tests.len() > 200, "the scan finds the tests");

@@ -13,7 +13,7 @@ fn with_goal(hook: &Hook) -> Config {
     told_to(&[hook.channel("audit")]).with_policies("policies: { high: { goal: 10h, remind: [50%, 90%], expire_after: 24h } }")
 }
 
-/// The reminder at a percent of the goal is due.
+/// Makes the reminder at a percentage of the goal due.
 async fn falls_due(app: &TestApp, percent: u32) {
     let due = format!(
         "update notice set first_due_at = clock_timestamp(), due_at = clock_timestamp() where kind = '{NEARS}' and number = {percent} and status = 'pending'"

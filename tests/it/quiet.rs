@@ -1,4 +1,4 @@
-//! Of what people want to be told, and their quiet hours.
+//! Which notices people want, and their quiet hours.
 
 use crate::support::client::{critical, high};
 use crate::support::server::Services;
@@ -22,13 +22,13 @@ struct Harness {
     slack: Slack,
 }
 
-/// What `notify` says where somebody has quiet hours now, and for two hours more.
+/// The value of `notify` for quiet hours that have begun and last for two more hours.
 fn quiet() -> String {
     let at = |hours| (Utc::now() + TimeDelta::hours(hours)).format("%H:%M");
     format!("{{ quiet: {{ hours: \"{}-{}\", time_zone: UTC }} }}", at(-1), at(2))
 }
 
-/// Alice, tess and cora may say of what they are told.
+/// Sets `notify` for alice, tess and cora.
 fn policies([alice, tess, cora]: [&str; 3], more: &str) -> String {
     format!(
         "
@@ -43,7 +43,7 @@ agents:
     )
 }
 
-/// Somebody with what `notify` says of them.
+/// A person with this value of `notify`.
 fn told(notify: &str) -> String {
     format!(", notify: {notify}")
 }
@@ -57,7 +57,7 @@ impl Harness {
         Self { app, smtp, slack }
     }
 
-    /// The subjects of the mails to somebody.
+    /// The subjects of the mails to a person.
     fn mails(&self, name: &str) -> Vec<String> {
         let to = format!("{name}@example.com");
         let mails = self.smtp.mails();
@@ -92,7 +92,7 @@ async fn what_falls_into_quiet_hours_is_one_mail_of_what_still_waits_when_they_e
                  and first_due_at > (select max(first_due_at) from notice where waited)";
     harness.becomes("the reminders to rest", rests, 3).await;
 
-    // One is decided meanwhile; then the quiet hours end.
+    // One is decided in the meantime; then the quiet hours end.
     harness.app.client("tess").reject(&ids[0]).await.expect(200);
     let path = harness.app.config.path().join("hitl/approval-policies.yaml");
     std::fs::write(path, policies(["", "", ""], "")).unwrap();

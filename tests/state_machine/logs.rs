@@ -1,4 +1,4 @@
-//! What a log may hold, and what is read from it: rounds, documents, and the steps of a plan.
+//! What a log may contain, and what is derived from it: rounds, documents, and the steps of a plan.
 
 use crate::samples::{events, states};
 use crate::*;

@@ -1,9 +1,9 @@
 //! Deferring a call: `claude -p` ends its turn and leaves the call open, and `claude -p --resume`
 //! asks the hook about the same call again.
 //!
-//! Of the calls of one turn that are deferred, the client keeps the last one and drops the others
-//! without a word. So only one call of a session is deferred at a time. A file of the session, in
-//! the folder for temporary files, holds the id of that call. Where the file cannot be written, the
+//! If several calls of one turn are deferred, the client keeps the last one and silently drops the
+//! others. So only one call of a session is deferred at a time. A file for the session, in the
+//! folder for temporary files, contains the id of that call. If the file cannot be written, the
 //! call is denied, as it is without `--defer`.
 
 use crate::cli::client::env;
@@ -13,7 +13,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Whether this run of the client is `claude -p`, the only one that goes on with a deferred call.
+/// Whether this run of the client is `claude -p`, the only one that continues a deferred call.
 pub fn is_possible() -> bool {
     env("CLAUDE_CODE_ENTRYPOINT").as_deref() == Some("sdk-cli")
 }
@@ -25,14 +25,14 @@ pub struct Deferrable {
 }
 
 impl Deferrable {
-    /// The call that the server is asked about.
+    /// The call in the question to the server.
     pub fn of(call: &Value) -> Self {
         let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
         let session = Digest::of(text("session_id").as_bytes());
         Self { file: std::env::temp_dir().join(format!("parkbrake-deferred-{session}")), id: text("tool_use_id") }
     }
 
-    /// Makes this call the deferred one of its session, or says that another one is.
+    /// Makes this call the deferred one of its session; returns whether it is.
     pub fn defer(&self) -> bool {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -44,7 +44,7 @@ impl Deferrable {
         }
     }
 
-    /// Lets another call of the session be deferred, once this one is decided.
+    /// Permits another call of the session to be deferred, once this one is decided.
     pub fn settle(&self) {
         if self.is_deferred() {
             let _ = fs::remove_file(&self.file);

@@ -1,4 +1,4 @@
-//! `people` of the file: who they are, where they are reached, and of what they want to be told.
+//! `people` of the file: their roles, their addresses, and which notices they want.
 
 use super::{no_role, sound_name};
 use crate::config::freezes::{daily, moment, stretch, time_zone};
@@ -97,13 +97,13 @@ fn attention(at: &At<'_>) -> Attention {
     Attention { levels, quiet: fields.get("quiet").and_then(|at| quiet(&at)) }
 }
 
-/// Levels, in their order.
+/// Levels, in order.
 fn levels(at: &At<'_>) -> Vec<Level> {
     let named: Vec<Level> = at.items("levels").unwrap_or_default().iter().filter_map(At::level).collect();
     Level::ALL.into_iter().filter(|level| named.contains(level)).collect()
 }
 
-/// Quiet hours. Left out, those excepted are the critical ones.
+/// Quiet hours. By default, critical requests are excepted.
 fn quiet(at: &At<'_>) -> Option<Quiet> {
     let fields = at.fields(&["hours", "time_zone", "except"])?;
     let hours = fields.required("hours", "write when notices to this person wait, such as 22:00-07:00").and_then(|at| {
@@ -119,8 +119,8 @@ fn quiet(at: &At<'_>) -> Option<Quiet> {
     Some(Quiet { hours: Hours { window: daily(hours?), zone: zone? }, except })
 }
 
-/// A person as part of the document of the configuration. What is left out there is left out here,
-/// so that a configuration from before a key has the version that it had.
+/// A person as part of the document of the configuration. Keys that are left out are not included,
+/// so that older configurations keep their version.
 pub(super) fn document(person: &Person) -> Value {
     let mut document = json!({ "roles": person.roles, "email": person.email, "slack": person.slack, "linear": person.linear });
     if let Some(team) = &person.team {

@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Each agent has an App of its own, which signs with a secret of its own.
+/// Each agent has its own App, which signs with its own secret.
 const APPS: [(&str, &str); 3] = [("deploy-bot", "HOOK_DEPLOY"), ("other-bot", "HOOK_OTHER"), ("lone-bot", "HOOK_LONE")];
 
-/// What `notifications.yaml` says of the Apps.
+/// The Apps in `notifications.yaml`.
 pub fn channels(github: &services::Github) -> String {
     let mut text = "public_url: https://parkbrake.example.com\nchannels:\n".to_owned();
     for (agent, variable) in APPS {
@@ -39,8 +39,8 @@ fn secret(agent: &str) -> String {
 pub struct GitHub<'a>(pub &'a TestApp, pub &'a services::Github);
 
 impl GitHub<'_> {
-    /// The run in which something is asked: what is harmless, in a run of each key; what is
-    /// dangerous, always in the same run, because another run would ask for something else.
+    /// The run of a request: for harmless ones, a run for each key; for dangerous ones, always the
+    /// same run, because another run would be a different request.
     fn run(what: What, key: &str) -> u64 {
         if what == What::Dangerous { 7_000 } else { 7_000 + u64::from(key.as_bytes()[0]) }
     }
@@ -54,7 +54,7 @@ impl GitHub<'_> {
         post(self.0.addr, event, &body, &sign(&secret(who), &body)).await
     }
 
-    /// What GitHub was told of a run: one answer.
+    /// GitHub received one answer about a run.
     async fn told(&self, run: u64) -> Value {
         eventually("an answer", || async { self.1.answers(run).first().cloned() }).await
     }
@@ -76,7 +76,7 @@ impl Door for GitHub<'_> {
                 return Heard::Refused(answer.text);
             }
             match heard_of(answer.body["status"].as_str().unwrap()) {
-                // GitHub lets a run through, or stops it, only when it is told to.
+                // GitHub lets a run through, or stops it, only after an answer.
                 Heard::Runs if self.told(run).await["state"] == "approved" => Heard::Runs,
                 Heard::Waits if self.1.answers(run).is_empty() => Heard::Waits,
                 Heard::Refused(_) if self.told(run).await["state"] == "rejected" => {
@@ -87,7 +87,7 @@ impl Door for GitHub<'_> {
         })
     }
 
-    /// The only way to say yes that a delivery has is to say that it was so.
+    /// A delivery has no other way to approve than to claim that it did.
     fn approve<'a>(&'a self, who: &'a str, _: &'a str) -> BoxFuture<'a, Heard> {
         Box::pin(async move {
             let mut body = delivery(self.1, Self::run(What::Dangerous, ""), 9_001);

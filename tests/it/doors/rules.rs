@@ -1,4 +1,4 @@
-//! The rules that every door is held to.
+//! The rules that apply to every way in.
 
 use super::door::What;
 

@@ -1,4 +1,4 @@
-//! Tokens and sessions are sealed with the secret key: rows that somebody else wrote are none.
+//! Tokens and sessions are sealed with the secret key: rows that somebody else wrote are invalid.
 
 use super::{done, parkbrake, unauthenticated};
 use crate::support::client::token;

@@ -1,4 +1,4 @@
-//! Somebody who is suspended has no rights, whatever they did before.
+//! A suspended person has no rights, whatever they did before.
 
 use super::{done, parkbrake, refused, unauthenticated};
 use crate::support::client::{events, high};

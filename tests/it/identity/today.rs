@@ -1,4 +1,4 @@
-//! Today's people, roles and rules hold for what was parked under earlier ones.
+//! The current people, roles and rules apply to requests that were parked under earlier ones.
 
 use super::{PEOPLE, done, parkbrake, restart_with};
 use crate::support::client::{critical, events, high, token};

@@ -1,4 +1,4 @@
-//! Channels that are configured in a way that cannot work, or no longer.
+//! Channels whose configuration cannot work, or no longer works.
 
 use super::{becomes, notices, told_to};
 use crate::support::client::high;

@@ -1,4 +1,4 @@
-//! Notices that time brings: reminders, and the warning before a request expires.
+//! Notices at certain times: reminders, and the warning before a request expires.
 
 use super::{becomes, told_to};
 use crate::support::client::high;

@@ -1,4 +1,4 @@
-//! How a run ends that does not end by itself, and what it may leave behind.
+//! How a run ends that does not end on its own, and what it may leave behind.
 
 use super::{Bench, WAIT_LIMIT, end_stragglers, runs, until};
 use rustix::process::Signal;

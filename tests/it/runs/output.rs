@@ -1,4 +1,4 @@
-//! What is told of a run: its exit status, and its streams without secrets.
+//! The reported result of a run: its exit status, and its streams without secrets.
 
 use super::Bench;
 use parkbrake::execution::Redactions;

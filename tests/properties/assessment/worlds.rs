@@ -1,4 +1,4 @@
-//! Random rules, tasks and facts, and other ways to say the same.
+//! Random rules, tasks and facts, and other spellings of the same.
 
 use chrono::{TimeZone as _, Utc};
 use parkbrake::domain::risk::baseline::{Baseline, LowRisk};

@@ -1,4 +1,4 @@
-//! A plan beside its log, and everything that may happen to it next.
+//! A plan with its log, and everything that may happen to it next.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parkbrake::domain::policy::{Agent, ApprovalTerms, LevelPolicy, Person, Policy, Principal, PrincipalKind, SYSTEM, SignedIn, Suspended};

@@ -1,4 +1,4 @@
-//! A workflow beside its log, and everything that somebody may ask of it.
+//! A workflow with its log, and every command for it.
 
 use crate::oracle::Directory;
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
