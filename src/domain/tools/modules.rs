@@ -38,6 +38,7 @@ pub fn go_packages(arguments: &[Word], stays: fn(&Word) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::tools::check::Check;
 
     fn words(arguments: &[&str]) -> Vec<Word> {
         arguments.iter().map(|word| Word::literal(*word)).collect()
@@ -51,11 +52,11 @@ mod tests {
             &["-m", "venv", ".venv"],
             &["-m", "venv", "--copies", ".venv"],
         ] {
-            assert!(module(&words(harmless)), "{harmless:?}");
+            assert!(Check::Module.holds(&words(harmless), &[]), "{harmless:?}");
         }
         for other in [&["-m", "json.tool", "a.json", "src/main.rs"][..], &["-m", "venv", "--clear", "src"], &["-m", "venv", "--cle", "src"]]
         {
-            assert!(!module(&words(other)), "{other:?}");
+            assert!(!Check::Module.holds(&words(other), &[]), "{other:?}");
         }
     }
 }
