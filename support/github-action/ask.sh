@@ -33,7 +33,13 @@ take_back() {
   fi
   [[ -z $id ]] || call POST "/workflows/$id/cancel" '{"reason": "the job was cancelled, or waited no longer"}' --max-time 3
 }
-trap 'take_back; output message "the job was cancelled"; exit 130' INT TERM
+cancelled() {
+  take_back
+  output message 'the job was cancelled'
+  exit 130
+}
+# One word, because bash may parse a trap while it expands something else.
+trap cancelled INT TERM
 
 call_again "$ASK_PATIENCE_SECONDS" POST /orchestrate "$task" --header "Idempotency-Key: $key"
 [[ $status == 202 ]] || fail "$(refusal)"
