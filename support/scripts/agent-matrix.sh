@@ -87,9 +87,9 @@ unallowed=0
 wrong=0
 person=$(token alice)
 
-# install CLIENT URL: installs the hook as `parkbrake hook install` writes it.
+# install_hook CLIENT URL [--defer]: installs the hook as `parkbrake hook install` writes it.
 install_hook() {
-  target/debug/parkbrake hook install "$1" --managed --yes --url "$2" --token-file "$work/token" --deadline 5s >/dev/null 2>&1
+  target/debug/parkbrake hook install "$1" --managed --yes --url "$2" --token-file "$work/token" --deadline 5s "${@:3}" >/dev/null 2>&1
 }
 
 # broken_hook CLIENT COMMAND: installs the same settings with another command.
@@ -101,7 +101,8 @@ broken_hook() {
 }
 
 # run CLIENT COMMAND: runs the client once; its model requests the command. The result is in
-# $work/told.
+# $work/told. With a $session, Claude Code continues it, and its model requests nothing.
+session=
 run() {
   calls=$((calls + 1))
   printf 'call_%s_%s' "$$" "$calls" >"$work/id"
@@ -109,8 +110,10 @@ run() {
   rm -f "$work/told"
   local environment=(PATH=/usr/bin:/bin HOME="$work/agent" ANTHROPIC_BASE_URL=http://127.0.0.1:8899 ANTHROPIC_API_KEY=none
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_AUTOUPDATER=1 IS_SANDBOX=1)
+  local prompt=('do it')
+  [[ -z $session ]] || prompt=(--resume "$session")
   (cd "$work/agent" && if [[ $1 == claude-code ]]; then
-    env -i "${environment[@]}" timeout 90 "$claude" -p 'do it' --model claude-sonnet-4-5 --permission-mode bypassPermissions
+    env -i "${environment[@]}" timeout 90 "$claude" -p "${prompt[@]}" --model claude-sonnet-4-5 --permission-mode bypassPermissions --output-format json
   else
     env -i "${environment[@]}" timeout 90 "$codex" exec --skip-git-repo-check 'do it'
   fi) </dev/null >"$work/out" 2>&1 || true
@@ -162,6 +165,19 @@ for client in claude-code codex; do
   row "$client" 'the same call once more' no "$asks" "$outside/$client-ran"
   of_parked reject '{"reason": "Once is enough"}'
   row "$client" 'the same call, rejected' no "$asks" "$outside/$client-ran"
+  # Codex has nothing like it.
+  if [[ $client == claude-code ]]; then
+    later="chmod -R 775 $outside; touch $outside/$client-deferred"
+    install_hook "$client" "$PARKBRAKE_URL" --defer
+    row "$client" 'a call, deferred' no "$later" "$outside/$client-deferred"
+    session=$(jq -r 'select(.stop_reason == "tool_deferred").session_id' "$work/out" || true)
+    [[ -n $session ]] || { printf 'it was not deferred: %.300s\n' "$(cat "$work/out")" >&2; wrong=$((wrong + 1)); }
+    row "$client" 'that call, resumed too early' no "$later" "$outside/$client-deferred"
+    of_parked approve '{}'
+    row "$client" 'that call, approved and resumed' ran "$later" "$outside/$client-deferred"
+    session=
+    install_hook "$client" "$PARKBRAKE_URL"
+  fi
   if [[ -z $short ]]; then
     other="chmod -R 770 $outside; touch $outside/$client-late"
     row "$client" 'another call, parked' no "$other" "$outside/$client-late"
