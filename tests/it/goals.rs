@@ -59,6 +59,7 @@ async fn a_decision_cancels_what_is_still_to_come_in_its_own_transaction() {
     let id = app.client("deploy-bot").submit_id(high()).await;
     let to_come = "select count(*) from notice where status = 'pending' and kind in ('approval.goal_nears', 'approval.expiring')";
     assert_eq!(app.database.count(to_come).await, 3);
+    hook.hears(&id, &["approval.requested"]).await;
     app.client("alice").approve(&id).await.expect(200);
     assert_eq!(app.database.count(to_come).await, 0);
     hook.hears(&id, &["approval.requested", "approval.decided", "workflow.executing"]).await;

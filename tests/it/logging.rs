@@ -18,7 +18,7 @@ const ALL: &str = "info,parkbrake=debug";
 /// The log lines about a workflow, in order.
 const STORY: [&[&str]; 7] = [
     &["committed", "submitted", "deploy-bot"],
-    &["something is due"],
+    &["the workflow is due"],
     &["committed", "escalated"],
     &["committed", "approved", "released", "alice"],
     &["the action starts"],

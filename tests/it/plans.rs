@@ -82,7 +82,7 @@ const CASES: &[Case] = &[
     case(COUNTS, "mine", "null, null, 'tess', array['team_lead'], 1000", 4_500.0),
     case(OF_AGENT, "an agent without any", "'new-bot', 'nobody', MAX, null, null, null, null, 51", 500.0),
     case(OF_AGENT, "a busy agent", "'bot-1', 'person-1', MAX, null, null, null, null, 51", 800.0),
-    case("w.requested_by = $1 and w.status = 'pending_approval'", "a quota", "'bot-1', 1000", 300.0),
+    case("w.requested_by = $1 and (w.status = 'pending_approval') is true", "a quota", "'bot-1', 1000", 300.0),
     case("and place_of(w.status, w.risk_level, w.approvers) >= p.place\n                 order by", "a restart", "1000", 3_000.0),
     case("where r.approval_status = 'pending'", "a page", "SOME", 9_000.0),
     case("coalesce(w.timeout_at, 'infinity') <= $1", "due", "now(), 512", 2_500.0),
