@@ -56,7 +56,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         }),
         ("approve", "the caller submitted the task", one.clone(), approve_as("deploy-bot", &["team_lead"])),
         ("approve", "the requesting agent acts for the caller", one.clone(), approve_as("tom", &["tech_lead"])),
-        ("approve", "the caller's role was escalated to", answered(&one, &tick(FIRST)), approve_as("cora", &["cto"])),
+        ("approve", "the request escalated to the caller's role", answered(&one, &tick(FIRST)), approve_as("cora", &["cto"])),
         ("approve", "the caller has approved before, others are missing", by_alice.clone(), approve("alice")),
         (
             "approve",
@@ -102,7 +102,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("approve", "a digest is needed and not given", parked(&ApprovalTerms { require_digest: true, ..terms() }), approve("alice")),
         (
             "approve",
-            "a justification is needed and says nothing",
+            "a justification is needed and blank",
             parked(&ApprovalTerms { require_justification: true, ..terms() }),
             Command::Approve {
                 by: person("alice", &["team_lead"]),
@@ -113,7 +113,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ),
         (
             "approve",
-            "distinct roles are needed and the caller's is answered for",
+            "distinct roles are needed, and somebody has approved in the caller's only one",
             answered(&distinct, &approve("alice")),
             approve_as("tess", &["team_lead"]),
         ),
@@ -139,7 +139,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ),
         ("withdraw", "the caller has approved nothing", by_alice.clone(), withdraw("tess")),
         ("withdraw", "the caller approved the round before this one", answered(&queued(false), &ask_again()), withdraw("tess")),
-        ("withdraw", "as many as are needed have approved", answered(&one, &approve("alice")), withdraw("alice")),
+        ("withdraw", "it is fully approved", answered(&one, &approve("alice")), withdraw("alice")),
         ("withdraw", "it was rejected since", answered(&by_alice, &reject_as("tess", &["tech_lead"])), withdraw("alice")),
         ("withdraw", "it has expired since", answered(&by_alice, &tick(EXPIRY)), withdraw("alice")),
         ("withdraw", "it was cancelled since", answered(&by_alice, &cancel("deploy-bot")), withdraw("alice")),
@@ -148,18 +148,18 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             Command::Withdraw { by: Principal { kind: PrincipalKind::Agent, ..person("other-bot", &["team_lead"]) }, reason: None }
         }),
         ("comment", "it waits", one.clone(), comment("nora", false)),
-        ("comment", "the same person has just said the same", answered(&one, &comment("nora", false)), comment("nora", false)),
-        ("comment", "somebody has said something since", answered(&answered(&one, &comment("nora", false)), &comment("tom", false)), {
+        ("comment", "the same person has just written the same", answered(&one, &comment("nora", false)), comment("nora", false)),
+        ("comment", "somebody has commented since", answered(&answered(&one, &comment("nora", false)), &comment("tom", false)), {
             comment("nora", false)
         }),
         ("comment", "it is a question to the requester", one.clone(), comment("alice", true)),
-        ("comment", "it is a question, of the requester", one.clone(), comment("deploy-bot", true)),
+        ("comment", "it is a question, from the requester", one.clone(), comment("deploy-bot", true)),
         ("comment", "it is rejected", answered(&one, &reject("alice")), comment("deploy-bot", false)),
         ("comment", "it is cancelled", answered(&one, &cancel("deploy-bot")), comment("alice", true)),
         ("comment", "it is executing", external.clone(), comment("alice", false)),
         (
             "comment",
-            "it has as many as it may",
+            "it has the maximum number of comments",
             {
                 (0..parkbrake::domain::workflow::MOST_COMMENTS)
                     .fold(one.clone(), |workflow, turn| answered(&workflow, &comment(if turn % 2 == 0 { "nora" } else { "tom" }, false)))
@@ -176,7 +176,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("supersede", "by the requester", one.clone(), supersede("deploy-bot", HERE)),
         ("supersede", "by the requester, half approved", by_alice.clone(), supersede("deploy-bot", HERE)),
         ("supersede", "by the person that the requester acts for", one.clone(), supersede("tom", HERE)),
-        ("supersede", "by the same task, once more", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", HERE)),
+        ("supersede", "by the same task, again", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", HERE)),
         ("supersede", "another task has taken its place", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", THERE)),
         ("supersede", "it is approved", answered(&one, &approve("alice")), supersede("deploy-bot", HERE)),
         ("supersede", "it is rejected", answered(&one, &reject("alice")), supersede("deploy-bot", HERE)),
@@ -201,7 +201,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ),
         (
             "finish",
-            "it was ended early for whoever cancelled it, and more attempts may follow",
+            "it was ended because somebody had cancelled it, and more attempts may follow",
             answered(&may_retry(), &cancel("tom")),
             finish_as(ended_early()),
         ),
@@ -214,8 +214,8 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("probed", "somebody has resolved it before", answered(&in_doubt(false), &resolve("alice", Resolution::Failed)), {
             probed(ProbeAnswer::Happened)
         }),
-        ("tick", "it rests, and the pause is over", resting(), tick(FIRST * 2)),
-        ("tick", "it rests, and the pause is not over", resting(), tick(FIRST)),
+        ("tick", "the pause before a retry is over", resting(), tick(FIRST * 2)),
+        ("tick", "the pause before a retry is not over", resting(), tick(FIRST)),
         ("finish", "it was cancelled, and had failed before", answered(&once, &cancel("tom")), finish_as(failed())),
         ("finish", "it was ended early, and nobody had cancelled it", once.clone(), finish_as(ended_early())),
         (
@@ -234,13 +234,13 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ),
         (
             "result",
-            "the other one than was reported before",
+            "another outcome than was reported before",
             answered(&external, &report("deploy-bot", failed())),
             report("deploy-bot", succeeded()),
         ),
         (
             "result",
-            "nobody knew how it went, and now the requester says so",
+            "the outcome was unknown, and now the requester reports it",
             answered(&unreported, &tick(REPORT * 2)),
             report("deploy-bot", succeeded()),
         ),
@@ -249,7 +249,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("resolve", "it is to run once more", unknown.clone(), resolve("alice", Resolution::Retry)),
         (
             "resolve",
-            "an external action is to be done once more",
+            "an external action is to run once more",
             answered(&unreported, &tick(REPORT * 2)),
             resolve("alice", Resolution::Retry),
         ),
@@ -258,7 +258,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("resolve", "by somebody without such a role", unknown.clone(), resolve_as("nora", &["auditor"], Resolution::Failed)),
         ("resolve", "by the requester", unknown.clone(), resolve_as("deploy-bot", &["team_lead"], Resolution::Failed)),
         ("resolve", "by the person that the requester acts for", unknown.clone(), resolve_as("tom", &["tech_lead"], Resolution::Failed)),
-        ("resolve", "the justification says nothing", unknown.clone(), unsaid),
+        ("resolve", "the justification is blank", unknown.clone(), unsaid),
         (
             "resolve",
             "the same person has resolved it the same way before",
@@ -285,7 +285,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             report("deploy-bot", succeeded()),
         ),
         ("finish", "`failed`", runbook.clone(), Command::Finish { attempt: of(1), outcome: failed() }),
-        ("finish", "nobody knows", runbook.clone(), {
+        ("finish", "the outcome is unknown", runbook.clone(), {
             Command::Finish { attempt: of(1), outcome: Outcome::Unknown { reason: "?".to_owned() } }
         }),
         (
@@ -294,9 +294,12 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             answered(&runbook, &Command::Recover { attempt: of(1), owner: HERE }),
             Command::Finish { attempt: of(1), outcome: succeeded() },
         ),
-        ("finish", "nobody knows, and that is known already", answered(&once, &Command::Recover { attempt: of(1), owner: THERE }), {
-            Command::Finish { attempt: of(1), outcome: Outcome::Unknown { reason: "?".to_owned() } }
-        }),
+        (
+            "finish",
+            "the outcome is unknown, and that is recorded already",
+            answered(&once, &Command::Recover { attempt: of(1), owner: THERE }),
+            { Command::Finish { attempt: of(1), outcome: Outcome::Unknown { reason: "?".to_owned() } } },
+        ),
         ("start", "of another attempt than the one that waits", queued(false), start(2)),
         ("start", "it was committed before, with the same token", begun.clone(), start(1)),
         ("start", "what would start is another document", queued(false), start_by_another()),

@@ -21,7 +21,7 @@ pub fn states() -> BTreeMap<&'static str, Workflow> {
         ("`pending_approval` (runbook)", parked_of(ActionKind::Runbook, &terms())),
         ("`queued`", queued(false)),
         ("`queued` (nobody was asked)", fold(&[("deploy-bot", submitted(ActionKind::Runbook, false)), ("deploy-bot", released(1))])),
-        ("`queued` (it failed, and rests)", resting()),
+        ("`queued` (it failed, and pauses before a retry)", resting()),
         ("`executing` (external)", executing(ActionKind::External, false)),
         ("`executing` (runbook, idempotent)", executing(ActionKind::Runbook, true)),
         ("`executing` (runbook, not idempotent)", executing(ActionKind::Runbook, false)),

@@ -114,7 +114,7 @@ fn obligations_are_those_of_the_page() {
             "`executing` (runbook, begun by another process, cancelled)" => {
                 answered(&executing(ActionKind::Runbook, true), &cancel("deploy-bot"))
             }
-            "`queued` (it failed, and rests)" => resting(),
+            "`queued` (it failed, and pauses before a retry)" => resting(),
             "`outcome_unknown` (its runbook has a probe)" => in_doubt(false),
             "`executing` (runbook, begun by another process)" => executing(ActionKind::Runbook, true),
             state => states.get(state).unwrap_or_else(|| panic!("the page has a status `{state}` that no test builds")).clone(),
@@ -123,17 +123,15 @@ fn obligations_are_those_of_the_page() {
             [] => "nothing",
             [Obligation::Park { deadline: Some(deadline) }] if *deadline == at(FIRST) => "park: wait for people, arm the next deadline",
             [Obligation::AwaitReport { attempt, deadline }] if (*attempt, *deadline) == (of(1), at(REPORT)) => {
-                "await the report, arm its deadline"
+                "wait for the report, arm its deadline"
             }
             [Obligation::Rest { attempt, deadline }] if (*attempt, *deadline) == (of(2), at(FIRST * 2)) => {
                 "wait for the end of the pause, arm its deadline"
             }
-            [Obligation::Queue { attempt }] if *attempt == of(1) => "see to it that the runner has it in its queue",
-            [Obligation::Attend { attempt, token: Some(TOKEN) }] if *attempt == of(1) => {
-                "see to it that the runner knows of it; nothing is started"
-            }
-            [Obligation::End { attempt, token: Some(TOKEN) }] if *attempt == of(1) => "see to it that the runner ends it",
-            [Obligation::Probe { attempt }] if *attempt == of(1) => "see to it that the probe looks",
+            [Obligation::Queue { attempt }] if *attempt == of(1) => "ensure that the runner has it in its queue",
+            [Obligation::Attend { attempt, token: Some(TOKEN) }] if *attempt == of(1) => "ensure that the runner knows it; start nothing",
+            [Obligation::End { attempt, token: Some(TOKEN) }] if *attempt == of(1) => "ensure that the runner ends it",
+            [Obligation::Probe { attempt }] if *attempt == of(1) => "ensure that the probe runs",
             [Obligation::Recover { attempt }] if *attempt == of(1) => "recover",
             [Obligation::Clear { attempt }] if *attempt == of(1) => "end what is left of it on this machine, then recover",
             others => panic!("{} obliges to {others:?}", row[0]),

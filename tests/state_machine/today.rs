@@ -87,15 +87,15 @@ fn what_follows_where_the_rules_of_today_are_stricter() {
             saying(None, Some(&one.submission.digest)),
         ),
         (
-            "the caller's role is asked no more",
+            "the caller's role is no longer asked",
             changed(&|now| now.terms.approvers = vec!["tech_lead".to_owned()]),
             one.clone(),
             approve("alice"),
         ),
         ("the caller is suspended", changed(&|now| now.suspended.push("alice")), one.clone(), approve("alice")),
         ("the requester acts for the caller", changed(&|now| now.agents = vec![("deploy-bot", "alice")]), one.clone(), approve("alice")),
-        ("the requester is on no list any more", changed(&|now| now.agents.clear()), one.clone(), approve("alice")),
-        ("the level needs no approval any more", changed(&|now| now.auto_approve = true), one, approve("alice")),
+        ("the requester is no longer listed", changed(&|now| now.agents.clear()), one.clone(), approve("alice")),
+        ("the level no longer needs approval", changed(&|now| now.auto_approve = true), one, approve("alice")),
         ("two are needed, and tess has approved", both(&|_| ()), two.clone(), approve("alice")),
         (
             "two are needed, and tess, who has approved, is suspended",
@@ -105,7 +105,7 @@ fn what_follows_where_the_rules_of_today_are_stricter() {
         ),
         ("two are needed, and tess, who has approved, has lost the role", both(&|now| now.people[1].1 = "cto"), two, approve("alice")),
         (
-            "two of different roles are needed, and that of tess is asked no more",
+            "two of different roles are needed, and the role of tess is no longer asked",
             both(&|now| {
                 now.terms.approvers = vec!["team_lead".to_owned()];
                 now.terms.distinct_roles = true;
