@@ -22,72 +22,88 @@ task=$(jq -n --arg run "${GITHUB_SERVER_URL:-}/${GITHUB_REPOSITORY:-}/actions/ru
 
 # The same step of the same attempt finds its request again; a run that is started anew asks anew.
 key=$(printf '%s\n' "${GITHUB_REPOSITORY:-}" "${GITHUB_RUN_ID:-}" "${GITHUB_RUN_ATTEMPT:-}" "${GITHUB_JOB:-}" "${GITHUB_ACTION:-}" | sha256sum | cut -d ' ' -f 1)
-id=
+
+cancel_request() {
+  call POST "/workflows/$id/cancel" '{"reason": "the job was cancelled, or waited no longer"}' --max-time 3
+}
+
+ask() {
+  local id deadline since=0 state= left hold said message
+  call_again "$ASK_PATIENCE_SECONDS" POST /orchestrate "$task" --header "Idempotency-Key: $key"
+  [[ $status == 202 ]] || fail "$(refusal)"
+  id=$(answer .workflow_id)
+  [[ $id =~ ^[0-9a-f-]{36}$ ]] || fail 'parkbrake answered without a workflow, so nothing may be done'
+  printf '%s' "$id" >"$folder/id"
+  output workflow-id "$id"
+  printf 'Parkbrake takes it as %s, of %s risk: %s/workflows/%s\n' "$id" "$(answer .risk_level | plain)" "$PARKBRAKE_URL" "$id"
+
+  deadline=$((SECONDS + ASK_TIMEOUT_MINUTES * 60))
+  while true; do
+    left=$((deadline - SECONDS))
+    hold=$((left < 0 ? 0 : left < 50 ? left : 50))
+    call_again "$((left > ASK_PATIENCE_SECONDS ? left : ASK_PATIENCE_SECONDS))" GET "/workflows/$id/wait?since=$since&timeout=${hold}s"
+    [[ $status == 200 ]] || { output status "$state"; fail "$(refusal)"; }
+    state=$(answer .workflow.status) since=$(answer .workflow.version)
+    case $state in
+      pending_approval | queued) ;;
+      executing) [[ -n $ASK_RUNBOOK ]] || break ;;
+      *) break ;;
+    esac
+    if ((SECONDS >= deadline)); then
+      cancel_request
+      output status "$state"
+      fail "nobody decided within $ASK_TIMEOUT_MINUTES minutes; the request was taken back"
+    fi
+  done
+
+  # What people wrote is text, and nothing else.
+  said=$(answer '.workflow | [.decisions[] | "\(.verdict) by \(.approver)" + (if .justification then ": \(.justification)" else "" end)] | join("; ")' | plain)
+  case $state in
+    expired) message="expired: nobody decided in time; run the job again to ask again" ;;
+    rejected) message=${said:-rejected} ;;
+    failed | outcome_unknown) message="$state: $(answer '.workflow.execution.attempts[-1].error' | plain)" ;;
+    *) message="$state${said:+: $said}" ;;
+  esac
+  output status "$state"
+  output message "$message"
+  jq -r --arg message "$message" --arg url "$PARKBRAKE_URL" '
+    def cell: tostring | gsub("[[:cntrl:]]+"; " ") | @html | gsub("\\|"; "&#124;") | gsub("(?<c>[\\\\`*_\\[\\]])"; "&#\(.c | explode[0]);");
+    .workflow | "### Parkbrake: \(.status)\n\n| | |\n|---|---|\n"
+    + ([["Asked", .description], ["Risk", .risk_level], ["Environment", .target.environment], ["Resource", .target.resource],
+        ["Outcome", $message]] | map(select(.[1] != null) | "| \(.[0]) | \(.[1] | cell) |") | join("\n"))
+    + "\n| Workflow | <a href=\"\($url | @html)/workflows/\(.workflow_id)\">\(.workflow_id)</a> |\n"
+  ' "$folder/answer" >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
+
+  case $state in
+    executing | completed) printf 'Parkbrake: %s\n' "$message" ;;
+    *) fail "$message" ;;
+  esac
+}
+
 # GitHub ends a step that is cancelled by SIGINT, and kills it some seconds later.
-take_back() {
+cancelled() {
   trap '' INT TERM
+  kill "$asking" 2>/dev/null || true
+  local id
+  id=$(cat "$folder/id" 2>/dev/null || true)
+  # curl of the process that asked may still write its answer.
+  mkdir "$folder/cancelled"
+  cp "$folder/curl" "$folder/cancelled/"
+  folder=$folder/cancelled
   if [[ -z $id ]]; then
     # The answer with the id may be on its way: the same key finds it.
     call POST /orchestrate "$task" --header "Idempotency-Key: $key" --max-time 3
     id=$(answer .workflow_id)
   fi
-  [[ -z $id ]] || call POST "/workflows/$id/cancel" '{"reason": "the job was cancelled, or waited no longer"}' --max-time 3
-}
-cancelled() {
-  take_back
+  [[ -z $id ]] || cancel_request
   output message 'the job was cancelled'
   exit 130
 }
-# One word, because bash may parse a trap while it expands something else.
+
+# Bash may run a trap in the middle of a command substitution, then parses the trap as a part of it, and fails. So a child process
+# asks; this one has the trap and only waits.
+asking=
 trap cancelled INT TERM
-
-call_again "$ASK_PATIENCE_SECONDS" POST /orchestrate "$task" --header "Idempotency-Key: $key"
-[[ $status == 202 ]] || fail "$(refusal)"
-id=$(answer .workflow_id)
-[[ $id =~ ^[0-9a-f-]{36}$ ]] || fail 'parkbrake answered without a workflow, so nothing may be done'
-output workflow-id "$id"
-printf 'Parkbrake takes it as %s, of %s risk: %s/workflows/%s\n' "$id" "$(answer .risk_level | plain)" "$PARKBRAKE_URL" "$id"
-
-deadline=$((SECONDS + ASK_TIMEOUT_MINUTES * 60))
-since=0
-state=
-while true; do
-  left=$((deadline - SECONDS))
-  hold=$((left < 0 ? 0 : left < 50 ? left : 50))
-  call_again "$((left > ASK_PATIENCE_SECONDS ? left : ASK_PATIENCE_SECONDS))" GET "/workflows/$id/wait?since=$since&timeout=${hold}s"
-  [[ $status == 200 ]] || { output status "$state"; fail "$(refusal)"; }
-  state=$(answer .workflow.status) since=$(answer .workflow.version)
-  case $state in
-    pending_approval | queued) ;;
-    executing) [[ -n $ASK_RUNBOOK ]] || break ;;
-    *) break ;;
-  esac
-  if ((SECONDS >= deadline)); then
-    take_back
-    output status "$state"
-    fail "nobody decided within $ASK_TIMEOUT_MINUTES minutes; the request was taken back"
-  fi
-done
-
-# What people wrote is text, and nothing else.
-said=$(answer '.workflow | [.decisions[] | "\(.verdict) by \(.approver)" + (if .justification then ": \(.justification)" else "" end)] | join("; ")' | plain)
-case $state in
-  expired) message="expired: nobody decided in time; run the job again to ask again" ;;
-  rejected) message=${said:-rejected} ;;
-  failed | outcome_unknown) message="$state: $(answer '.workflow.execution.attempts[-1].error' | plain)" ;;
-  *) message="$state${said:+: $said}" ;;
-esac
-output status "$state"
-output message "$message"
-jq -r --arg message "$message" --arg url "$PARKBRAKE_URL" '
-  def cell: tostring | gsub("[[:cntrl:]]+"; " ") | @html | gsub("\\|"; "&#124;") | gsub("(?<c>[\\\\`*_\\[\\]])"; "&#\(.c | explode[0]);");
-  .workflow | "### Parkbrake: \(.status)\n\n| | |\n|---|---|\n"
-  + ([["Asked", .description], ["Risk", .risk_level], ["Environment", .target.environment], ["Resource", .target.resource],
-      ["Outcome", $message]] | map(select(.[1] != null) | "| \(.[0]) | \(.[1] | cell) |") | join("\n"))
-  + "\n| Workflow | <a href=\"\($url | @html)/workflows/\(.workflow_id)\">\(.workflow_id)</a> |\n"
-' "$folder/answer" >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
-
-case $state in
-  executing | completed) printf 'Parkbrake: %s\n' "$message" ;;
-  *) fail "$message" ;;
-esac
+ask &
+asking=$!
+wait "$asking"

@@ -2,8 +2,9 @@
 # What the steps of this action share: calls of parkbrake, and words for the log, the outputs and the summary of a job.
 set -euo pipefail
 
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+home=$(mktemp -d)
+trap 'rm -rf "$home"' EXIT
+folder=$home
 status=000
 
 # What somebody wrote becomes one line that is no command of the runner: those begin with `::`, and `%` begins an escape in them.

@@ -4,9 +4,11 @@ use crate::support::client::{high, token};
 use crate::support::contract;
 use crate::support::raw::{connect_from, exchange, status};
 use crate::support::{Browser, TestApp};
+use futures_util::{StreamExt, stream};
 use regex::Regex;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Every route of the program, with the parameters in its path.
 #[track_caller]
@@ -86,33 +88,32 @@ async fn no_parameter_of_any_route_leads_to_a_500() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let alice = Browser::of(app.addr, "alice").await;
-    for (path, methods) in routes() {
-        if !methods.contains(&"GET".to_owned()) {
+    let paths = routes().into_iter().filter(|(_, methods)| methods.contains(&"GET".to_owned())).map(|(path, _)| filled(&path, &id));
+    stream::iter(paths).for_each_concurrent(4, |path| every_parameter_is_answered(&alice, path)).await;
+}
+
+async fn every_parameter_is_answered(alice: &Browser, path: String) {
+    for value in NO_TEXT {
+        let page = alice.get(&format!("{path}?{value}={value}")).await;
+        assert_eq!(page.status, 422, "GET {path}?{value}={value}: {}", page.html);
+    }
+    for name in PARAMETERS {
+        for value in &NO_TEXT[..2] {
+            let page = alice.get(&format!("{path}?{name}={value}")).await;
+            assert_eq!(page.status, 422, "GET {path}?{name}={value}: {}", page.html);
+        }
+        // Routes that do not know the parameter have refused it.
+        let first = alice.request(Method::GET, &format!("{path}?{name}={}", ODD[0]));
+        let first = tokio::time::timeout(Duration::from_secs(1), alice.send(first)).await;
+        if first.is_ok_and(|page| page.html.contains("unknown field")) {
             continue;
         }
-        let path = filled(&path, &id);
-        for value in NO_TEXT {
-            let page = alice.get(&format!("{path}?{value}={value}")).await;
-            assert_eq!(page.status, 422, "GET {path}?{value}={value}: {}", page.html);
-        }
-        for name in PARAMETERS {
-            for value in &NO_TEXT[..2] {
-                let page = alice.get(&format!("{path}?{name}={value}")).await;
-                assert_eq!(page.status, 422, "GET {path}?{name}={value}: {}", page.html);
-            }
-            // Routes that do not know the parameter have refused it.
-            let first = alice.request(Method::GET, &format!("{path}?{name}={}", ODD[0]));
-            let first = tokio::time::timeout(std::time::Duration::from_secs(1), alice.send(first)).await;
-            if first.is_ok_and(|page| page.html.contains("unknown field")) {
-                continue;
-            }
-            for value in ODD {
-                let wait = if path.ends_with("/wait") && *name != "timeout" { "&timeout=0s" } else { "" };
-                let request = alice.request(Method::GET, &format!("{path}?{name}={value}{wait}"));
-                // An opened stream is an answer; the test does not wait for its end.
-                let status = request.send().await.expect("an answer").status();
-                assert!(status.as_u16() < 500, "GET {path}?{name}={value}{wait}: {status}");
-            }
+        for value in ODD {
+            let wait = if path.ends_with("/wait") && *name != "timeout" { "&timeout=0s" } else { "" };
+            let request = alice.request(Method::GET, &format!("{path}?{name}={value}{wait}"));
+            // An opened stream is an answer; the test does not wait for its end.
+            let status = request.send().await.expect("an answer").status();
+            assert!(status.as_u16() < 500, "GET {path}?{name}={value}{wait}: {status}");
         }
     }
 }
