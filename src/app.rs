@@ -12,6 +12,7 @@ pub use crate::actors::notifier::delivery_worker::Pace;
 pub use router::description;
 
 use crate::actors::engine::{Engine, Parts};
+use crate::actors::ports::Subscriptions;
 use crate::actors::root::{self, Root, RootRef};
 use crate::actors::turns::TurnLimits;
 use crate::clock::Clock;
@@ -202,7 +203,10 @@ impl App {
             tracing::info!(workflows = released, "quarantined workflows are tried again");
         }
         let clock = Arc::new(Clock::new(patiently(|| storage.now()).await?));
-        let channels = notify::channels(&configuration.notifications, &clock, &*resources.environment).map_err(StartError::Channels)?;
+        let subscriptions: Arc<dyn Subscriptions> = Arc::new(storage.clone());
+        let read = &*resources.environment;
+        let channels = notify::channels(&configuration.notifications, &clock, &subscriptions, read).map_err(StartError::Channels)?;
+        let subscribing = notify::subscribing(&configuration.notifications, read).map_err(StartError::Channels)?;
         let answers = resources.slack.as_deref().unwrap_or(SLACK);
         let caller =
             Caller::new(configuration.webhooks.values(), &*resources.environment, Arc::clone(&clock)).map_err(StartError::Webhooks)?;
@@ -219,7 +223,7 @@ impl App {
         let (closing, closed) = watch::channel(false);
         let public_url = engine.configuration.notifications.public_url.clone();
         let hosts = Hosts::new(public_url.as_deref(), &settings.allow_hosts);
-        let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed, ways_in);
+        let service = UseCases::new(Arc::clone(&engine), limits(&settings.limits), closed, ways_in, subscribing);
         let routes = router::router(&service, slack, github, hosts, public_url);
         let (most, most_each) = connections(&settings.limits).connections();
         let arguments = server::Arguments { listener: Arc::new(listener), router: routes, most, most_each };

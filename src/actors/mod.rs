@@ -47,6 +47,7 @@ mod rehydrate;
 pub mod restart;
 pub mod root;
 pub mod runner;
+mod subscriptions;
 pub mod timer;
 mod trouble_watch;
 mod troubles;

@@ -1,6 +1,6 @@
 //! What the actors need from the outside world, as traits, so that tests can replace it.
 
-use crate::domain::notice::Kind;
+use crate::domain::notice::{Kind, Subscription};
 use crate::domain::task::call::Call;
 use crate::domain::task::difference::Difference;
 use crate::domain::task::digest::Digest;
@@ -180,6 +180,24 @@ pub trait Channel: Send + Sync + 'static {
     /// Delivers one message: a single notice, or several that ask the same recipient, if the
     /// channel groups.
     fn deliver(&self, message: Vec<Notice>) -> BoxFuture<'_, Result<(), Undelivered>>;
+}
+
+/// The browsers that people have subscribed to notices.
+pub trait Subscriptions: Send + Sync + 'static {
+    /// The browsers of a person; the error says why they cannot be read.
+    fn of<'a>(&'a self, person: &'a str) -> BoxFuture<'a, Result<Vec<Subscription>, String>>;
+
+    /// Removes a subscription that has ended.
+    fn forget(&self, id: Uuid) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// What a browser needs to subscribe, and which subscriptions can be used.
+pub trait Subscribing: Send + Sync + 'static {
+    /// The key with which the browser's push service recognizes parkbrake.
+    fn public_key(&self) -> &str;
+
+    /// Whether messages can be sent to this subscription; the error says what is wrong with it.
+    fn check(&self, subscription: &Subscription) -> Result<(), String>;
 }
 
 /// A mail with a link that signs somebody in. The link is a secret.

@@ -35,7 +35,7 @@ pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
     // The type determines which keys are known, so it is read first.
     let kind = at.entries("a channel's settings")?.into_iter().find(|(name, _)| *name == "type");
     let Some((_, kind)) = kind else {
-        at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty, github");
+        at.problem("has no `type`: it has to be one of slack, email, linear, webhook, pagerduty, github, web_push");
         return None;
     };
     let (keys, service): (&[&str], ReadService) = match kind.text()? {
@@ -45,8 +45,9 @@ pub fn read(at: &At<'_>, dir: &Path) -> Option<ChannelSettings> {
         "webhook" => (&["type", "url", "secret", "timeout", "allow_private"], webhook),
         "pagerduty" => (&["type", "routing_key", "api_url", "template"], pagerduty),
         "github" => (&["type", "app_id", "private_key", "webhook_secret", "agent", "api_url"], github),
+        "web_push" => (&["type", "private_key", "subject", "allow_private"], web_push),
         other => {
-            kind.problem(format!("is `{}`, but has to be slack, email, linear, webhook, pagerduty or github", shown(other)));
+            kind.problem(format!("is `{}`, but has to be slack, email, linear, webhook, pagerduty, github or web_push", shown(other)));
             return None;
         }
     };
@@ -127,8 +128,11 @@ fn webhook(fields: &Fields<'_>) -> Option<Service> {
         }
         Some(found).filter(fits)
     });
-    let allow_private = fields.get("allow_private").and_then(|at| at.boolean()).unwrap_or(false);
-    Some(Service::Webhook { url: url?, secret: secret?, timeout: timeout.unwrap_or(TIMEOUT), allow_private })
+    Some(Service::Webhook { url: url?, secret: secret?, timeout: timeout.unwrap_or(TIMEOUT), allow_private: allow_private(fields) })
+}
+
+fn allow_private(fields: &Fields<'_>) -> bool {
+    fields.get("allow_private").and_then(|at| at.boolean()).unwrap_or(false)
 }
 
 fn pagerduty(fields: &Fields<'_>) -> Option<Service> {
@@ -151,6 +155,22 @@ fn github(fields: &Fields<'_>) -> Option<Service> {
         agent: agent?,
         api_url: api_url?,
     }))
+}
+
+fn web_push(fields: &Fields<'_>) -> Option<Service> {
+    let private_key = secret(fields, "private_key", "a private key of the curve P-256, the whole PEM file");
+    let how = "write whom a push service can ask about parkbrake, such as mailto:ops@example.com";
+    let subject = fields.required("subject", how).and_then(|at| at.parsed(contact));
+    Some(Service::WebPush { private_key: private_key?, subject: subject?, allow_private: allow_private(fields) })
+}
+
+/// Whom the operators of another service can ask.
+fn contact(text: &str) -> Result<String, String> {
+    if let Some(address) = text.strip_prefix("mailto:") {
+        return mail_address::parse(address).map(|address| format!("mailto:{address}"));
+    }
+    let page = address::url(text).ok().filter(|page| page.starts_with("https://"));
+    page.ok_or_else(|| "has to be an address: mailto:ops@example.com, or a page that begins with https://".to_owned())
 }
 
 fn api_url(fields: &Fields<'_>, usual: &str) -> Option<String> {
@@ -257,12 +277,15 @@ pub fn document(channel: &ChannelSettings) -> Value {
         Service::PagerDuty { routing_key, api_url } => {
             json!({ "type": "pagerduty", "routing_key": from_env(routing_key), "api_url": api_url })
         }
+        Service::WebPush { private_key, subject, allow_private } => {
+            json!({ "type": "web_push", "private_key": from_env(private_key), "subject": subject, "allow_private": allow_private })
+        }
     };
     let medium = channel.service.medium();
     if medium.groups() {
         document["group"] = json!(show(channel.group_within));
     }
-    if !matches!(medium, Medium::Webhook | Medium::Github) {
+    if !matches!(medium, Medium::Webhook | Medium::Github | Medium::WebPush) {
         document["template"] = json!(channel.template);
     }
     document

@@ -3,7 +3,7 @@
 use crate::config::channels;
 use crate::config::value::At;
 use crate::config::{address, names};
-use crate::domain::notice::{Notifications, Route, Service};
+use crate::domain::notice::{ChannelSettings, Medium, Notifications, Route, Service};
 use crate::domain::policy::Policy;
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
@@ -27,6 +27,9 @@ pub fn read(file: &At<'_>, dir: &Path) -> Notifications {
             if let Err(error) = names::channel(name) {
                 at.problem(error);
             } else if let Some(channel) = channels::read(&at, dir) {
+                if channel.service.medium() == Medium::WebPush && found.web_push().is_some() {
+                    at.problem("is a second channel of the type web_push, but a browser subscribes with one key: remove one of them");
+                }
                 found.channels.insert(name.to_owned(), channel);
             }
         }
@@ -108,6 +111,9 @@ pub fn notes(notifications: &Notifications, policy: &Policy) -> Vec<String> {
     }
     if notifications.public_url.is_none() && !notifications.channels.is_empty() {
         notes.push("public_url is not set, so messages have no links".to_owned());
+    }
+    if let Some((name, ChannelSettings { service: Service::WebPush { allow_private: true, .. }, .. })) = notifications.web_push() {
+        notes.push(format!("the channel {name} allows private addresses, so everybody who signs in can make the server call some"));
     }
     if notifications.channels.values().any(|channel| matches!(channel.service, Service::Email { .. })) {
         let unreachable = policy.people().iter().filter(|(_, person)| !person.roles.is_empty() && person.email.is_none());

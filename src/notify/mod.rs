@@ -12,9 +12,10 @@ mod sign_in_mail;
 pub mod slack;
 pub mod slack_answers;
 pub mod templates;
+pub mod web_push;
 pub mod webhook;
 
-use crate::actors::ports::{Channel, Mailer};
+use crate::actors::ports::{Channel, Mailer, Subscribing, Subscriptions};
 use crate::clock::Clock;
 use crate::domain::notice::{ChannelSettings, Notifications, SecretName, Service};
 use crate::outbound::secret::Secret;
@@ -25,21 +26,23 @@ use pagerduty::PagerDuty;
 use slack::Slack;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use web_push::{Invitation, WebPush};
 use webhook::Webhook;
 
 /// The channels of a configuration, by name. `read` returns the environment variables that hold
-/// their secrets.
+/// their secrets; `subscriptions` are the browsers that people have subscribed.
 ///
 /// # Errors
 /// Every reason why a channel cannot be used, one per line. No line shows a secret.
 pub fn channels(
     notifications: &Notifications,
     clock: &Arc<Clock>,
+    subscriptions: &Arc<dyn Subscriptions>,
     read: &dyn Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, Arc<dyn Channel>>, Vec<String>> {
     let (mut channels, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, settings) in &notifications.channels {
-        match channel(name, settings, notifications.public_url.as_deref(), clock, read) {
+        match channel(name, settings, notifications.public_url.as_deref(), clock, subscriptions, read) {
             Ok(channel) => drop(channels.insert(name.clone(), channel)),
             Err(problem) => problems.push(format!("the channel {name} cannot be used: {problem}")),
         }
@@ -66,6 +69,24 @@ pub fn mailer(
     Ok(Some(Arc::new(email)))
 }
 
+/// What browsers need to subscribe; `None` if there is no channel to them.
+///
+/// # Errors
+/// Why the channel cannot be used. The text shows no secret.
+pub fn subscribing(
+    notifications: &Notifications,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Arc<dyn Subscribing>>, Vec<String>> {
+    let Some((name, Service::WebPush { private_key, allow_private, .. })) =
+        notifications.web_push().map(|(name, channel)| (name, &channel.service))
+    else {
+        return Ok(None);
+    };
+    let made = secret(private_key, read).and_then(|key| Invitation::new(&key, *allow_private));
+    let invitation = made.map_err(|problem| vec![format!("the channel {name} cannot be used: {problem}")])?;
+    Ok(Some(Arc::new(invitation)))
+}
+
 /// Reads a secret from the environment.
 ///
 /// # Errors
@@ -80,6 +101,7 @@ fn channel(
     settings: &ChannelSettings,
     public_url: Option<&str>,
     clock: &Arc<Clock>,
+    subscriptions: &Arc<dyn Subscriptions>,
     read: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Arc<dyn Channel>, String> {
     let template = settings.template.as_deref();
@@ -106,6 +128,10 @@ fn channel(
         Service::Github(app) => {
             let key = secret(&app.private_key, read)?;
             Arc::new(Github::new(&app.api_url, &app.app_id, key.expose(), Arc::clone(clock))?)
+        }
+        Service::WebPush { private_key, subject, allow_private } => {
+            let settings = web_push::Settings { subject: subject.clone(), allow_private: *allow_private };
+            Arc::new(WebPush::new(&secret(private_key, read)?, settings, Arc::clone(clock), Arc::clone(subscriptions))?)
         }
         Service::PagerDuty { routing_key, api_url } => Arc::new(PagerDuty::new(secret(routing_key, read)?, api_url, template)?),
     })

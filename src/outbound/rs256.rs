@@ -1,31 +1,27 @@
 //! JSON Web Tokens signed with RS256 (RFC 7515, RFC 7518), for services that know the public key.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::outbound::jwt;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A private key. It cannot be shown.
 pub struct Rs256(RsaKeyPair);
 
 impl Rs256 {
-    /// The key in a PEM file (`RSA PRIVATE KEY` or `PRIVATE KEY`). If its lines were joined by a
-    /// literal `\n`, as is common in environment variables, they are split again.
+    /// The key in a PEM file (`RSA PRIVATE KEY` or `PRIVATE KEY`).
     ///
     /// # Errors
     /// The text is not such a key. The reason shows none of it.
     pub fn of_pem(pem: &str) -> Result<Self, String> {
-        let pem = pem.replace("\\n", "\n");
-        let unfit = || "is not an RSA private key in PEM format: give the whole file, with its first and last line".to_owned();
-        let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| unfit())? {
-            PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
-            PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
-            _ => return Err(unfit()),
+        let key = match jwt::private_key(pem) {
+            Some(PrivateKeyDer::Pkcs1(key)) => RsaKeyPair::from_der(key.secret_pkcs1_der()).ok(),
+            Some(PrivateKeyDer::Pkcs8(key)) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).ok(),
+            _ => None,
         };
-        key.map(Self).map_err(|_| unfit())
+        let unfit = "is not an RSA private key in PEM format: give the whole file, with its first and last line";
+        key.map(Self).ok_or_else(|| unfit.to_owned())
     }
 
     /// A token with these claims.
@@ -33,19 +29,21 @@ impl Rs256 {
     /// # Errors
     /// The system provides no random numbers.
     pub fn token(&self, claims: &Value) -> Result<String, String> {
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", encode(&json!({"alg": "RS256", "typ": "JWT"})), encode(claims));
-        let mut signature = vec![0; self.0.public().modulus_len()];
-        let signed = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature);
-        signed.map_err(|_| "the system provides no random numbers, so nothing can be signed".to_owned())?;
-        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        jwt::token("RS256", claims, |message| {
+            let mut signature = vec![0; self.0.public().modulus_len()];
+            self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+            Ok(signature)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use serde_json::json;
 
     /// A key that was made for the tests.
     const KEY: &str = include_str!("../../tests/fixtures/github/app-key.pem");

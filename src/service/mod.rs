@@ -19,6 +19,7 @@ mod openid;
 mod operations;
 pub mod policy;
 pub mod proposals;
+pub mod push;
 mod quotas;
 mod results;
 pub mod review;
@@ -38,7 +39,7 @@ pub use results::{About, Count, Decided, Finds, Listed, WINDOW, Waiting};
 pub use show::{Earlier, Quarantine, Shown};
 
 use crate::actors::engine::Engine;
-use crate::actors::ports::Mailer;
+use crate::actors::ports::{Mailer, Subscribing};
 use crate::domain::risk::matrix::Matrix;
 use crate::identity::Identity;
 use crate::openid::Provider;
@@ -73,6 +74,8 @@ pub struct Shared {
     mailer: Option<Arc<dyn Mailer>>,
     /// The OpenID Connect provider, if one is configured.
     openid: Option<Provider>,
+    /// What browsers need to subscribe to notices, if a channel sends them some.
+    subscribing: Option<Arc<dyn Subscribing>>,
     /// Limits the mails that are being sent.
     mails: Arc<Semaphore>,
     /// Held while a link for a mail is made: the links of a person are counted first, and two at
@@ -96,7 +99,13 @@ pub struct WaysIn {
 impl Service {
     /// The use cases over an engine. When `closing` becomes true, every waiting caller is answered
     /// at once.
-    pub fn new(engine: Arc<Engine>, limits: Limits, closing: watch::Receiver<bool>, ways_in: WaysIn) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        limits: Limits,
+        closing: watch::Receiver<bool>,
+        ways_in: WaysIn,
+        subscribing: Option<Arc<dyn Subscribing>>,
+    ) -> Self {
         let clock = Arc::clone(&engine.clock);
         let now = Arc::new(move || clock.now());
         let identity = Identity::new(engine.storage.clone(), Arc::clone(&engine.configuration), Arc::clone(&engine.suspensions), now);
@@ -105,7 +114,20 @@ impl Service {
         let readers = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))));
         let (quotas, matrix) = (Quotas::default(), OnceCell::new());
         let mail_turn = tokio::sync::Mutex::default();
-        Self(Arc::new(Shared { engine, identity, admissions, quotas, mailer, openid, mails, mail_turn, readers, matrix, closing }))
+        Self(Arc::new(Shared {
+            engine,
+            identity,
+            admissions,
+            quotas,
+            mailer,
+            openid,
+            subscribing,
+            mails,
+            mail_turn,
+            readers,
+            matrix,
+            closing,
+        }))
     }
 
     /// The current time, by the database's clock.

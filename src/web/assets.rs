@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 const STYLE: &str = concat!(include_str!("static/inbox.css"), include_str!("static/charts.css"), include_str!("static/docs.css"));
-const SCRIPT: &str = concat!(include_str!("static/inbox.js"), include_str!("static/keys.js"));
+const SCRIPT: &str = concat!(include_str!("static/inbox.js"), include_str!("static/keys.js"), include_str!("static/push.js"));
 const ICON: &str = include_str!("static/icon.svg");
 /// The icon while something critical waits.
 const ICON_CRITICAL: &str = include_str!("static/icon_critical.svg");

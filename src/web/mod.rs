@@ -28,6 +28,7 @@ mod payload;
 mod person;
 mod policy;
 mod prose;
+mod push;
 mod record;
 mod reject;
 mod relative_time;
@@ -117,6 +118,9 @@ pub fn routes(web: &Web) -> Router {
         .route("/inbox/statistics", get(statistics::show))
         .route("/inbox/system", get(system::show))
         .route("/inbox/system/notices/{id}/resend", post(system::resend))
+        .route("/inbox/push", get(push::show).post(push::subscribe))
+        .route("/inbox/push/{id}/unsubscribe", post(push::unsubscribe))
+        .route("/inbox/push-worker.js", get(push::worker))
         .route("/inbox/assets/{name}", get(assets::serve))
         .nest("/inbox", Router::new().fallback(routing::not_found))
         .method_not_allowed_fallback(routing::method_not_allowed)

@@ -58,6 +58,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("person.html", include_str!("templates/person.html")),
     ("halts.html", include_str!("templates/halts.html")),
     ("grants.html", include_str!("templates/grants.html")),
+    ("push.html", include_str!("templates/push.html")),
     ("statistics.html", include_str!("templates/statistics.html")),
     ("system.html", include_str!("templates/system.html")),
     ("docs.html", include_str!("templates/docs.html")),
@@ -117,6 +118,7 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
         "me": session.map(|session| json!({"name": session.person.name, "roles": session.person.deciding().roles})),
         "now": RelativeTime::of(now, now).iso,
         "form_token": form_token,
+        "pushes": web.service.push_key().is_some(),
         "assets": web.pages.assets,
     });
     if let (Json::Object(all), Json::Object(shown)) = (&mut all, shown) {

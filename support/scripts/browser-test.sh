@@ -48,6 +48,10 @@ if [[ ${1:-} == --screenshots ]]; then
 else
   # The test cannot wait a day for an unknown outcome.
   awk '{ print } /^policies:/ { print "  medium: { report_within: 1s }" }' config/hitl/approval-policies.yaml >"$config/hitl/approval-policies.yaml"
+  # Nothing is sent: no route leads to this channel.
+  echo 'channels: { push: { type: web_push, private_key: { from_env: WEB_PUSH_KEY }, subject: "mailto:ops@example.com" } }' >"$config/notifications.yaml"
+  WEB_PUSH_KEY=$(<tests/fixtures/web_push/vapid-key.pem)
+  export WEB_PUSH_KEY
 fi
 start_server "$config"
 

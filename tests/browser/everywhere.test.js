@@ -31,6 +31,7 @@ async function pages() {
     system: "/inbox/system",
     grants: "/inbox/grants",
     halts: "/inbox/halts",
+    "notices in browsers": "/inbox/push",
     "what is not there": "/inbox/workflows/0198f0a0-0000-7000-8000-000000000000",
   };
 }

@@ -73,6 +73,7 @@ mod precondition;
 mod probe;
 mod proxy;
 mod prune;
+mod push;
 mod queries;
 mod quiet;
 mod quotas;

@@ -108,6 +108,12 @@ const CASES: &[Case] = &[
     case("where newest.requested_at >= $1", "what is open", "now() - interval '1 day', now(), NIL, 50000", 60_000.0),
     case("with request as materialized", "what is settled", "now() - interval '1 day', now(), 50000", 210_000.0),
     case("with recent as materialized", "a precedent", "MAX, 2000, 'bot-1', 'external', 'deploy', null", 6_100.0),
+    case("select distinct principal from push_subscription", "some people", "array['person-1', 'nobody']", 40.0),
+    case("select subscription_id as id, endpoint", "a person's", "'person-1'", 20.0),
+    case("select subscription_id, endpoint, browser", "a person's", "'person-1'", 20.0),
+    case("insert into push_subscription", "one more", "NIL, 'person-1', 'https://new.example', '', '', 'x', 100", 40.0),
+    case("delete from push_subscription where principal", "another's", "'person-1', MAX", 20.0),
+    case("delete from push_subscription where subscription_id", "none", "MAX", 5.0),
     case(FEED, "a page", "150000, 9000000000, NIL, 0, 1000", 5_000.0),
     case(FEED, "nothing new", "9000000000, 9223372036854775807, NIL, 0, 1000", 10.0),
     case("select at < clock_timestamp() - make_interval", "age", "150000, NIL, 0, 86400", 50.0),
@@ -140,7 +146,7 @@ async fn run(db: &mut PgConnection, statement: String) {
 fn looked_at(node: &Value, seen: &mut f64) {
     let relation = node["Relation Name"].as_str().unwrap_or_default();
     let number = |field: &str| node[field].as_f64().unwrap_or_default();
-    if ["workflow", "workflow_event", "document", "notice"].contains(&relation) {
+    if ["workflow", "workflow_event", "document", "notice", "push_subscription"].contains(&relation) {
         if node["Node Type"] == "Seq Scan" {
             // An unknown number.
             *seen = f64::INFINITY;
@@ -235,13 +241,15 @@ const FILL: &str = "
            case when n % 2 = 0 then now() - interval '1 minute' else now() + interval '1 hour' end,
            case when n % 2 = 0 then now() - interval '1 minute' else now() + interval '1 hour' end, now()
     from generate_series(1, 300000) n;
+    insert into push_subscription (subscription_id, principal, endpoint, p256dh, auth, browser)
+    select gen_random_uuid(), 'person-' || n / 10, 'https://push.example/' || n, '', '', 'Firefox' from generate_series(1, 300000) n;
 ";
 
 #[tokio::test]
 async fn at_300_000_rows_every_query_looks_at_about_as_many_as_it_gives() {
     let database = Database::migrated().await;
     let mut db = database.connect().await;
-    for table in ["workflow", "workflow_event", "document", "notice"] {
+    for table in ["workflow", "workflow_event", "document", "notice", "push_subscription"] {
         run(&mut db, format!("alter table {table} set (autovacuum_enabled = false)")).await;
     }
     run(&mut db, "set enable_seqscan = off; set enable_sort = off; set jit = off; set plan_cache_mode = force_generic_plan".to_owned())

@@ -10,7 +10,7 @@ use crate::actors::notifier::batching::{self, Sent};
 use crate::actors::notifier::rendering::{NoticeRenderer, Rendered};
 use crate::actors::ports::{Channel, Notice, Undelivered};
 use crate::clock::Clock;
-use crate::domain::notice::{Kind, outbox};
+use crate::domain::notice::{Kind, Medium, outbox};
 use crate::domain::text::escaped;
 use crate::storage::{Done, DueNotice, Error, Next};
 use crate::telemetry;
@@ -139,7 +139,9 @@ impl DeliveryWorker {
                 }
             }
             Err(Undelivered::Later { reason, after }) => {
-                self.memory.resting = after.map(|after| Instant::now() + after);
+                // Browsers have different push services, and one of them must not stop the others.
+                let rests = self.renderer.medium != Medium::WebPush;
+                self.memory.resting = after.filter(|_| rests).map(|after| Instant::now() + after);
                 for row in &rows {
                     self.failed(row, &bounded(&reason), after).instrument(telemetry::workflow(row.workflow_id)).await?;
                 }

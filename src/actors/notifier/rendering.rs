@@ -103,7 +103,17 @@ impl NoticeRenderer {
                 else {
                     return Ok(Rendered::Cancel("this person is not reached by this channel any more"));
                 };
-                let concerned = if row.kind.asks() { asked.clone() } else { outbox::answerable(&now, row.kind, today) };
+                if suspended.contains(name) {
+                    return Ok(Rendered::Cancel("this person is suspended"));
+                }
+                let mut concerned = if row.kind.asks() { asked.clone() } else { outbox::answerable(&now, row.kind, today) };
+                if self.medium == Medium::WebPush {
+                    concerned.push((name, person));
+                    concerned = self.subscribed(concerned).await?;
+                    if let Some(why) = unreached(row, name, &concerned) {
+                        return Ok(Rendered::Cancel(why));
+                    }
+                }
                 if let Some(until) = self.waits(row, name, person, concerned).filter(|_| !row.resent) {
                     return Ok(Rendered::Wait(until));
                 }
@@ -141,6 +151,13 @@ impl NoticeRenderer {
             asked: if row.kind.asks() { self.contacts(row, &asked) } else { Vec::new() },
             link: self.link(row),
         })))
+    }
+
+    /// Those of these people who have subscribed a browser.
+    async fn subscribed<'p>(&self, people: People<'p>) -> Result<People<'p>, Error> {
+        let names: Vec<String> = people.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let subscribed = self.storage.push_subscribers(&names).await?;
+        Ok(people.into_iter().filter(|(name, _)| subscribed.contains(*name)).collect())
     }
 
     /// Until when a notice to this person waits because of quiet hours. A notice that has waited is
@@ -196,6 +213,16 @@ impl NoticeRenderer {
         let base = self.configuration.notifications.public_url.as_ref()?;
         Some(format!("{base}/inbox/workflows/{}", row.workflow_id))
     }
+}
+
+/// Why a notice does not go to the browsers of this person, of those who have subscribed some.
+fn unreached(row: &DueNotice, name: &str, subscribed: &People<'_>) -> Option<&'static str> {
+    let is_in = |people: &People<'_>| people.iter().any(|(other, _)| *other == name);
+    if !is_in(subscribed) {
+        return Some("this person has subscribed no browser");
+    }
+    let told = reach::told(subscribed.clone(), row.kind, row.level, Medium::WebPush);
+    (!is_in(&told) && !row.resent).then_some("this person does not want notices of this level")
 }
 
 fn replayed<'a>(row: &DueNotice, log: impl IntoIterator<Item = &'a Recorded>) -> Result<Workflow, Error> {

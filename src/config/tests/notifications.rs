@@ -12,9 +12,10 @@ channels:
   linear: { type: linear, api_key: { from_env: LINEAR_API_KEY }, team_id: "t-1", done_state: "Done" }
   audit:  { type: webhook, url: "https://example.com/hook", secret: { from_env: HOOK_SECRET } }
   pager:  { type: pagerduty, routing_key: { from_env: PAGER } }
+  push:   { type: web_push, private_key: { from_env: PUSH }, subject: "mailto:ops@example.com" }
 routes:
   - { levels: [medium, high, critical], channels: [ops, linear, audit] }
-  - { levels: [critical], channels: [mail, pager, audit] }
+  - { levels: [critical], channels: [mail, pager, audit, push] }
 "#;
 
 fn with(notifications: &str) -> Configuration {
@@ -41,10 +42,12 @@ fn the_file_of_the_contract_is_read_with_its_defaults() {
     assert_eq!(read.channels["audit"].group_within, Duration::ZERO);
     let api_url = "https://events.pagerduty.com/v2/enqueue".to_owned();
     assert_eq!(read.channels["pager"].service, Service::PagerDuty { routing_key: secret("PAGER"), api_url });
+    let push = Service::WebPush { private_key: secret("PUSH"), subject: "mailto:ops@example.com".to_owned(), allow_private: false };
+    assert_eq!(read.channels["push"].service, push);
     let heard = |level| read.heard_at(level).map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(heard(Level::Low), Vec::<&str>::new());
     assert_eq!(heard(Level::High), ["audit", "linear", "ops"]);
-    assert_eq!(heard(Level::Critical), ["audit", "linear", "mail", "ops", "pager"], "each once, though two routes name it");
+    assert_eq!(heard(Level::Critical), ["audit", "linear", "mail", "ops", "pager", "push"], "each once, though two routes name it");
 }
 
 #[test]
@@ -63,6 +66,7 @@ fn problems(text: &str) -> Vec<String> {
 fn what_does_not_fit_is_told_with_its_line_and_key() {
     let hook = |more: &str| format!("channels:\n  a: {{ type: webhook, url: \"https://a.example\", secret: {{ from_env: S }}, {more} }}\n");
     let slack = |more: &str| format!("channels:\n  a: {{ type: slack, webhook_url: {{ from_env: S }}, {more} }}\n");
+    let push = |subject: &str| format!("channels:\n  a: {{ type: web_push, private_key: {{ from_env: S }}, subject: \"{subject}\" }}\n");
     for (text, expected) in [
         ("public_url: parkbrake.example.com\n".to_owned(), "1: public_url: is not an address"),
         ("public_url: \"https://a.example/?x=1\"\n".to_owned(), "1: public_url: is the address that links begin with"),
@@ -89,6 +93,18 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
         (
             "channels: { a: { type: email, smtp_url: { from_env: S }, from: \"P <p@a.example>\" } }\n".to_owned(),
             "1: channels.a.from: is not an address",
+        ),
+        (
+            "channels: { a: { type: web_push, private_key: hunter2, subject: \"mailto:a@b.example\" } }\n".to_owned(),
+            "1: channels.a.private_key: is a secret",
+        ),
+        ("channels: { a: { type: web_push, private_key: { from_env: S } } }\n".to_owned(), "1: channels.a.subject: is missing"),
+        (push("ops@example.com"), "2: channels.a.subject: has to be an address"),
+        (push("mailto:ops"), "2: channels.a.subject: is not an address"),
+        (push("http://a.example"), "2: channels.a.subject: has to be an address"),
+        (
+            push("mailto:a@b.example") + push("mailto:a@b.example").replace("channels:\n  a:", "  b:").as_str(),
+            "3: channels.b: is a second channel of the type web_push",
         ),
         (
             "routes: [ { levels: [high], channels: [ops] } ]\n".to_owned(),
@@ -155,14 +171,16 @@ fn a_route_is_not_blamed_for_a_channel_that_cannot_be_read() {
 
 #[test]
 fn what_is_probably_not_meant_is_noted() {
-    let text = "channels:\n  a: { type: webhook, url: \"https://a.example\", secret: { from_env: S } }\n  m: { type: email, smtp_url: { from_env: S }, from: a@b }\n\
-                routes: [ { levels: [low, high], channels: [m] } ]\n";
+    let text = "channels:\n  a: { type: webhook, url: \"https://a.example\", secret: { from_env: S } }\n  m: { type: email, smtp_url: { from_env: S }, from: a@b }\n  \
+                p: { type: web_push, private_key: { from_env: S }, subject: \"mailto:a@b.example\", allow_private: true }\n\
+                routes: [ { levels: [low, high], channels: [m, p] } ]\n";
     assert_eq!(
         with(text).notes[1..],
         [
             "the channel a is named by no route, so nothing is sent there",
             "a route names low, but risk_levels.low.notify is false, so nobody is notified of such tasks",
             "public_url is not set, so messages have no links",
+            "the channel p allows private addresses, so everybody who signs in can make the server call some",
             "these people have no email, so no mail reaches them: alice, cora, tom",
         ]
     );

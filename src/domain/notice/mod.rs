@@ -7,6 +7,7 @@ pub mod reach;
 use crate::domain::risk::level::Level;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The kind of a notice. The names are the event types of the webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +121,7 @@ pub enum Medium {
     Webhook,
     PagerDuty,
     Github,
+    WebPush,
 }
 
 impl Medium {
@@ -134,9 +136,9 @@ impl Medium {
             Self::Webhook => true,
             // A Slack channel and an issue follow a request from its beginning to its end.
             Self::Slack | Self::Linear => !matches!(kind, Kind::Executing),
-            // A person gets a mail when they are asked and when something went wrong, and for
+            // A person is notified when they are asked and when something went wrong, and of
             // nothing else.
-            Self::Email => {
+            Self::Email | Self::WebPush => {
                 kind.asks() || matches!(kind, Kind::Asked | Kind::Answered | Kind::Failed | Kind::ReportOverdue | Kind::OutcomeUnknown)
             }
             // PagerDuty calls somebody when nobody has answered; the answer ends the call.
@@ -146,7 +148,7 @@ impl Medium {
 
     /// Whether each person gets their own notice; otherwise the channel gets one for all.
     pub fn is_personal(self) -> bool {
-        matches!(self, Self::Email)
+        matches!(self, Self::Email | Self::WebPush)
     }
 
     /// Whether several notices that ask for decisions may be sent as one message.
@@ -218,6 +220,13 @@ pub enum Service {
         api_url: String,
     },
     Github(GithubApp),
+    WebPush {
+        private_key: SecretName,
+        /// Whom a push service can ask about parkbrake: `mailto:` and an address, or a page.
+        subject: String,
+        /// Whether a push service may be on this machine or in a private network.
+        allow_private: bool,
+    },
 }
 
 /// A GitHub App whose deployment protection rule asks here. It is told about its own requests and
@@ -248,6 +257,17 @@ pub struct Buttons {
     pub team_id: Option<String>,
 }
 
+/// A browser that is subscribed to Web Push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    pub id: Uuid,
+    /// Where the browser's push service takes messages for it.
+    pub endpoint: String,
+    /// The browser's public key, and the secret that it shares with parkbrake.
+    pub p256dh: Vec<u8>,
+    pub auth: Vec<u8>,
+}
+
 /// The name of an environment variable that holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretName(pub String);
@@ -262,6 +282,7 @@ impl Service {
             Self::Webhook { .. } => Medium::Webhook,
             Self::PagerDuty { .. } => Medium::PagerDuty,
             Self::Github(_) => Medium::Github,
+            Self::WebPush { .. } => Medium::WebPush,
         }
     }
 }
@@ -276,7 +297,8 @@ impl Service {
             Self::Email { smtp_url: secret, .. }
             | Self::Linear { api_key: secret, .. }
             | Self::Webhook { secret, .. }
-            | Self::PagerDuty { routing_key: secret, .. } => vec![secret],
+            | Self::PagerDuty { routing_key: secret, .. }
+            | Self::WebPush { private_key: secret, .. } => vec![secret],
             Self::Github(app) => vec![&app.private_key, &app.webhook_secret],
         }
     }
@@ -289,6 +311,12 @@ impl Notifications {
             Service::Github(app) => Some((name.as_str(), app)),
             _ => None,
         })
+    }
+
+    /// The name and settings of the channel to browsers; there is at most one.
+    pub fn web_push(&self) -> Option<(&str, &ChannelSettings)> {
+        let mut channels = self.channels.iter().map(|(name, channel)| (name.as_str(), channel));
+        channels.find(|(_, channel)| channel.service.medium() == Medium::WebPush)
     }
 
     /// The channels for a level, each once, by name.

@@ -8,7 +8,7 @@
 //! 2. On a personal channel each person gets their own notice: the people who are asked ([`asked`])
 //!    when somebody has to decide, and the people answerable for the request when something went
 //!    wrong. A person who cannot be reached there, or does not want notices of the level, gets none
-//!    ([`reach`]).
+//!    ([`reach`]); for Web Push that is found out when the notice is sent.
 //! 3. An escalation asks the people who were not asked before. The others are reminded.
 //! 4. Each request has one chain of reminders for each channel and recipient. A reminder is written
 //!    with the request, and the next one once that has been delivered. Reminders are not events,
@@ -242,8 +242,10 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
         kind if kind.asks() => entitled(commit.after, today),
         kind => answerable(commit.after, kind, today),
     };
-    let who = who.into_iter().filter(|(name, _)| !before.contains(name)).collect();
-    reach::told(who, kind, commit.after.asked_level(), medium).into_iter().map(|(name, _)| Some(name)).collect()
+    let who: People<'_> = who.into_iter().filter(|(name, _)| !before.contains(name)).collect();
+    // Whom a browser reaches is known only when the notice is sent, so everybody gets a row.
+    let told = if medium == Medium::WebPush { who } else { reach::told(who, kind, commit.after.asked_level(), medium) };
+    told.into_iter().map(|(name, _)| Some(name)).collect()
 }
 
 /// The matching people who have rights today.
@@ -284,7 +286,7 @@ pub fn pause(medium: Medium, attempts: u32, id: Uuid) -> Duration {
     let failures = attempts.max(1) - 1;
     let seconds = match medium {
         Medium::Webhook => WEBHOOK_PAUSES[(failures as usize).min(WEBHOOK_PAUSES.len() - 1)],
-        Medium::Slack | Medium::Email | Medium::Linear | Medium::PagerDuty | Medium::Github => {
+        Medium::Slack | Medium::Email | Medium::Linear | Medium::PagerDuty | Medium::Github | Medium::WebPush => {
             1_u64.checked_shl(failures.min(16)).unwrap_or(u64::MAX).min(LONGEST_PAUSE)
         }
     };

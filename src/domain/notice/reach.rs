@@ -19,6 +19,8 @@ pub fn is_reached(person: &Person, medium: Medium) -> bool {
         Medium::Email => person.email.is_some(),
         Medium::Slack => person.slack.is_some(),
         Medium::Linear => person.linear.is_some(),
+        // Whether they have subscribed a browser is looked up when the notice is sent.
+        Medium::WebPush => true,
         Medium::Webhook | Medium::PagerDuty | Medium::Github => false,
     }
 }

@@ -6,6 +6,7 @@ mod pagerduty;
 mod services;
 mod slack;
 mod templates;
+mod web_push;
 
 use crate::support::notices::notice;
 use crate::support::services::http::{Mishap, Reply, Service};
@@ -95,13 +96,20 @@ async fn a_service_that_never_answers_is_given_up() {
     let (linear, second) = linear::start().await;
     linear.service.next(silence.clone());
     let (pagerduty, third) = pagerduty::start().await;
-    pagerduty.service.next(silence);
+    pagerduty.service.next(silence.clone());
     let (smtp, fourth) = email::start().await;
     smtp.answer("MAIL", Some("silence"));
+    let (push, fifth) = web_push::start().await;
+    push.service.next(silence);
     let mail = crate::support::notices::to_alice(escalated());
-    let (one, two, three, four) =
-        tokio::join!(deliver(&channel, escalated()), deliver(&second, escalated()), deliver(&third, escalated()), deliver(&fourth, mail));
-    for answer in [one, two, three, four] {
+    let (one, two, three, four, five) = tokio::join!(
+        deliver(&channel, escalated()),
+        deliver(&second, escalated()),
+        deliver(&third, escalated()),
+        deliver(&fourth, mail.clone()),
+        deliver(&fifth, mail)
+    );
+    for answer in [one, two, three, four, five] {
         assert_eq!(later(&answer), None);
         assert!(answer.unwrap_err().to_string().contains("in time"));
     }

@@ -296,7 +296,7 @@ fn webhooks_follow_the_schedule_of_the_standard_and_people_hear_within_minutes()
         let found = seconds(Medium::Webhook, attempts);
         assert!((expected..=expected * 1.1).contains(&found), "{attempts}: {found}");
     }
-    for medium in [Medium::Slack, Medium::Email, Medium::Linear, Medium::PagerDuty] {
+    for medium in [Medium::Slack, Medium::Email, Medium::Linear, Medium::PagerDuty, Medium::WebPush] {
         for (attempts, expected) in (1..).zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0, 300.0]) {
             let found = seconds(medium, attempts);
             assert!((expected..=expected * 1.1).contains(&found), "{attempts}: {found}");

@@ -8,11 +8,13 @@ mod linear_schema;
 pub mod mail;
 pub mod openid;
 pub mod pagerduty;
+pub mod push;
 pub mod slack;
 pub mod smtp;
 
 pub use github::Github;
 pub use linear::Linear;
 pub use pagerduty::PagerDuty;
+pub use push::PushService;
 pub use slack::Slack;
 pub use smtp::Smtp;

@@ -1,0 +1,24 @@
+// Shows the notices that a push service brings while no page is open. It decides nothing: a click opens the request.
+"use strict";
+
+const show = (title, path, tag) => self.registration.showNotification(title, { tag, renotify: true, data: { path } });
+
+self.addEventListener("push", (event) => {
+  const { title, path, tag } = event.data.json();
+  event.waitUntil(show(title, path, tag));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const wanted = new URL(event.notification.data.path, self.location.origin);
+  event.waitUntil((async () => {
+    const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+    const open = pages.find((page) => new URL(page.url).pathname === wanted.pathname);
+    return open ? open.focus() : self.clients.openWindow(wanted);
+  })());
+});
+
+// The browser has a new subscription, or none; the page makes a new one.
+self.addEventListener("pushsubscriptionchange", (event) => {
+  event.waitUntil(show("This browser is not notified any more: subscribe it again", "/inbox/push", "subscription"));
+});
