@@ -16,7 +16,7 @@ fn every_example_loads() {
     let mut loaded = 0;
     for (_, text) in blocks().iter().filter(|(kind, _)| kind == "yaml") {
         let name = text.lines().next().unwrap().trim_start_matches("# ");
-        if name.ends_with("(unsound)") {
+        if name.ends_with("(invalid)") {
             continue;
         }
         let mut files = vec![(name, text.as_str())];
@@ -33,9 +33,9 @@ fn every_example_loads() {
 }
 
 #[test]
-fn the_messages_are_those_that_are_told() {
+fn the_messages_are_those_of_check() {
     let blocks = blocks();
-    let (_, example) = blocks.iter().find(|(_, text)| text.starts_with("# hitl/approval-policies.yaml (unsound)")).unwrap();
+    let (_, example) = blocks.iter().find(|(_, text)| text.starts_with("# hitl/approval-policies.yaml (invalid)")).unwrap();
     let (_, shown) = blocks.iter().find(|(kind, text)| kind == "text" && text.starts_with("config/hitl/")).unwrap();
     let told: Vec<_> = unsound(&[(APPROVALS, example)]).iter().map(|problem| format!("config/{problem}")).collect();
     assert_eq!(told, shown.lines().collect::<Vec<_>>());
