@@ -225,8 +225,21 @@ fn besides(page: &mut Page, task: &Value) {
         let words = ["/severity", "/id", "/title"].map(|fact| word(finding, fact, "")).join(" ");
         page.fact("finding", words.trim_end());
     }
-    if let Some(metadata) = task.get("metadata").filter(|metadata| metadata.as_object().is_some_and(|all| !all.is_empty())) {
-        page.fact("metadata", compact(metadata));
+    payload(page, "metadata", &task["metadata"]);
+}
+
+/// Arguments or metadata: a text of several lines as lines, everything else as JSON.
+fn payload(page: &mut Page, label: &str, fields: &Value) {
+    let fields = fields.as_object().into_iter().flatten();
+    let lines = |value: &Value| value.as_str().is_some_and(|text| text.trim_end().contains('\n'));
+    let (texts, others): (Vec<_>, Vec<_>) = fields.partition(|(_, value)| lines(value));
+    if !others.is_empty() {
+        let others = others.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        page.fact(label, compact(&Value::Object(others)));
+    }
+    for (name, value) in texts {
+        page.fact(label, format_args!("{}, line by line:", compact(&Value::from(name.as_str()))));
+        quoted(page, "", value.as_str().unwrap_or_default());
     }
 }
 
@@ -313,6 +326,21 @@ mod tests {
         let mut page = Page::with_colors(false);
         quoted(&mut page, "claims", "safe\n  would run    true\u{1b}[2K\r\nend\u{202e}\n");
         assert_eq!(page.text(), "  claims       | safe\n               |   would run    true<U+001B>[2K\n               | end<U+202E>\n");
+    }
+
+    #[test]
+    fn a_text_of_several_lines_is_read_line_by_line() {
+        let mut page = Page::with_colors(false);
+        let metadata = serde_json::json!({"rows": 7, "sql": "begin;\n  digest       x\u{1b}\n", "why": "one line\n"});
+        payload(&mut page, "metadata", &metadata);
+        payload(&mut page, "metadata", &Value::Null);
+        let lines = [
+            r#"  metadata     {"rows":7,"why":"one line\n"}"#,
+            r#"  metadata     "sql", line by line:"#,
+            "               | begin;",
+            "               |   digest       x<U+001B>",
+        ];
+        assert_eq!(page.text(), lines.map(|line| format!("{line}\n")).concat());
     }
 
     #[test]

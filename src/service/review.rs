@@ -253,7 +253,13 @@ impl Service {
 
     async fn precedent(&self, workflow: &Workflow, task: &Task) -> Result<Option<Precedent>, ServiceError> {
         let Submission { requested_by, action, .. } = &*workflow.submission;
-        let kind = Kind { requested_by, operation: &task.operation, action: action.as_str(), action_name: task.action.name.as_deref() };
+        let kind = Kind {
+            requested_by,
+            operation: &task.operation,
+            action: action.as_str(),
+            action_name: task.action.name.as_deref(),
+            resource: task.resource.as_deref(),
+        };
         let found = self.engine.storage.precedent(&kind, workflow.id).await?;
         Ok(found.map(|row| Precedent { workflow_id: row.workflow_id, approved_at: row.approved_at, document: row.document }))
     }

@@ -8,7 +8,8 @@ use uuid::Uuid;
 /// The most earlier workflows that are examined to find one of the same kind.
 pub const LOOKED_THROUGH: i64 = 2_000;
 
-/// The kind of a request: requester, target and action.
+/// The kind of a request: requester, operation and action; or the resource, if the action has no
+/// name that would tell it from others.
 #[derive(Debug)]
 pub struct Kind<'a> {
     pub requested_by: &'a str,
@@ -16,6 +17,7 @@ pub struct Kind<'a> {
     /// The action's type, and its name if it has one.
     pub action: &'a str,
     pub action_name: Option<&'a str>,
+    pub resource: Option<&'a str>,
 }
 
 /// An earlier request that was approved.
@@ -51,6 +53,7 @@ impl Storage {
                   lateral (select convert_from(d.document, 'UTF8')::jsonb as task) t
              where r.approval_status = 'approved' and r.requested_by = $3 and r.action = $4
                and t.task ->> 'operation' = $5 and t.task #>> '{action,name}' is not distinct from $6
+               and ($6 is not null or t.task ->> 'resource' is not distinct from $7)
              order by r.workflow_id desc
              limit 1"#,
             workflow_id,
@@ -58,7 +61,8 @@ impl Storage {
             kind.requested_by,
             kind.action,
             kind.operation,
-            kind.action_name
+            kind.action_name,
+            kind.resource
         );
         let precedent = within(query.fetch_optional(&mut *db)).await?;
         db.release();

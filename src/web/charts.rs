@@ -13,6 +13,8 @@ const LEFT: f64 = 110.0;
 const RIGHT: f64 = 12.0;
 /// Room for the labels below the axis.
 const BOTTOM: f64 = 28.0;
+/// The width of a character, about.
+const CHARACTER: f64 = 7.5;
 /// The longest label on an axis, in characters.
 const LONGEST: usize = 14;
 
@@ -32,9 +34,14 @@ pub struct Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// Room above the bars, for the names of the series if there is more than one.
+    /// Room above the bars, for the names of the series if there is more than one, and for the
+    /// words above a goal that is as high as the chart.
     fn top(&self) -> f64 {
-        if self.series.len() > 1 { 30.0 } else { 8.0 }
+        match (self.series.len() > 1, self.goals.is_empty()) {
+            (true, _) => 30.0,
+            (false, false) => 22.0,
+            (false, true) => 8.0,
+        }
     }
 }
 
@@ -125,9 +132,11 @@ pub fn bar_chart(chart: &Chart<'_>) -> String {
 
 /// Columns: one for each category, with the series stacked.
 pub fn column_chart(chart: &Chart<'_>) -> String {
-    let (height, left) = (240.0, 48.0);
+    let height = 240.0;
     let columns = chart.categories.iter().map(|category| category.values.iter().sum());
     let marks = chart.unit.marks(largest(columns.chain(chart.goals.iter().copied())));
+    let longest = marks.iter().map(|mark| chart.unit.show(*mark).chars().count()).max().unwrap_or_default();
+    let left = (10.0 + CHARACTER * count(longest)).max(48.0);
     let scale = (height - chart.top() - BOTTOM) / marks.last().copied().unwrap_or(1.0);
     let column = (WIDTH - left - RIGHT) / count(chart.categories.len().max(1));
     let width = (column * 0.8).min(48.0);
@@ -173,7 +182,7 @@ fn opening(chart: &Chart<'_>, height: f64) -> String {
         for (place, name) in chart.series.iter().enumerate() {
             let _ = write!(svg, r#"<rect class="series-{place}" x="{x:.1}" y="8" width="11" height="11"/>"#);
             text(&mut svg, x + 16.0, 18.0, "start", name);
-            x += 32.0 + 7.5 * count(name.chars().count());
+            x += 32.0 + CHARACTER * count(name.chars().count());
         }
     }
     svg
@@ -242,6 +251,20 @@ mod tests {
         let y: f64 =
             svg.split("class=\"goal\"").nth(1).and_then(|line| line.split("y1=\"").nth(1)?.split('"').next()?.parse().ok()).unwrap();
         assert!((0.0..240.0 - BOTTOM).contains(&y), "{y}");
+    }
+
+    #[test]
+    fn no_words_are_cut_off_at_the_edge_of_a_chart() {
+        let goals = vec![900.0, 300.0];
+        let svg = column_chart(&Chart { goals, ..chart(&["median"], &[("1 Nov", &[20.0])], Unit::Seconds) });
+        assert!(svg.contains(">15 min</text>") && svg.contains(">goal: 15 min</text>"), "{svg}");
+        for words in svg.split("<text ").skip(1) {
+            let number =
+                |name: &str| -> f64 { words.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().parse().unwrap() };
+            let said = words.split(['>', '<']).nth(1).unwrap();
+            let before = if words.contains("\"end\"") { CHARACTER * count(said.chars().count()) } else { 0.0 };
+            assert!(number("x") >= before && number("y") >= 13.0, "{words}");
+        }
     }
 
     #[test]

@@ -148,9 +148,18 @@ fn attempts(submission: &Submission, log: &[Recorded], now: DateTime<Utc>) -> Ve
     attempt_history::of(log).into_iter().map(shown).collect()
 }
 
+/// The numbers and the flags of an output. Whether its streams are whole is worth a line only if
+/// they are not.
 fn facts(output: &Value) -> Vec<(String, String)> {
-    let fields = output.as_object().into_iter().flatten();
-    fields.filter(|(_, value)| value.is_number() || value.is_boolean()).map(|(name, value)| (name.clone(), value.to_string())).collect()
+    let shown = |(name, value): (&String, &Value)| {
+        let name = match (name.as_str(), value) {
+            ("stdout_truncated" | "stderr_truncated" | "streams_left_open", Value::Bool(false)) => return None,
+            ("exit_status" | "stdout_truncated" | "stderr_truncated" | "streams_left_open", _) => name.replace('_', " "),
+            _ => name.clone(),
+        };
+        (value.is_number() || value.is_boolean()).then(|| (name, value.to_string()))
+    };
+    output.as_object().into_iter().flatten().filter_map(shown).collect()
 }
 
 fn outputs(output: &Value) -> Vec<Output> {
@@ -288,9 +297,18 @@ mod tests {
         let shown = outputs(&json!({"stdout": long, "stderr": "", "exit_status": 1, "none": null}));
         let names: Vec<_> = shown.iter().map(|output| (output.name.as_str(), output.is_cut)).collect();
         assert_eq!(names, [("stdout", true)]);
-        assert_eq!(facts(&json!({"stdout": "x", "exit_status": 1})), [("exit_status".to_owned(), "1".to_owned())]);
         assert_eq!(shown[0].text.chars().count(), SHOWN);
         assert!(shown[0].text.ends_with("éend"));
         assert_eq!(outputs(&json!("done"))[0].text, "done");
+    }
+
+    #[test]
+    fn whether_an_output_is_whole_is_said_only_if_it_is_not() {
+        let said = |output: Value| facts(&output).into_iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
+        let whole =
+            json!({"stdout": "x", "exit_status": 1, "stdout_truncated": false, "stderr_truncated": false, "streams_left_open": false});
+        assert_eq!(said(whole), ["exit status: 1"]);
+        assert_eq!(said(json!({"stderr_truncated": true})), ["stderr truncated: true"]);
+        assert_eq!(said(json!({"is_deployed": false})), ["is_deployed: false"], "what a requester reports is shown as it is");
     }
 }

@@ -329,14 +329,17 @@ async fn what_is_read_first_stands_before_tables_and_digests() {
     let app = TestApp::start().await;
     let mut task = high();
     task["action"] = json!({"type": "external", "name": "purge", "args": {"table": "sessions"}});
+    (task["task_id"], task["metadata"]) = (json!("OPS-7"), json!({"sql": "delete\nfrom session"}));
     let id = app.client("deploy-bot").submit_id(task).await;
     let alice = Browser::of(app.addr, "alice").await;
     let place = format!("/inbox/workflows/{id}");
     let page = alice.get(&place).await.expect(200);
     let parts = [
-        "What exactly would run",
+        "What the requester would do",
         "sessions",
         "The requester says",
+        "from session",
+        "OPS-7",
         "Why it is high",
         "As parkbrake knows",
         "Digest <code>",

@@ -2,6 +2,7 @@
 
 use crate::support::client::{critical, high, medium};
 use crate::support::{Browser, TestApp};
+use serde_json::json;
 
 fn place(id: &str) -> String {
     format!("/inbox/workflows/{id}")
@@ -86,4 +87,22 @@ async fn a_refusal_and_what_does_not_decide_stay_with_the_request_and_its_list()
     assert_eq!(app.client("cora").workflow(&serious).await["status"], "pending_approval");
     let answer = cora.post(&reject, &[("form_token", token.as_str()), ("in", "//evil.example/?of=all"), ("reason", "no")]).await;
     assert!(answer.location().starts_with("/inbox/workflows/"), "{}", answer.location());
+}
+
+#[tokio::test]
+async fn an_action_without_a_name_is_compared_with_what_was_approved_for_its_resource() {
+    let app = TestApp::start().await;
+    let bot = app.client("deploy-bot");
+    let task = |resource: &str, description: &str| {
+        let mut task = high();
+        (task["resource"], task["description"]) = (json!(resource), json!(description));
+        task
+    };
+    let before = bot.submit_id(task("orders", "purge")).await;
+    app.client("alice").approve(&before).await.expect(200);
+    let (other, same) = (bot.submit_id(task("sessions", "purge")).await, bot.submit_id(task("orders", "purge again")).await);
+    let alice = Browser::of(app.addr, "alice").await;
+    alice.get(&format!("/inbox/workflows/{other}")).await.expect(200).has("same requester, operation and resource").lacks(&before);
+    let page = alice.get(&format!("/inbox/workflows/{same}")).await.expect(200);
+    page.has(&before).has("<code>&#x2f;description</code>").lacks("<code>&#x2f;resource</code>");
 }

@@ -107,7 +107,7 @@ const CASES: &[Case] = &[
     case("count from (", "waiting notices", "10000", 40_000.0),
     case("where newest.requested_at >= $1", "what is open", "now() - interval '1 day', now(), NIL, 50000", 60_000.0),
     case("with request as materialized", "what is settled", "now() - interval '1 day', now(), 50000", 210_000.0),
-    case("with recent as materialized", "a precedent", "MAX, 2000, 'bot-1', 'external', 'deploy', null", 6_100.0),
+    case("with recent as materialized", "a precedent", "MAX, 2000, 'bot-1', 'external', 'deploy', null, null", 6_100.0),
     case("select distinct principal from push_subscription", "some people", "array['person-1', 'nobody']", 40.0),
     case("select subscription_id as id, endpoint", "a person's", "'person-1'", 20.0),
     case("select subscription_id, endpoint, browser", "a person's", "'person-1'", 20.0),

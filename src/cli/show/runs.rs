@@ -1,7 +1,7 @@
 //! What would happen after approval: the command, the call, or the requester's own action.
 
 use crate::cli::facts::{text, texts};
-use crate::cli::show::{argument, compact, word};
+use crate::cli::show::{argument, compact, payload, word};
 use crate::cli::terminal::{BOLD, Page};
 use crate::domain::text::escaped;
 use serde_json::Value;
@@ -36,9 +36,7 @@ pub fn runs(page: &mut Page, action: &Value) {
             page.fact("", format!("{}: {}", escaped(other), compact(value)));
         }
         page.fact("runbook", name);
-        if action.get("args").and_then(Value::as_object).is_some_and(|args| !args.is_empty()) {
-            page.fact("arguments", compact(&action["args"]));
-        }
+        payload(page, "arguments", &action["args"]);
         return;
     }
     if let Some(calls) = action.get("calls").filter(|calls| calls.is_object()) {
@@ -64,7 +62,8 @@ pub fn runs(page: &mut Page, action: &Value) {
         Some("external") | None => {
             page.fact("would run", "nothing here: the requester itself acts once it may, and reports");
             if action.get("name").is_some() {
-                page.fact("it says", format!("{name} {}", compact(&action["args"])));
+                page.fact("it says", name);
+                payload(page, "arguments", &action["args"]);
             }
         }
         Some(kind) => page.fact("would run", format!("the {} {name} with {}", escaped(kind), compact(&action["args"]))),
