@@ -1,4 +1,4 @@
-//! What hooks send.
+//! The requests of hooks.
 
 use crate::domain::request::Fault;
 use crate::domain::tools::{self, ToolCall};
@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Characters of an id that a client gives, and of a tool's name.
+/// The most characters of an id from a client, and of a tool's name.
 const LONGEST_ID: usize = 256;
-/// Bytes of a path.
+/// The most bytes of a path.
 const LONGEST_PATH: usize = 4 * 1024;
 
 /// The client whose hook asks.
@@ -42,13 +42,13 @@ pub struct ToolCallBody {
     /// The client's session.
     #[schema(min_length = 1, max_length = 256)]
     session_id: String,
-    /// The call, as the session knows it. The same session and id get the same answer again.
+    /// The id of the call within the session. The same session and id get the same answer again.
     #[schema(min_length = 1, max_length = 256)]
     tool_use_id: String,
     /// As the client spells it.
     #[schema(min_length = 1, max_length = 256)]
     tool_name: String,
-    /// All that the tool would be given. It is kept and shown as it is.
+    /// The whole input of the tool. It is stored and shown unchanged.
     #[schema(value_type = Object)]
     tool_input: Map<String, Value>,
     /// The folder that the agent works in.
@@ -100,7 +100,7 @@ fn fault(pointer: &str, text: &str, longest: usize) -> Option<Fault> {
     }
 }
 
-/// How a tool call went.
+/// The outcome of a tool call.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolOutcome {
@@ -108,7 +108,7 @@ pub enum ToolOutcome {
     Failed,
 }
 
-/// How a call went that was allowed.
+/// The result of an allowed call.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ToolResult)]
 #[serde(deny_unknown_fields)]
@@ -119,7 +119,7 @@ pub struct ToolResultBody {
     #[schema(min_length = 1, max_length = 256)]
     pub tool_use_id: String,
     outcome: ToolOutcome,
-    /// What the tool gave, of any shape.
+    /// The output of the tool, of any shape.
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
     output: Option<Value>,

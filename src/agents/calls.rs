@@ -18,12 +18,12 @@ refused_with!(
 
 /// May this tool call run?
 ///
-/// The call is read by `hitl/agent-tools.yaml` into a task. Where its level needs no approval it is
-/// recorded as begun, and allowed. Otherwise it is parked, and the same call (the same requester,
-/// tool, input without `description` and `timeout`, folder and repository), made again once people
-/// have approved, is allowed once. A call that was rejected is denied with the words of whoever
-/// did, for a day or for the level's `rejected_memory`. Any answer but a 200 with `allow` means
-/// that the tool does not run.
+/// The rules of `hitl/agent-tools.yaml` make a task of the call. If its level needs no approval, it
+/// is recorded as started, and allowed. Otherwise it is parked, and the same call (the same
+/// requester, tool, input without `description` and `timeout`, folder and repository), made again
+/// after people have approved, is allowed once. A rejected call is denied with the person's reason,
+/// for a day or for the level's `rejected_memory`. Any answer other than a 200 with `allow` means
+/// that the tool must not run.
 #[utoipa::path(
     post,
     path = "/agents/tool-calls",
@@ -60,7 +60,7 @@ refused_with!(ToolResultProblems = CALLER, BODY, CHANGE, [Code::Halted]);
 
 /// How did a tool call go?
 ///
-/// For calls that were allowed. One of which nobody tells this has an unknown outcome after the
+/// For calls that were allowed. If nobody reports a call, its outcome is unknown after twice the
 /// level's `report_within`.
 #[utoipa::path(
     post,

@@ -1,9 +1,8 @@
-//! The way in for the hooks of coding agents: a tool call is asked about before it runs, and its
-//! result is told afterwards.
+//! The way in for the hooks of coding agents: a hook asks about a tool call before it runs, and
+//! reports its result afterwards.
 //!
-//! What is sent comes from `parkbrake hook`, which has read what the client gave its hook; any
-//! other client may send the same. The answer to a call is always one of three words. A problem
-//! document means that nobody can say, and whoever gets one lets nothing run.
+//! `parkbrake hook` sends what the client passed to its hook; any other client may send the same.
+//! The answer to a call is always one of three words. After a problem document nothing may run.
 
 mod body;
 mod calls;

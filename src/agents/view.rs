@@ -1,4 +1,4 @@
-//! What hooks are answered.
+//! The answers to hooks.
 
 use crate::domain::workflow::Status;
 use crate::service::tool_calls::{ToolAnswer, Verdict};
@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What becomes of a tool call.
+/// Whether a tool call may run.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ToolDecision)]
 #[serde(rename_all = "snake_case")]
@@ -15,7 +15,7 @@ enum Decision {
     Allow,
     /// It may not run.
     Deny,
-    /// It may not run now. People are asked; once they have approved, the same call may.
+    /// It may not run now. People are asked; after their approval the same call may run.
     Parked,
 }
 
@@ -24,7 +24,7 @@ enum Decision {
 #[schema(as = ToolCallAnswer)]
 pub struct Answer {
     decision: Decision,
-    /// Where it stands in the log; none where nothing was stored.
+    /// The workflow of the call; none if nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow_id: Option<Uuid>,
     /// Why, and what to do, for the model that made the call.
@@ -54,6 +54,6 @@ impl From<ToolAnswer> for Answer {
 #[schema(as = ToolResultAnswer)]
 pub struct Settled {
     pub workflow_id: Uuid,
-    /// Where the workflow stands now.
+    /// The current status of the workflow.
     pub status: Status,
 }
