@@ -2,8 +2,8 @@
 //! continues.
 //!
 //! The databases, and the answers of the earlier version's own API, are in
-//! `tests/fixtures/databases`. The tests follow the steps that OPERATIONS.md describes under
-//! "Deploying a new version".
+//! `tests/fixtures/databases`. The tests follow the steps that CHANGELOG.md describes under
+//! "Upgrading a database of 0.1.0".
 
 use crate::support::client::events;
 use crate::support::hook::Hook;
