@@ -118,7 +118,7 @@ refused_with!(
 /// Reject
 ///
 /// The action will not run, and nobody can approve it any more. One rejection is enough, whatever
-/// the quorum. For people with a role that is asked now, and for the requester.
+/// the quorum. For people with a role that is asked now, even for their own request.
 #[utoipa::path(
     post,
     path = "/workflows/{id}/reject",
