@@ -2,6 +2,7 @@
 //! there are no globals, and several can run in one process.
 
 mod github;
+mod memory;
 mod router;
 mod secrets;
 mod start_up;
@@ -262,6 +263,7 @@ impl App {
             () = self.tenure.lost() => Stopped::TakenOver,
             _ = &mut self.root_task => Stopped::Failed,
             _ = &mut self.server_task => Stopped::Failed,
+            never = memory::give_back() => match never {},
         };
         tracing::error!(reason = %stopped, "parkbrake ends");
         self.halt().await;

@@ -27,8 +27,8 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_STRICT")]
     pub strict: bool,
 
-    /// How many parked workflows stay in memory, about 2 KB each; the others are read again when
-    /// needed
+    /// How many parked workflows stay in memory, at most about 1 KB each; the others are read again
+    /// when needed
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 80_000)]
     pub max_resident: usize,
 

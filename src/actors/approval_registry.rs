@@ -56,8 +56,7 @@ impl Actor for ApprovalRegistry {
             ToRegistry::Route { id, job } => self.do_next(state, id, job),
             ToRegistry::Wake { id } => self.do_next(state, id, Job::Look),
             ToRegistry::Remember(parked) => {
-                for remembered in parked {
-                    let id = remembered.workflow.id;
+                for (id, remembered) in parked {
                     if self.has_room(state) && !state.working.contains_key(&id) {
                         self.park(state, id, Some(remembered));
                     }
@@ -119,7 +118,7 @@ impl ApprovalRegistry {
     fn park(&self, state: &mut State, id: Uuid, remembered: Option<Remembered>) {
         if let Some(remembered) = remembered
             && self.max_resident > 0
-            && state.parked.peek(&id).is_none_or(|known| known.workflow.version <= remembered.workflow.version)
+            && state.parked.peek(&id).is_none_or(|known| known.kept.version() <= remembered.kept.version())
         {
             state.parked.insert(id, remembered);
         }

@@ -107,7 +107,7 @@ impl Dispatcher {
     }
 
     /// Keeps parked workflows in memory, as far as there is room.
-    pub(super) fn remember(&self, parked: Vec<Remembered>) {
+    pub(super) fn remember(&self, parked: Vec<(Uuid, Remembered)>) {
         if let Ok(actors) = self.actors() {
             let _ = actors.registry.cast(ToRegistry::Remember(parked));
         }

@@ -10,6 +10,7 @@ use crate::actors::feed::Feed;
 use crate::actors::gate::Gate;
 use crate::actors::grants::GrantBook;
 use crate::actors::holds::HoldWatch;
+use crate::actors::kept::Kinds;
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::Remembered;
 use crate::actors::metrics::Metrics;
@@ -62,6 +63,7 @@ pub struct Engine {
     pub wakeup: Arc<Wakeup>,
     /// How many workflows may stay in memory.
     pub max_resident: usize,
+    pub(super) kinds: Arc<Kinds>,
     /// This server; a new id for every start.
     pub owner: Uuid,
     /// Whether this server may still act.
@@ -146,6 +148,7 @@ impl Engine {
             versions,
             metrics,
             max_resident: parts.max_resident,
+            kinds: Arc::default(),
             owner,
             fence: parts.fence,
             troubles: TroubleWatch::default(),
@@ -284,7 +287,7 @@ impl Engine {
     }
 
     /// Keeps parked workflows in memory, as far as there is room.
-    pub(super) fn remember(&self, parked: Vec<Remembered>) {
+    pub(super) fn remember(&self, parked: Vec<(Uuid, Remembered)>) {
         self.dispatcher.remember(parked);
     }
 

@@ -2,8 +2,9 @@
 //! says what follows it; the actor's own file says how.
 
 use crate::actors::answering::Answering;
+use crate::actors::kept::Kept;
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure};
-use crate::domain::workflow::{Command, Workflow};
+use crate::domain::workflow::Command;
 use chrono::{DateTime, Utc};
 use ractor::{ActorRef, RpcReplyPort};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub type TimerRef = ActorRef<ToTimer>;
 /// nothing.
 #[derive(Debug, Clone)]
 pub struct Remembered {
-    pub workflow: Arc<Workflow>,
+    pub kept: Kept,
     /// When the workflow's log was last read or written to.
     pub read_at: Instant,
 }
@@ -65,7 +66,7 @@ pub enum ToRegistry {
     /// remembered: the remembered state may be behind the log.
     Wake { id: Uuid },
     /// These parked workflows, just read from their logs, are remembered as far as there is room.
-    Remember(Vec<Remembered>),
+    Remember(Vec<(Uuid, Remembered)>),
     /// From a workflow's actor that has finished. Its state is kept if something is left to do;
     /// then the next actor is started, if there is work for it. An actor started by a submit has no
     /// ticket.

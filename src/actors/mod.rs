@@ -35,6 +35,7 @@ pub mod halting;
 mod hold_follower;
 pub mod holds;
 mod insist;
+pub mod kept;
 pub mod lanes;
 pub mod log_reader;
 pub mod messages;

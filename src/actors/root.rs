@@ -130,6 +130,7 @@ impl Root {
             grants: Arc::clone(&engine.grants),
             clock: Arc::clone(&engine.clock),
             metrics: Arc::clone(&engine.metrics),
+            kinds: Arc::clone(&engine.kinds),
             owner: engine.owner,
         };
         let supervisor = WorkflowSupervisor { deps: Arc::new(deps) }.spawn(cell()).await?;

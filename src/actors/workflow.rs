@@ -23,6 +23,7 @@ use crate::actors::answering::Answering;
 use crate::actors::checkpointer::CheckpointerRef;
 use crate::actors::grants::GrantBook;
 use crate::actors::holds::HoldWatch;
+use crate::actors::kept::{Kept, Kinds};
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, Ticket, TimerRef, ToRegistry};
 use crate::actors::metrics::Metrics;
@@ -55,6 +56,7 @@ pub struct Dependencies {
     pub grants: Arc<GrantBook>,
     pub clock: Arc<Clock>,
     pub metrics: Arc<Metrics>,
+    pub kinds: Arc<Kinds>,
     /// This process; a new id for every start of the server.
     pub owner: Uuid,
 }
@@ -115,11 +117,9 @@ impl Memory {
     fn holds(workflow: Arc<Workflow>) -> Self {
         Self { workflow: Some(workflow), read_at: Some(Instant::now()) }
     }
-}
 
-impl From<Remembered> for Memory {
-    fn from(Remembered { workflow, read_at }: Remembered) -> Self {
-        Self { workflow: Some(workflow), read_at: Some(read_at) }
+    fn of(id: Uuid, Remembered { kept, read_at }: Remembered) -> Self {
+        Self { workflow: Some(kept.restore(id)), read_at: Some(read_at) }
     }
 }
 
@@ -152,7 +152,7 @@ impl WorkflowActor {
         match work {
             Work::Submit { admitted, span, reply } => self.submit(memory, *admitted, reply).instrument(span).await,
             Work::Jobs(Start { ticket, remembered, jobs, .. }) => {
-                *memory = remembered.map(Memory::from).unwrap_or_default();
+                *memory = remembered.map(|remembered| Memory::of(self.id, remembered)).unwrap_or_default();
                 for job in jobs {
                     self.do_job(memory, job).await?;
                 }
@@ -183,7 +183,7 @@ impl WorkflowActor {
     fn park(&self, memory: &mut Memory, ticket: Option<Ticket>) {
         let known = memory.workflow.take().zip(memory.read_at);
         let known = known.filter(|(workflow, _)| !transition::obligations(workflow, self.deps.owner).is_empty());
-        let remembered = known.map(|(workflow, read_at)| Remembered { workflow, read_at });
+        let remembered = known.map(|(workflow, read_at)| Remembered { kept: Kept::of(workflow, &self.deps.kinds), read_at });
         let _ = self.deps.registry.cast(ToRegistry::Done { id: self.id, ticket, remembered });
     }
 }

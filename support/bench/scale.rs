@@ -10,7 +10,7 @@ use crate::{Args, report};
 use chrono::{DateTime, Utc};
 use parkbrake::domain::page::Cursor;
 use sqlx::PgConnection;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How often a list is asked for; the middle of the times counts.
@@ -63,9 +63,9 @@ pub async fn measure(harness: &Harness, args: &Args) -> Scales {
     server.until_quiet().await;
     // Once without counting: buffers and pools grow to their size.
     park(&server, BEYOND).await;
-    let memory = resident(server.pid);
+    let memory = settled(&server).await;
     let count = park(&server, BEYOND).await.len() as f64;
-    let grown = resident(server.pid) - memory;
+    let grown = settled(&server).await - memory;
     server.stop().await;
     Scales { steps, beyond: grown / count }
 }
@@ -87,9 +87,15 @@ async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32
     let mut server = last.expect("a server");
     server.until_quiet().await;
     let lists = lists(&server, db).await;
-    let memory = resident(server.pid);
+    let memory = settled(&server).await;
     server.stop().await;
     Scale { parked, lists, restarts, memory }
+}
+
+/// Bytes of memory of a server that rests: it gives back what it has not needed for a second.
+async fn settled(server: &Server) -> f64 {
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    resident(server.pid)
 }
 
 /// One that has waited the longest: it is not among those that a restart takes into memory first.

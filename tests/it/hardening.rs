@@ -3,7 +3,7 @@
 use crate::support::client::low;
 use crate::support::proxy::Proxy;
 use crate::support::server::hand_out_tokens;
-use crate::support::{Config, Database, Process};
+use crate::support::{Config, Database, Process, eventually};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -100,6 +100,20 @@ async fn a_server_may_open_as_many_files_as_the_system_lets_it() {
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let numbers: Vec<Option<u64>> = line.split_whitespace().skip(3).take(2).map(|number| number.parse().ok()).collect();
     assert_eq!(numbers[0], Some(numbers[1].unwrap_or(1 << 20).min(1 << 20)), "{line}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_at_rest_gives_back_the_memory_that_its_start_took() {
+    let (config, database, _) = world().await;
+    let server = Process::serve(&config, &database).await;
+    let kilobytes = |field: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let is_given_back = || kilobytes("VmRSS:") + 4_096 < kilobytes("VmHWM:");
+    eventually("less memory than at its peak", async || is_given_back().then_some(())).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod run;
 
 use crate::oracle;
+use parkbrake::actors::kept::{Kept, Kinds};
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
@@ -15,6 +16,7 @@ use parkbrake::domain::workflow::transition;
 use proptest::prelude::*;
 use proptest::sample::select;
 use run::{AGENTS, Asked, Case, ID, PEOPLE, Run, What, case, digest, directory, terms};
+use std::sync::Arc;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
@@ -29,9 +31,14 @@ proptest! {
         if let Err(why) = oracle::verdict(&run.log, &case.directory) {
             prop_assert!(false, "{why}\n{:#?}", run.log);
         }
+        let kinds = Kinds::default();
         for (length, state) in (1..).zip(&run.states) {
             let replayed = transition::replay(ID, &run.log[..length]);
             prop_assert_eq!(replayed.as_ref(), Ok(&Some(state.clone())), "replaying {} events", length);
+            let kept = Kept::of(Arc::new(state.clone()), &kinds);
+            prop_assert_eq!(kept.version(), state.version);
+            let restored = kept.restore(ID);
+            prop_assert_eq!(restored.as_ref(), state, "kept after {} events", length);
         }
         prop_assert_eq!(transition::replay(ID, []), Ok(None));
     }

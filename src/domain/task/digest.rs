@@ -35,6 +35,32 @@ impl Digest {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The bytes that the text spells, in less than half of its memory; `None` if it does not have
+    /// the text form of a digest.
+    pub fn bytes(&self) -> Option<Bytes> {
+        let digits = self.0.strip_prefix("sha256:").filter(|digits| digits.len() == 64)?.as_bytes();
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (value(pair[0])? << 4) | value(pair[1])?;
+        }
+        Some(Bytes(bytes))
+    }
+}
+
+/// The bytes of a digest, without its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes([u8; 32]);
+
+impl From<Bytes> for Digest {
+    fn from(Bytes(bytes): Bytes) -> Self {
+        Self(format!("sha256:{}", hex(&bytes)).into())
+    }
 }
 
 impl fmt::Display for Digest {

@@ -91,7 +91,34 @@ pub enum Disposition {
     },
 }
 
+/// Adds to a list that seldom has more than one entry: a vector would make room for four.
+fn add<T>(list: &mut Vec<T>, entry: T) {
+    list.reserve_exact(1);
+    list.push(entry);
+}
+
 impl Workflow {
+    /// The state after its first event.
+    pub fn submitted(id: Uuid, submission: Arc<Submission>, at: DateTime<Utc>) -> Self {
+        let plan = Plan::of(&submission);
+        Self {
+            id,
+            version: 1,
+            steps: plan.steps.iter().map(|_| StepState::default()).collect(),
+            plan,
+            submission,
+            renewals: Vec::new(),
+            rounds: Vec::new(),
+            disposition: Disposition::Active,
+            decisions: Vec::new(),
+            discussion: Discussion::default(),
+            exceptions: Vec::new(),
+            reviews: Vec::new(),
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
     /// The status on the wire.
     pub fn status(&self) -> Status {
         match self.disposition {
@@ -164,7 +191,7 @@ impl Workflow {
         if let Some(before) = self.rounds.last_mut().filter(|before| before.step == next.step) {
             before.outcome = Some(RoundOutcome::Voided);
         }
-        self.rounds.push(next);
+        add(&mut self.rounds, next);
         for step in &mut self.steps {
             if step.stage == Stage::Queued {
                 step.stage = Stage::Waiting;

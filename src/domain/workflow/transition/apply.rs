@@ -1,8 +1,8 @@
 //! Folds a log of events.
 
 use crate::domain::workflow::{
-    AfterReview, Attempt, AttemptId, CancelRequest, ClosedReview, Decision, Discussion, Disposition, Ended, Event, Exception, Plan,
-    Recorded, Renewal, Resolution, Rest, Round, RoundOutcome, Stage, StepState, Verdict, Workflow,
+    AfterReview, Attempt, AttemptId, CancelRequest, ClosedReview, Decision, Disposition, Ended, Event, Exception, Recorded, Renewal,
+    Resolution, Rest, Round, RoundOutcome, Stage, StepState, Verdict, Workflow, add,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -41,23 +41,7 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
         if recorded.version != 1 {
             return Err(impossible());
         }
-        let plan = Plan::of(submission);
-        return Ok(Workflow {
-            id,
-            version: 1,
-            submission: Arc::clone(submission),
-            steps: plan.steps.iter().map(|_| StepState::default()).collect(),
-            plan,
-            renewals: Vec::new(),
-            rounds: Vec::new(),
-            disposition: Disposition::Active,
-            decisions: Vec::new(),
-            discussion: Discussion::default(),
-            exceptions: Vec::new(),
-            reviews: Vec::new(),
-            created_at: recorded.at,
-            updated_at: recorded.at,
-        });
+        return Ok(Workflow::submitted(id, Arc::clone(submission), recorded.at));
     };
     // People may comment on a workflow in any state.
     let is_comment = matches!(recorded.event, Event::Commented { .. } | Event::Reviewed { .. });
@@ -65,7 +49,9 @@ pub fn apply(id: Uuid, workflow: Option<Workflow>, recorded: &Recorded) -> Resul
         return Err(impossible());
     }
     change(&mut workflow, recorded).ok_or_else(impossible)?;
-    workflow.decisions.extend(decision(recorded));
+    if let Some(decision) = decision(recorded) {
+        add(&mut workflow.decisions, decision);
+    }
     workflow.version = recorded.version;
     workflow.updated_at = recorded.at;
     Ok(workflow)
@@ -81,14 +67,14 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
         }
         Event::Approved(approval) => {
             let round = open_round(workflow, approval.round).filter(|round| round.subject == approval.digest)?;
-            round.approvals.push(approval.clone());
+            add(&mut round.approvals, approval.clone());
             round.outcome = (approval.remaining == 0).then_some(RoundOutcome::Approved);
             Some(())
         }
         Event::Granted(granted) => {
             let round =
                 open_round(workflow, granted.round).filter(|round| round.subject == granted.digest && round.approvals.is_empty())?;
-            round.approvals.push(granted.as_approval());
+            add(&mut round.approvals, granted.as_approval());
             round.grant = Some(granted.grant);
             round.outcome = Some(RoundOutcome::Approved);
             Some(())
@@ -250,7 +236,7 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
         Event::ExecutionStarted { owner, token, .. } if is_next && (matches!(step.stage, Stage::Waiting | Stage::Queued) || is_running) => {
             end(step, Ended::Interrupted);
             step.stage = Stage::Started;
-            step.attempts.push(Attempt {
+            let attempt = Attempt {
                 number: id.number,
                 owner: *owner,
                 token: *token,
@@ -260,7 +246,8 @@ fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> O
                 probed: false,
                 outcome: None,
                 resolved: None,
-            });
+            };
+            add(&mut step.attempts, attempt);
         }
         Event::RetryScheduled { after, .. }
             if is_next
