@@ -57,11 +57,11 @@ const HTTP_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the configuration is not sound:\n{}", indented(.0))]
+    #[error("the configuration is not valid:\n{}", indented(.0))]
     Configuration(Vec<Problem>),
-    #[error("the configuration is sound, but --strict refuses it:\n{}", indented(.0))]
+    #[error("the configuration is valid, but --strict refuses it:\n{}", indented(.0))]
     Weak(Vec<String>),
-    #[error("the configuration is sound, but runbooks cannot run here as it says:\n{}", indented(.0))]
+    #[error("the configuration is valid, but runbooks cannot run here as it says:\n{}", indented(.0))]
     Runbooks(Vec<String>),
     #[error(transparent)]
     Storage(#[from] storage::Error),

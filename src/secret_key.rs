@@ -111,7 +111,7 @@ pub enum Error {
     #[error("the secret key file {path} cannot be used: {cause}")]
     File { path: PathBuf, cause: io::Error },
     #[error("{0} contains no secret key: it has to be 64 hexadecimal digits, as `parkbrake key generate` prints them")]
-    Unsound(String),
+    Malformed(String),
     #[error("{0} contains more than {MOST} keys: keep the current one and those that are being replaced")]
     TooMany(String),
     #[error("the system provides no random numbers: {0}")]
@@ -166,7 +166,7 @@ impl SecretKeys {
     /// The text is not a key.
     pub fn parse(text: &str, place: &str) -> Result<Self, Error> {
         let keys: Option<Vec<_>> = text.split_ascii_whitespace().map(unhex).collect();
-        let keys = keys.filter(|keys| !keys.is_empty()).ok_or_else(|| Error::Unsound(place.to_owned()))?;
+        let keys = keys.filter(|keys| !keys.is_empty()).ok_or_else(|| Error::Malformed(place.to_owned()))?;
         if keys.len() > MOST {
             return Err(Error::TooMany(place.to_owned()));
         }

@@ -45,7 +45,7 @@ fn nodes(tree: &Tree) -> Vec<Node<'_>> {
 
 /// The first captured group of every match in a text.
 fn all(pattern: &str, text: &str) -> Set {
-    let pattern = Regex::new(pattern).expect("a sound pattern");
+    let pattern = Regex::new(pattern).expect("a valid pattern");
     pattern.captures_iter(text).filter_map(|found| found.iter().skip(1).flatten().next().map(|group| group.as_str().to_owned())).collect()
 }
 
@@ -75,12 +75,12 @@ struct Script {
 /// `METHOD "/path/$variable?query"` as a call.
 fn call(method: &str, path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
-    let variable = Regex::new(r"\$(\w+)").expect("a sound pattern");
+    let variable = Regex::new(r"\$(\w+)").expect("a valid pattern");
     format!("{method} {}", variable.replace_all(path, |found: &regex::Captures<'_>| format!("{{{}}}", kebab(&found[1]))))
 }
 
 fn bash(text: &str) -> Script {
-    let calls = Regex::new(r#"(?m)^\s*api (\w+) "([^"]+)""#).expect("a sound pattern");
+    let calls = Regex::new(r#"(?m)^\s*api (\w+) "([^"]+)""#).expect("a valid pattern");
     Script {
         calls: calls.captures_iter(text).map(|found| call(&found[1], &found[2])).collect(),
         parameters: all(r"(?m)^\s+--([a-z-]+)\)", text),
@@ -98,11 +98,11 @@ fn powershell(text: &str) -> Script {
     let tree = parse(text);
     let nodes = nodes(&tree);
     let of = |node: &Node<'_>| text[node.byte_range()].to_owned();
-    let call_pattern = Regex::new(r#"(?s)^Invoke-Parkbrake -Method (\w+) -Path "([^"]+)""#).expect("a sound pattern");
+    let call_pattern = Regex::new(r#"(?s)^Invoke-Parkbrake -Method (\w+) -Path "([^"]+)""#).expect("a valid pattern");
     let commands = nodes.iter().filter(|node| node.kind() == "command").map(of);
     let calls = commands.filter_map(|command| call_pattern.captures(&command).map(|found| call(&found[1], &found[2]))).collect();
     let parameters = nodes.iter().filter(|node| node.kind() == "script_parameter" && inside(**node, "param_block"));
-    let variable = Regex::new(r"\$(\w+)").expect("a sound pattern");
+    let variable = Regex::new(r"\$(\w+)").expect("a valid pattern");
     let parameters = parameters.map(|node| kebab(&variable.captures(&of(node)).expect("a name")[1])).collect();
     Script {
         calls,
@@ -189,7 +189,7 @@ fn both_show_the_same() {
         "facts"
     );
     let colors = |text: &str| {
-        let pair = Regex::new(r#"\b([a-z_]+)(?:: | = )["']([0-9]+(?:;[0-9]+)?)["']"#).expect("a sound pattern");
+        let pair = Regex::new(r#"\b([a-z_]+)(?:: | = )["']([0-9]+(?:;[0-9]+)?)["']"#).expect("a valid pattern");
         pair.captures_iter(text).map(|found| format!("{} {}", &found[1], &found[2])).collect::<Set>()
     };
     assert_eq!(colors(&one), colors(&other), "colors");

@@ -46,7 +46,7 @@ impl Engine {
         Ok(self.troubles.set(Troubles {
             dead_notices: self.storage.dead_notices(DEAD_FOR).await?,
             stuck: channels.iter().filter_map(|channel| stuck(channel, now)).collect(),
-            quarantined: self.storage.left_alone().await?.1,
+            quarantined: self.storage.quarantined().await?.1,
             unknown_outcomes: self.storage.count(&unknown).await?.0,
             open_reviews,
             undecidable: self.metrics.undecidable.get(),

@@ -26,7 +26,7 @@ pub fn system() -> Value {
     json!({
         "success": true, "now": "2026-11-27T21:03:37.538432Z", "version": "0.1.0", "server_id": "2f0c8c6e-5a2b-4c8e-9d3f-0b7a1e6d9c41",
         "policy_version": "sha256:fbeac11b932b4fca4f54c17657d1b3e57187196c813cf5c7dae6ad60b6de97d1", "configuration_weaknesses": 0,
-        "troubles": ["1 notice was given up in the last 7 days: somebody was not told."],
+        "troubles": ["1 notice was given up in the last 7 days: somebody was not notified."],
         "servers": [{
             "server_id": "2f0c8c6e-5a2b-4c8e-9d3f-0b7a1e6d9c41", "address": "127.0.0.1:8001", "host": "ops-1", "version": "0.1.0",
             "started_at": "2026-11-26T20:00:00.000000Z", "lease_until": "2026-11-27T21:03:46.120000Z", "acts": true, "ended_at": null,

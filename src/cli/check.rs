@@ -32,14 +32,14 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;
     let configuration = config::load(&args.config, &base).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Error::Other(format!("{} is not sound:\n{}", args.config.display(), lines.join("\n")))
+        Error::Other(format!("{} is not valid:\n{}", args.config.display(), lines.join("\n")))
     })?;
     if args.strict && !configuration.weaknesses.is_empty() {
         let lines: Vec<String> = configuration.weaknesses.iter().map(|weakness| format!("  {weakness}")).collect();
-        return Err(Error::Other(format!("{} is sound, but --strict refuses it:\n{}", args.config.display(), lines.join("\n"))));
+        return Err(Error::Other(format!("{} is valid, but --strict refuses it:\n{}", args.config.display(), lines.join("\n"))));
     }
     let mut page = Page::stdout();
-    page.line(format_args!("{} is sound", args.config.display()));
+    page.line(format_args!("{} is valid", args.config.display()));
     for note in configuration.weaknesses.iter().chain(&configuration.notes) {
         page.line(format_args!("note: {note}"));
     }

@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;
     let configuration = config::load(&args.config, &base).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Error::Other(format!("{} is not sound:\n{}", args.config.display(), lines.join("\n")))
+        Error::Other(format!("{} is not valid:\n{}", args.config.display(), lines.join("\n")))
     })?;
     let written = args.call.join(" ");
     let input = if args.tool == "Bash" {

@@ -104,11 +104,11 @@ pub(super) fn listed(config: &Path, name: &str) -> Result<Principal, Error> {
 /// # Errors
 /// The configuration is invalid.
 pub(super) fn policy(config: &Path) -> Result<Policy, Error> {
-    let unsound = |problems: Vec<config::Problem>| {
+    let invalid = |problems: Vec<config::Problem>| {
         let problems = problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();
-        Error::Other(format!("the configuration in {} is not sound:{problems}", config.display()))
+        Error::Other(format!("the configuration in {} is not valid:{problems}", config.display()))
     };
-    config::load(config, config).map(|configuration| configuration.policy).map_err(unsound)
+    config::load(config, config).map(|configuration| configuration.policy).map_err(invalid)
 }
 
 async fn list(storage: &Storage) -> Result<(), Error> {

@@ -11,8 +11,8 @@ pub fn url(text: &str) -> Result<String, &'static str> {
     if host.contains('@') {
         return Err("holds a name or a password; secrets come from the environment: secret: { from_env: NAME }");
     }
-    let sound = !host.is_empty() && !host.starts_with(':') && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if sound { Ok(text.to_owned()) } else { Err("is not an address that can be called: write https://, a host and a path") }
+    let valid = !host.is_empty() && !host.starts_with(':') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if valid { Ok(text.to_owned()) } else { Err("is not an address that can be called: write https://, a host and a path") }
 }
 
 /// The URL at which people reach a server: without a query, and without a slash at the end.
@@ -20,11 +20,11 @@ pub fn url(text: &str) -> Result<String, &'static str> {
 /// # Errors
 /// The text is anything else.
 pub fn base(text: &str) -> Result<String, &'static str> {
-    let sound = url(text)?;
-    if sound.contains(['?', '#']) {
+    let valid = url(text)?;
+    if valid.contains(['?', '#']) {
         return Err("is the address that links begin with, so it has no `?` and no `#`");
     }
-    Ok(sound.trim_end_matches('/').to_owned())
+    Ok(valid.trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]

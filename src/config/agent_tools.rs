@@ -235,14 +235,14 @@ fn texts(at: &At<'_>, of: &str) -> Vec<String> {
 
 fn flags(at: &At<'_>) -> Vec<String> {
     let flag = |at: &At<'_>| {
-        let sound = |text: &str| {
+        let valid = |text: &str| {
             if text.starts_with('-') && text.len() > 1 {
                 Ok(text.to_owned())
             } else {
                 Err(format!("`{}` is not a flag; it begins with -", shown(text)))
             }
         };
-        at.parsed(sound)
+        at.parsed(valid)
     };
     at.items("flags, such as [-l, --all, --format=]").unwrap_or_default().iter().filter_map(flag).collect()
 }

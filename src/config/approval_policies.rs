@@ -192,7 +192,7 @@ fn by_level<'s, T>(at: &At<'s>, read: impl Fn(&At<'s>) -> Option<T>) -> BTreeMap
 fn agents(at: &At<'_>, people: &BTreeMap<String, Person>, quotas: &mut Quotas) -> BTreeMap<String, Agent> {
     let mut agents = BTreeMap::new();
     for (name, at) in at.entries("agents: a name and { on_behalf_of: a person }").unwrap_or_default() {
-        sound_name(name, &at, people.keys().chain(agents.keys()));
+        valid_name(name, &at, people.keys().chain(agents.keys()));
         no_role(name, &at, people);
         let fields = at.fields(&["on_behalf_of", "quotas"]);
         if let Some(at) = fields.as_ref().and_then(|fields| fields.get("quotas")) {
@@ -209,7 +209,7 @@ fn agents(at: &At<'_>, people: &BTreeMap<String, Person>, quotas: &mut Quotas) -
 }
 
 /// Notes a name that is invalid or already taken.
-fn sound_name<'n>(name: &str, at: &At<'_>, mut taken: impl Iterator<Item = &'n String>) {
+fn valid_name<'n>(name: &str, at: &At<'_>, mut taken: impl Iterator<Item = &'n String>) {
     if let Err(error) = names::principal(name) {
         at.problem(error);
     } else if name.eq_ignore_ascii_case(SYSTEM) {

@@ -73,7 +73,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     let reader = Reader::stopping_at(None);
     Walk { reader: &reader, depth: 0 }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| match reader.refused.take() {
         Some((place, detail)) => Fault { line: line_of(text, place), detail },
-        None => Fault { line: error.location().map(|location| location.line()), detail: format!("is not sound YAML: {error}") },
+        None => Fault { line: error.location().map(|location| location.line()), detail: format!("is not valid YAML: {error}") },
     })
 }
 
@@ -84,7 +84,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
 pub fn parse_all(text: &str) -> Result<Vec<Node>, Fault> {
     refuse_before_parsing(text)?;
     let reader = Reader::stopping_at(None);
-    let fault = |error: serde_yaml::Error| Fault { line: None, detail: format!("is not sound YAML: {error}") };
+    let fault = |error: serde_yaml::Error| Fault { line: None, detail: format!("is not valid YAML: {error}") };
     serde_yaml::Deserializer::from_str(text)
         .map(|document| Walk { reader: &reader, depth: 0 }.deserialize(document).map_err(fault))
         .collect()

@@ -82,7 +82,7 @@ fn weekly(at: &At<'_>, weekdays: Option<&At<'_>>, hours: Option<&At<'_>>) -> Opt
     };
     let (from, minutes) = match hours {
         None => (0, DAY),
-        Some(at) => at.parsed(stretch)?,
+        Some(at) => at.parsed(period)?,
     };
     if days.len() == WEEK.len() && minutes == DAY {
         at.problem("never ends; leave out a day or an hour. To stop everything until somebody says otherwise, use `parkbrake halt`");
@@ -103,7 +103,7 @@ pub(super) fn daily((from, minutes): (u32, u32)) -> Window {
 }
 
 /// Parses `22:00-06:00`: the minute of the day at which it begins, and its length in minutes.
-pub(super) fn stretch(text: &str) -> Result<(u32, u32), String> {
+pub(super) fn period(text: &str) -> Result<(u32, u32), String> {
     let unfit = || format!("is `{}`, but has to be a period of the day, such as 22:00-06:00 or 00:00-24:00", shown(text));
     let (from, until) = text.split_once('-').ok_or_else(unfit)?;
     let (from, until) = (minute(from).ok_or_else(unfit)?, minute(until).ok_or_else(unfit)?);

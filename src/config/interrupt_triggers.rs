@@ -91,8 +91,8 @@ fn own(name: &str, at: &At<'_>, rules: &RiskRules<'_>) -> Option<Trigger> {
         environments: &rules.environments.vocabulary,
         resource_types: &rules.resource_types.vocabulary,
     };
-    let sound = |written: &str| Expression::compile(written).and_then(|condition| condition.check_words(&lists).map(|()| condition));
-    let condition = condition.and_then(|at| at.parsed(sound));
+    let valid = |written: &str| Expression::compile(written).and_then(|condition| condition.check_words(&lists).map(|()| condition));
+    let condition = condition.and_then(|at| at.parsed(valid));
     Some(Trigger { name: name.to_owned(), level: level?, condition: Condition::Expression(condition?) })
 }
 

@@ -146,22 +146,22 @@ mod tests {
 
     #[test]
     fn names_are_narrow() {
-        for (name, sound) in
+        for (name, valid) in
             [("team_lead", true), ("cto", true), ("r-2", true), ("Team", false), ("2r", false), ("", false), ("rоle", false)]
         {
-            assert_eq!(role(name).is_ok(), sound, "{name}");
+            assert_eq!(role(name).is_ok(), valid, "{name}");
         }
-        for (name, sound) in [("alice", true), ("a@b.example", true), ("9", true), ("-a", false), ("a b", false), ("a\u{200b}", false)] {
-            assert_eq!(principal(name).is_ok(), sound, "{name}");
+        for (name, valid) in [("alice", true), ("a@b.example", true), ("9", true), ("-a", false), ("a b", false), ("a\u{200b}", false)] {
+            assert_eq!(principal(name).is_ok(), valid, "{name}");
         }
         assert!(principal(&"a".repeat(64)).is_ok() && principal(&"a".repeat(65)).is_err());
-        for (name, sound) in
+        for (name, valid) in
             [("prd", true), ("roll out", true), ("c++", true), ("Prod", false), (" prd", false), ("", false), ("lösch", false)]
         {
-            assert_eq!(word(name).is_ok(), sound, "{name}");
+            assert_eq!(word(name).is_ok(), valid, "{name}");
         }
-        for (name, sound) in [("PATH", true), ("_x1", true), ("1X", false), ("A=B", false), ("", false)] {
-            assert_eq!(variable(name).is_ok(), sound, "{name}");
+        for (name, valid) in [("PATH", true), ("_x1", true), ("1X", false), ("A=B", false), ("", false)] {
+            assert_eq!(variable(name).is_ok(), valid, "{name}");
         }
     }
 }

@@ -98,8 +98,8 @@ impl<'s> Placeholders<'s> {
                 let without = fields.get("output_without_approval");
                 let output_without_approval = without.as_ref().map_or(Some(false), At::boolean);
                 let at = fields.required("pattern", "write the regular expression that the whole value has to match")?;
-                let unsound = |error: String| format!("is not a valid regular expression: {}", last_line(&error));
-                let pattern = at.parsed(|text| Pattern::new(text).map_err(unsound));
+                let invalid = |error: String| format!("is not a valid regular expression: {}", last_line(&error));
+                let pattern = at.parsed(|text| Pattern::new(text).map_err(invalid));
                 let argument = Argument { pattern: pattern?, dash: dash?, output_without_approval: output_without_approval? };
                 if let (Some(at), Some(taken)) = (without, argument.output_without_approval.then(|| too_wide(&argument)).flatten()) {
                     at.problem(format!(

@@ -269,7 +269,7 @@ fn output<'s>(at: &At<'_>, text: &'s str, earlier: &BTreeSet<&str>) -> Option<(&
 fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>, args: &Arguments<'_>, runbooks: &Runbooks) -> Option<()> {
     let Some(declared) = action.and_then(|action| runbooks.arguments(kind, action)) else { return Some(()) };
     let action = action.unwrap_or_default();
-    let mut is_sound = true;
+    let mut is_valid = true;
     for (name, (at, value)) in args {
         let refused = match declared.get(*name) {
             None => Some(format!("is not an argument of the {} `{}`", kind.as_str(), shown(action))),
@@ -280,16 +280,16 @@ fn fit(at: &At<'_>, fields: &Fields<'_>, kind: ActionKind, action: Option<&str>,
         };
         if let Some(detail) = refused {
             at.problem(detail);
-            is_sound = false;
+            is_valid = false;
         }
     }
     let missing: Vec<&str> = declared.keys().map(String::as_str).filter(|name| !args.contains_key(name)).collect();
     if !missing.is_empty() {
         let at = fields.get("args").unwrap_or_else(|| at.clone());
         at.problem(format!("leaves out {}, which the {} `{}` needs", missing.join(", "), kind.as_str(), shown(action)));
-        is_sound = false;
+        is_valid = false;
     }
-    is_sound.then_some(())
+    is_valid.then_some(())
 }
 
 /// Whether the runbook or webhook states an operation, so that the step need not.

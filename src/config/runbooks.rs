@@ -63,14 +63,14 @@ pub fn read(file: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> Runbooks {
     let section = |name: &str| fields.get(name).and_then(|at| at.entries(&format!("{name} by their names"))).unwrap_or_default();
     for (name, at) in section("runbooks") {
         found.declared.insert((ActionKind::Runbook, name.to_owned()));
-        if let Some((runbook, document)) = sound_name(name, &at).and_then(|()| read_runbook(name, &at, rules, base)) {
+        if let Some((runbook, document)) = valid_name(name, &at).and_then(|()| read_runbook(name, &at, rules, base)) {
             found.runbooks.insert(name.to_owned(), runbook);
             found.documents.insert(name.to_owned(), document);
         }
     }
     for (name, at) in section("webhooks") {
         found.declared.insert((ActionKind::Webhook, name.to_owned()));
-        if let Some((webhook, document)) = sound_name(name, &at).and_then(|()| webhooks::read(name, &at, rules)) {
+        if let Some((webhook, document)) = valid_name(name, &at).and_then(|()| webhooks::read(name, &at, rules)) {
             found.webhooks.insert(name.to_owned(), webhook);
             found.webhook_documents.insert(name.to_owned(), document);
         }
@@ -78,7 +78,7 @@ pub fn read(file: &At<'_>, rules: &RiskRules<'_>, base: &Path) -> Runbooks {
     found
 }
 
-fn sound_name(name: &str, at: &At<'_>) -> Option<()> {
+fn valid_name(name: &str, at: &At<'_>) -> Option<()> {
     names::action(name).map(drop).map_err(|error| at.problem(error)).ok()
 }
 

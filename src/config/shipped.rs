@@ -47,7 +47,7 @@ impl Shipped {
     /// Never with the files that are compiled in; a test reads them.
     pub fn read() -> Self {
         let source = |name: &str, text: &str| {
-            Source::of(Path::new(&format!("{SHIPPED}{name}")), text.to_owned()).expect("the files that are compiled in are sound")
+            Source::of(Path::new(&format!("{SHIPPED}{name}")), text.to_owned()).expect("the files that are compiled in are valid")
         };
         Self {
             risk_rules: source(RISK_RULES, RISK_RULES_TEXT),

@@ -98,24 +98,24 @@ fn groups(at: At<'_>) -> Option<(Groups, Vec<(Role, At<'_>)>)> {
 
 /// The name of a claim or a scope.
 fn word(text: &str) -> Result<String, &'static str> {
-    let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
-    if sound { Ok(text.to_owned()) } else { Err("is not a name: write it as the provider has it, without blanks and quotation marks") }
+    let valid = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+    if valid { Ok(text.to_owned()) } else { Err("is not a name: write it as the provider has it, without blanks and quotation marks") }
 }
 
 /// The address of a provider: over TLS, unless it is on this machine.
 fn issuer(text: &str) -> Result<String, &'static str> {
-    let sound = address::url(text)?;
-    let host = sound.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+    let valid = address::url(text)?;
+    let host = valid.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
     if host.is_some_and(|host| host != "localhost" && host != "127.0.0.1") {
         return Err("has to begin with https://: whoever can change what the provider says can sign in as anybody");
     }
-    if sound.contains(['?', '#']) { Err("is the address of a provider, which has no `?` and no `#`") } else { Ok(sound) }
+    if valid.contains(['?', '#']) { Err("is the address of a provider, which has no `?` and no `#`") } else { Ok(valid) }
 }
 
 /// A subject: up to 255 ASCII characters, as the specification requires.
 fn subject(text: &str) -> Result<String, &'static str> {
-    let sound = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && text.trim() == text;
-    if sound { Ok(text.to_owned()) } else { Err("is not a subject: write it as the provider has it, at most 255 characters of ASCII") }
+    let valid = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && text.trim() == text;
+    if valid { Ok(text.to_owned()) } else { Err("is not a subject: write it as the provider has it, at most 255 characters of ASCII") }
 }
 
 /// Combines and checks the file together with the channels and the people.

@@ -3,15 +3,15 @@
 mod agent_tools;
 mod docs;
 mod freezes;
+mod invalid;
+mod invalid_people;
+mod invalid_runbooks;
 mod matrix;
 mod notifications;
 mod playbooks;
 mod sign_in;
-mod sound;
 mod unread;
-mod unsound;
-mod unsound_people;
-mod unsound_runbooks;
+mod valid;
 mod version;
 mod weaknesses;
 
@@ -50,15 +50,15 @@ fn loaded(files: &[(&str, &str)]) -> Result<Configuration, Vec<String>> {
 
 /// A valid configuration; if it is not, the test shows its problems.
 #[track_caller]
-fn sound(files: &[(&str, &str)]) -> Configuration {
+fn valid(files: &[(&str, &str)]) -> Configuration {
     loaded(files).unwrap_or_else(|problems| panic!("{}", problems.join("\n")))
 }
 
 /// The problems of an invalid configuration.
 #[track_caller]
-fn unsound(files: &[(&str, &str)]) -> Vec<String> {
+fn invalid(files: &[(&str, &str)]) -> Vec<String> {
     match loaded(files) {
-        Ok(_) => panic!("the configuration is sound"),
+        Ok(_) => panic!("the configuration is valid"),
         Err(problems) => problems,
     }
 }

@@ -50,7 +50,7 @@ fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
 
 /// A histogram: how many values are at most each of these ends and above the one before; the last
 /// count is of the values above all of them.
-pub fn stretches<const N: usize>(ends: [f64; N], values: impl IntoIterator<Item = f64>) -> Vec<usize> {
+pub fn histogram<const N: usize>(ends: [f64; N], values: impl IntoIterator<Item = f64>) -> Vec<usize> {
     let mut counts = vec![0; N + 1];
     for value in values {
         counts[ends.iter().position(|end| value <= *end).unwrap_or(N)] += 1;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_is_in_one_stretch() {
-        assert_eq!(stretches([60.0, 300.0], [0.0, 60.0, 60.1, 300.0, 301.0, 9e9]), [2, 2, 2]);
+    fn every_value_is_in_one_bucket() {
+        assert_eq!(histogram([60.0, 300.0], [0.0, 60.0, 60.1, 300.0, 301.0, 9e9]), [2, 2, 2]);
     }
 }

@@ -62,7 +62,7 @@ pub fn says(text: &str) -> bool {
 
 /// Whether a character is a combining mark (general category `M`) or unassigned (`Cn`).
 fn is_mark(character: char) -> bool {
-    static MARK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[\p{M}\p{Cn}]$").expect("a sound pattern"));
+    static MARK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[\p{M}\p{Cn}]$").expect("a valid pattern"));
     MARK.is_match(character.encode_utf8(&mut [0; 4]))
 }
 

@@ -45,8 +45,8 @@ impl Troubles {
         let others = [
             some(
                 self.dead_notices,
-                "notice was given up in the last 7 days: somebody was not told.",
-                "notices were given up in the last 7 days: somebody was not told.",
+                "notice was given up in the last 7 days: somebody was not notified.",
+                "notices were given up in the last 7 days: somebody was not notified.",
             ),
             some(self.quarantined, "workflow is left alone after repeated failures.", "workflows are left alone after repeated failures."),
             some(self.unknown_outcomes, "action has an outcome that nobody knows.", "actions have outcomes that nobody knows."),
@@ -75,7 +75,7 @@ mod tests {
             troubles.lines(),
             [
                 "The channel ops does not deliver: 123 notices wait, the oldest since 2026-11-27 08:05 UTC.",
-                "1 notice was given up in the last 7 days: somebody was not told.",
+                "1 notice was given up in the last 7 days: somebody was not notified.",
                 "2 actions have outcomes that nobody knows.",
             ]
         );

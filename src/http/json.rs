@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_sound_json_as_it_is() {
+    fn reads_valid_json_as_it_is() {
         let text = br#"{"a": [1, -2.5, "x", true, null], "b": {"c": 9007199254740991}}"#;
         assert_eq!(parse(text).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
     }

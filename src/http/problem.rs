@@ -83,7 +83,7 @@ impl Code {
     /// Status, code and title.
     pub fn facts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::MalformedJson => (StatusCode::BAD_REQUEST, "malformed-json", "The body is not sound JSON"),
+            Self::MalformedJson => (StatusCode::BAD_REQUEST, "malformed-json", "The body is not valid JSON"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A valid token is needed"),
             Self::NotPermitted => (StatusCode::FORBIDDEN, "not-permitted", "You may not do this"),
             Self::NotAnApprover => (StatusCode::FORBIDDEN, "not-an-approver", "You may not decide this request"),

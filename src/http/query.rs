@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stretch_of_time_has_its_days_whole_and_its_moments_exactly() {
+    fn a_period_of_time_has_its_days_whole_and_its_moments_exactly() {
         let read = |from, until| Period::read(from, until).unwrap();
         let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
         let october = read(Some("2026-10-01"), Some("2026-10-31"));

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_is_not_sound_says_where() {
+    fn a_template_that_is_not_valid_says_where() {
         let error = Template::new(Shipped::Slack, Some("fine\n{% if %}")).unwrap_err();
         assert!(error.contains("line 2"), "{error}");
     }

@@ -78,11 +78,11 @@ mod tests {
     #[test]
     fn a_secret_that_is_none_is_told_without_being_shown() {
         let encoded = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
-        for sound in [encoded(24), encoded(64), format!(" {}\n", encoded(32))] {
-            assert!(Key::read(&name(), &Secret::new(sound)).is_ok());
+        for valid in [encoded(24), encoded(64), format!(" {}\n", encoded(32))] {
+            assert!(Key::read(&name(), &Secret::new(valid)).is_ok());
         }
-        for unsound in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_???", &encoded(23), &encoded(65)] {
-            let told = Key::read(&name(), &Secret::new(unsound)).err().unwrap();
+        for invalid in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_???", &encoded(23), &encoded(65)] {
+            let told = Key::read(&name(), &Secret::new(invalid)).err().unwrap();
             assert!(told.contains("HOOK_SECRET") && !told.contains("MfKQ"), "{told}");
         }
     }

@@ -81,8 +81,8 @@ impl Cluster {
     /// # Errors
     /// The name is not `[a-z0-9_]{1,63}`, or the server refuses.
     pub async fn create_database(&self, name: &str) -> Result<(), Error> {
-        let sound = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
-        if !(1..=63).contains(&name.len()) || !name.bytes().all(sound) {
+        let valid = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        if !(1..=63).contains(&name.len()) || !name.bytes().all(valid) {
             return Err(Error::Name(name.to_owned()));
         }
         let create = async {

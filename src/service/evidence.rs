@@ -8,7 +8,7 @@ use crate::domain::task::plan::{Document, step_digest};
 use crate::domain::task::terraform::{Plan, compare};
 use crate::domain::workflow::{Status, StepStatus, Workflow};
 use crate::identity::Caller;
-use crate::service::review::is_sound;
+use crate::service::review::is_intact;
 use crate::service::{Service, ServiceError, about};
 use crate::storage::Storage;
 use uuid::Uuid;
@@ -61,7 +61,7 @@ impl Service {
         let bytes = self.engine.storage.document(id, workflow.document_number()).await.map_err(about(id))?.unwrap_or_default();
         let mut reasons = Vec::new();
         match Document::read(&bytes) {
-            Ok(document) if is_sound(&workflow, &bytes, &document) => {
+            Ok(document) if is_intact(&workflow, &bytes, &document) => {
                 reasons.extend(self.objections(&workflow, &document, presented)?);
             }
             _ => reasons.push("what is stored is not what was submitted; tell an operator".to_owned()),

@@ -47,7 +47,7 @@ impl<T> Since<T> {
     /// The error for an id that has not been sent yet: it may come from another stream or another
     /// database.
     fn ahead(&self) -> ServiceError {
-        let advice = "is ahead of what this stream has told; leave it out, read the lists anew, and go on from there";
+        let advice = "is later than anything that this stream has sent; leave it out, read the lists again, and continue from there";
         ServiceError::invalid("", format!("`{}`: {advice}", self.name))
     }
 }

@@ -105,7 +105,7 @@ impl Service {
     pub async fn resume(&self, by: &Caller, scope: Scope, permit: Arc<Permit>) -> Result<Standing, ServiceError> {
         only_admins(by)?;
         let environment = self.environment(scope.environment)?;
-        let reason = sound(scope.reason)?;
+        let reason = visible(scope.reason)?;
         let lift = Lift { environment: environment.clone(), drill: None, by: by.name.clone(), via: by.via, reason };
         let (lifted, halts) = self.engine.lift_for(lift, permit).await?;
         let lifted_at = match lifted {
@@ -183,7 +183,7 @@ impl Service {
         only_admins(by)?;
         let environment = self.environment(scope.environment)?;
         let reason =
-            sound(scope.reason)?.ok_or_else(|| ServiceError::invalid("/reason", "has no visible text; give the reason in a sentence"))?;
+            visible(scope.reason)?.ok_or_else(|| ServiceError::invalid("/reason", "has no visible text; give the reason in a sentence"))?;
         let drill_for = drill.map(|()| crate::actors::halting::LONGEST_DRILL.as_secs_f64());
         Ok(NewHalt { id: Uuid::new_v4(), environment, by: by.name.clone(), via: by.via, reason, drill_for })
     }
@@ -209,7 +209,7 @@ fn only_admins(by: &Caller) -> Result<(), ServiceError> {
 }
 
 /// The reason, if it has visible text.
-fn sound(reason: Option<String>) -> Result<Option<String>, ServiceError> {
+fn visible(reason: Option<String>) -> Result<Option<String>, ServiceError> {
     Ok(approval::justification(short("/reason", reason)?.as_deref()).map(str::to_owned))
 }
 

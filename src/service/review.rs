@@ -109,7 +109,7 @@ pub struct Known {
 }
 
 /// Whether a stored document is the one in force according to the log.
-pub fn is_sound(workflow: &Workflow, bytes: &[u8], document: &Document) -> bool {
+pub fn is_intact(workflow: &Workflow, bytes: &[u8], document: &Document) -> bool {
     let kinds = document.steps().into_iter().map(|(_, task)| task.action.kind);
     Digest::of(bytes) == *workflow.document() && kinds.eq(workflow.plan.steps.iter().map(|step| step.action))
 }
@@ -126,7 +126,7 @@ impl Service {
         let today = Today { policy: &configuration.policy, suspended: &suspended, now: self.now() };
         let document = Document::read(&shown.document).ok();
         let submission = &shown.workflow.submission;
-        let sound = document.as_ref().is_some_and(|document| is_sound(&shown.workflow, &shown.document, document));
+        let intact = document.as_ref().is_some_and(|document| is_intact(&shown.workflow, &shown.document, document));
         // Plans have no kind by which to find an earlier one.
         let precedent = match document.as_ref().and_then(Document::single) {
             Some(task) => self.precedent(&shown.workflow, task).await?,
@@ -134,10 +134,10 @@ impl Service {
         };
         Ok(Review {
             other_rules: submission.assessment.policy_version != configuration.version,
-            choice: self.choice(today, &shown.workflow, by, sound),
+            choice: self.choice(today, &shown.workflow, by, intact),
             resolving: self.resolving(&shown.workflow, by),
             excepting: self.excepting(today, &shown, by),
-            glass: self.glass(today, &shown.workflow, by, sound),
+            glass: self.glass(today, &shown.workflow, by, intact),
             taking_back: taking_back(&shown.workflow, by),
             precedent,
             shown,
@@ -152,8 +152,8 @@ impl Service {
         let shown = self.show(by, id).await?;
         let suspended = self.engine.suspended().await?;
         let today = Today { policy: &self.engine.configuration.policy, suspended: &suspended, now: self.now() };
-        let sound = Document::read(&shown.document).is_ok_and(|document| is_sound(&shown.workflow, &shown.document, &document));
-        let choice = self.choice(today, &shown.workflow, by, sound);
+        let intact = Document::read(&shown.document).is_ok_and(|document| is_intact(&shown.workflow, &shown.document, &document));
+        let choice = self.choice(today, &shown.workflow, by, intact);
         Ok((shown, choice))
     }
 
@@ -176,7 +176,7 @@ impl Service {
         &self.engine.configuration.rules
     }
 
-    fn choice(&self, today: Today<'_>, workflow: &Workflow, by: &Caller, is_sound: bool) -> Option<Choice> {
+    fn choice(&self, today: Today<'_>, workflow: &Workflow, by: &Caller, is_intact: bool) -> Option<Choice> {
         if workflow.approval_status() != ApprovalStatus::Pending {
             return None;
         }
@@ -191,17 +191,17 @@ impl Service {
         let why_not = match &approve {
             Err(refusal) => Some(refusal.to_string()),
             Ok(Answer::Repeat(_)) => Some("You have approved this request. It waits for others.".to_owned()),
-            Ok(_) if !is_sound => Some("what is stored is not what was submitted".to_owned()),
+            Ok(_) if !is_intact => Some("what is stored is not what was submitted".to_owned()),
             Ok(_) => None,
         };
         let terms = workflow.round().map(|round| today.review(&workflow.submission, round).terms);
         Some(Choice {
-            may_approve: may_now(&approve) && is_sound,
+            may_approve: may_now(&approve) && is_intact,
             may_reject: may_now(&reject),
             has_approved: matches!(approve, Ok(Answer::Repeat(_))),
             may_withdraw: may_now(&withdraw),
             why_not,
-            needs_sign_in: is_too_old(&approve) && is_sound,
+            needs_sign_in: is_too_old(&approve) && is_intact,
             needs_justification: terms.is_some_and(|terms| terms.require_justification),
         })
     }
@@ -218,13 +218,13 @@ impl Service {
         })
     }
 
-    fn glass(&self, today: Today<'_>, workflow: &Workflow, by: &Caller, is_sound: bool) -> Glass {
+    fn glass(&self, today: Today<'_>, workflow: &Workflow, by: &Caller, is_intact: bool) -> Glass {
         let (note, digest) = (Some("asked beforehand".to_owned()), Some(workflow.subject().to_string()));
         let (by, owner) = (by.principal(), self.engine.owner);
         let breaks = Command::BreakGlass { by: by.clone(), justification: note.clone(), digest, roles: Vec::new(), owner };
         let reviews = today.decide(workflow, &Command::Review { by, finding: note, deciders: Vec::new() });
         Glass {
-            may_break: is_sound && may(&today.decide(workflow, &breaks)),
+            may_break: is_intact && may(&today.decide(workflow, &breaks)),
             open: workflow.open_review().map(|review| (review.broken_by.clone(), review.opened_at)),
             may_review: matches!(reviews, Ok(Answer::Commit { .. })),
             why_not: reviews.err().map(|refusal| refusal.to_string()),

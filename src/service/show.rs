@@ -108,9 +108,9 @@ impl Service {
     async fn shown(&self, history: WorkflowHistory) -> Result<Shown, ServiceError> {
         let WorkflowHistory { workflow, log } = history;
         let stored = self.engine.storage.document_and_quarantine(workflow.id, workflow.document_number()).await;
-        let (document, left_alone) = stored.map_err(about(workflow.id))?;
+        let (document, quarantined) = stored.map_err(about(workflow.id))?;
         let document = document.unwrap_or_default();
-        let quarantine = left_alone.map(|row| Quarantine { reason: row.reason, failures: row.failures, since: row.since });
+        let quarantine = quarantined.map(|row| Quarantine { reason: row.reason, failures: row.failures, since: row.since });
         let earlier = match workflow.submission.supersedes {
             Some(workflow_id) => Some(Earlier { workflow_id, document: self.engine.storage.last_document(workflow_id).await? }),
             None => None,

@@ -208,7 +208,7 @@ impl Service {
             requesters: by(&|row| Some(row.requested_by.clone())),
             people: by(&|row| row.decided_by.clone()),
             weeks: weeks(from, until, &now, &sample),
-            stretches: figures::stretches(STRETCHES, samples.iter().map(|sample| sample.seconds)),
+            stretches: figures::histogram(STRETCHES, samples.iter().map(|sample| sample.seconds)),
             overall: Compared::of(samples, decided(&earlier)),
             days: days(from, until, &now),
             waiting: asked.waiting.into_iter().map(WaitingFigures::from).collect(),

@@ -35,7 +35,7 @@ pub struct System {
     pub servers: Vec<Server>,
     pub channels: Vec<ChannelState>,
     pub dead: Page<Notice, Uuid>,
-    pub left_alone: Vec<LeftAlone>,
+    pub quarantined: Vec<InQuarantine>,
     pub unknown: Finds,
     pub running: Finds,
     pub halts: Vec<Halt>,
@@ -73,7 +73,7 @@ pub struct ChannelState {
 
 /// A quarantined workflow.
 #[derive(Debug)]
-pub struct LeftAlone {
+pub struct InQuarantine {
     pub workflow_id: Uuid,
     /// The target in a line; `None` if it cannot be read.
     pub headline: Option<String>,
@@ -92,8 +92,8 @@ impl Service {
         let (engine, storage) = (&self.engine, &self.engine.storage);
         let names: Vec<String> = engine.channels.keys().cloned().collect();
         let channels = storage.channels(&names).await?;
-        let (left_alone, _) = storage.left_alone().await?;
-        let ids: Vec<Uuid> = left_alone.iter().map(|row| row.workflow_id).collect();
+        let (quarantined, _) = storage.quarantined().await?;
+        let ids: Vec<Uuid> = quarantined.iter().map(|row| row.workflow_id).collect();
         let targets = self.targets(by, &ids).await?;
         let headline = |id: &Uuid| targets.get(id).map(|about: &About| about.target.headline());
         let dead = NoticeQuery { status: Some("dead".to_owned()), limit: LISTED, ..NoticeQuery::default() };
@@ -107,7 +107,7 @@ impl Service {
             servers: storage.servers().await?.into_iter().map(Server::from).collect(),
             channels: channels.into_iter().map(ChannelState::from).collect(),
             dead: self.notices(by, dead).await?,
-            left_alone: left_alone.into_iter().map(|row| LeftAlone { headline: headline(&row.workflow_id), ..row.into() }).collect(),
+            quarantined: quarantined.into_iter().map(|row| InQuarantine { headline: headline(&row.workflow_id), ..row.into() }).collect(),
             unknown: self.list(by, of(Status::OutcomeUnknown)).await?,
             running: self.list(by, of(Status::Executing)).await?,
             halts: self.halts(),
@@ -135,9 +135,9 @@ impl From<storage::ChannelRow> for ChannelState {
     }
 }
 
-impl From<storage::LeftAloneRow> for LeftAlone {
-    fn from(row: storage::LeftAloneRow) -> Self {
-        let storage::LeftAloneRow { workflow_id, reason, failures, since } = row;
+impl From<storage::QuarantineRow> for InQuarantine {
+    fn from(row: storage::QuarantineRow) -> Self {
+        let storage::QuarantineRow { workflow_id, reason, failures, since } = row;
         Self { workflow_id, headline: None, reason, failures, since }
     }
 }

@@ -77,7 +77,7 @@ pub use sessions::{GoodSession, Proof, Said, SignIn};
 pub use sign_in_links::{GoodLink, LINK_LIFETIME};
 pub use statistics::{Asked, MOST_REQUESTS, MOST_WAITING, OpenFigures, SettledRow, WaitingRow};
 pub use suspensions::SuspensionRow;
-pub use system::{ChannelRow, LATEST_NOTICES, LeftAloneRow, ServerRow};
+pub use system::{ChannelRow, LATEST_NOTICES, QuarantineRow, ServerRow};
 pub use targets::AboutRow;
 pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
 pub use tool_calls::{LatestCall, call_key, use_key};

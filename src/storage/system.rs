@@ -43,7 +43,7 @@ pub struct ChannelRow {
 
 /// A quarantined workflow.
 #[derive(Debug)]
-pub struct LeftAloneRow {
+pub struct QuarantineRow {
     pub workflow_id: Uuid,
     pub reason: String,
     pub failures: i32,
@@ -122,10 +122,10 @@ impl Storage {
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn left_alone(&self) -> Result<(Vec<LeftAloneRow>, i64), Error> {
+    pub async fn quarantined(&self) -> Result<(Vec<QuarantineRow>, i64), Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_as!(
-            LeftAloneRow,
+            QuarantineRow,
             "select workflow_id, reason, failures, since from quarantine order by since desc, workflow_id limit $1",
             LISTED
         );

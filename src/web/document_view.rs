@@ -10,7 +10,7 @@ use crate::domain::task::digest::Digest;
 use crate::domain::task::invocation::Artifact;
 use crate::domain::task::plan::{Document, PlaybookUse, step_digest};
 use crate::domain::workflow::Workflow;
-use crate::service::review::is_sound;
+use crate::service::review::is_intact;
 use crate::web::Web;
 use crate::web::manifest::Manifests;
 use crate::web::payload::{self, Field};
@@ -29,7 +29,7 @@ pub struct DocumentView {
     /// Whether each step of the plan is approved on its own.
     is_stepwise: bool,
     /// Whether it is the digest in the log.
-    pub is_sound: bool,
+    pub is_intact: bool,
     pub document: String,
     /// The headline of the request, with nothing cut.
     pub headline: String,
@@ -173,7 +173,7 @@ impl DocumentView {
             }
         };
         Some(Self {
-            is_sound: is_sound(workflow, document, &stored),
+            is_intact: is_intact(workflow, document, &stored),
             subject: asked.map_or_else(|| digest.clone(), |step| step_digest(&digest, step)).to_string(),
             is_stepwise: !submission.gate.is_plan(),
             digest: digest.to_string(),

@@ -24,10 +24,10 @@ impl Fields {
         let unread = || invalid("query", "cannot be read");
         let address: Uri = format!("/?{query}").parse().map_err(|_| unread())?;
         let Query(fields) = Query::try_from_uri(&address).map_err(|_| unread())?;
-        Self::sound(fields)
+        Self::valid(fields)
     }
 
-    fn sound(fields: Vec<(String, String)>) -> Result<Self, Problem> {
+    fn valid(fields: Vec<(String, String)>) -> Result<Self, Problem> {
         match fields.iter().find(|(_, value)| value.contains('\0')) {
             Some((name, _)) => Err(Problem::invalid(&[Fault::new(format!("/{name}"), "holds a NUL character")])),
             // Browsers end the lines of a text field with CRLF.
@@ -57,7 +57,7 @@ impl FromBody for Fields {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
         let read = Form::<Vec<(String, String)>>::from_request(Request::from_parts(head, Body::from(bytes)), &()).await;
         let Form(fields) = read.map_err(|_| Problem::new(Code::UnsupportedMediaType, "this is not the form of a page"))?;
-        Self::sound(fields)
+        Self::valid(fields)
     }
 }
 

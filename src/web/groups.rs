@@ -7,7 +7,7 @@ use crate::domain::task::digest::Digest;
 use crate::domain::task::plan::Document;
 use crate::domain::workflow::Workflow;
 use crate::http::problem::Problem;
-use crate::service::review::{Choice, is_sound};
+use crate::service::review::{Choice, is_intact};
 use crate::service::{Shown, Waiting};
 use crate::web::Web;
 use crate::web::session::Session;
@@ -92,7 +92,7 @@ fn kind(shown: &Shown) -> Option<Kind> {
     let document = Document::read(&shown.document).ok()?;
     let task = document.single()?;
     let submission = &shown.workflow.submission;
-    if !is_sound(&shown.workflow, &shown.document, &document) || *shown.workflow.subject() != Digest::of(&shown.document) {
+    if !is_intact(&shown.workflow, &shown.document, &document) || *shown.workflow.subject() != Digest::of(&shown.document) {
         return None;
     }
     let stored: Value = serde_json::from_slice(&shown.document).ok()?;

@@ -2,7 +2,7 @@
 
 use crate::domain::hold::Halt;
 use crate::http::problem::{Code, Problem};
-use crate::service::system::{ChannelState, LATEST_NOTICES, LeftAlone, Server, System};
+use crate::service::system::{ChannelState, InQuarantine, LATEST_NOTICES, Server, System};
 use crate::service::{Finds, Listed, Notice};
 use crate::web::Web;
 use crate::web::csrf::{self, Posted};
@@ -57,7 +57,7 @@ fn receipt(done: &str) -> String {
 async fn page_of(web: &Web, session: &Session, refused: Option<&str>, resent: bool) -> Result<Response, Problem> {
     let system = web.service.system(&session.person).await?;
     let now = system.now;
-    let System { troubles, servers, channels, dead, left_alone, unknown, running, halts, reviews, .. } = system;
+    let System { troubles, servers, channels, dead, quarantined, unknown, running, halts, reviews, .. } = system;
     let environments: Vec<&str> = web.service.environments().collect();
     let reviews = reviews.into_iter().map(|review| {
         json!({"id": review.workflow_id, "headline": review.headline, "broken_by": review.broken_by, "since": RelativeTime::of(review.since, now)})
@@ -68,7 +68,7 @@ async fn page_of(web: &Web, session: &Session, refused: Option<&str>, resent: bo
         "servers": servers.into_iter().map(|row| server(row, system.server_id, now)).collect::<Vec<_>>(),
         "channels": channels.into_iter().map(|row| channel(row, now)).collect::<Vec<_>>(), "latest": LATEST_NOTICES,
         "dead": dead.items.into_iter().map(|row| notice(row, now)).collect::<Vec<_>>(), "more_dead": dead.next.is_some(),
-        "left_alone": left_alone.into_iter().map(|row| alone(row, now)).collect::<Vec<_>>(),
+        "quarantined": quarantined.into_iter().map(|row| alone(row, now)).collect::<Vec<_>>(),
         "unknown": workflows(unknown, now), "running": workflows(running, now), "reviews": reviews.collect::<Vec<_>>(),
         "in_force": halts.into_iter().map(|halt: Halt| InForce::of(halt, now)).collect::<Vec<_>>(), "environments": environments});
     Ok(page::render(web, session, "system.html", shown))
@@ -93,7 +93,7 @@ fn notice(row: Notice, now: DateTime<Utc>) -> Value {
         "created": RelativeTime::of(row.created_at, now), "attempts": row.attempts, "error": row.error})
 }
 
-fn alone(row: LeftAlone, now: DateTime<Utc>) -> Value {
+fn alone(row: InQuarantine, now: DateTime<Utc>) -> Value {
     json!({
         "id": row.workflow_id, "headline": row.headline, "reason": row.reason, "failures": row.failures, "since": RelativeTime::of(row.since, now)})
 }

@@ -124,7 +124,7 @@ fn the_quick_start_works_as_it_stands() {
     let text = text.replace(SERVE, &serve).replace(DATABASE, &format!("'{}'", cluster.url("own")));
     let said = said(&Dev::start(), "-eu", &text);
     for words in
-        ["1 request waits", "refused", "approved by alice", "completed", "\"status\":\"approved\"", "config is sound", "parkbrake is ready"]
+        ["1 request waits", "refused", "approved by alice", "completed", "\"status\":\"approved\"", "config is valid", "parkbrake is ready"]
     {
         assert!(said.contains(words), "{words} is not in: {said}");
     }

@@ -12,7 +12,7 @@ async fn unpacked(response: Response) -> String {
     assert_eq!(response.headers()["vary"], "accept-encoding");
     let bytes = response.bytes().await.expect("a body");
     let mut text = String::new();
-    GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("sound gzip");
+    GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("valid gzip");
     assert!(bytes.len() * 2 < text.len(), "{} bytes of {}", bytes.len(), text.len());
     text
 }

@@ -63,7 +63,7 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
     if is_frozen {
         app.client("cora").post("/halt", serde_json::json!({"reason": "to compare"})).await.expect(200);
     }
-    let (mut matrix, mut is_sound) = (String::new(), true);
+    let (mut matrix, mut is_valid) = (String::new(), true);
     for rule in rules {
         let _ = writeln!(matrix, "{}", rule.name);
         let mut first: Option<Vec<String>> = None;
@@ -87,12 +87,12 @@ async fn hold(config: Config, policies: &str, rules: &[Rule]) {
             };
             let as_logged = log.first().map(String::as_str) == event.map(|event| format!("{event} by {} at the door", rule.who)).as_deref();
             let same = asks_when || *first.get_or_insert_with(|| log.clone()) == log;
-            is_sound &= as_told && as_logged && same;
+            is_valid &= as_told && as_logged && same;
             let mark = if as_told && as_logged && same { "as it should" } else { "OTHERWISE" };
             let _ = writeln!(matrix, "  {:6} {mark}: {}, log: {log:?}", door.name(), brief(&heard));
         }
     }
-    assert!(is_sound, "the doors do not agree:\n{matrix}");
+    assert!(is_valid, "the doors do not agree:\n{matrix}");
 }
 
 fn brief(heard: &Heard) -> String {

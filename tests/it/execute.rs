@@ -206,10 +206,10 @@ async fn what_was_changed_after_it_was_shown_is_not_run() {
         assert!(error.starts_with("not started: its document") && error.contains(reason), "{tampering}: {error}");
     }
     assert_eq!(ledger.entries(), []);
-    let sound = app.client("deploy-bot").submit_id(deployment()).await;
-    app.client("alice").approve(&sound).await.expect(200);
-    app.client("alice").wait_for(&sound, "completed").await;
-    assert_eq!(ledger.starts(&sound), 1, "what nobody has touched runs");
+    let valid = app.client("deploy-bot").submit_id(deployment()).await;
+    app.client("alice").approve(&valid).await.expect(200);
+    app.client("alice").wait_for(&valid, "completed").await;
+    assert_eq!(ledger.starts(&valid), 1, "what nobody has touched runs");
 }
 
 #[tokio::test]

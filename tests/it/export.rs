@@ -191,14 +191,14 @@ async fn an_export_has_the_documents_where_they_are_asked_for() {
 async fn what_cannot_be_proved_is_in_the_export_and_says_so() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
-    let (sound, touched) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
+    let (valid, touched) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
     app.database.execute("alter table workflow_event disable trigger all").await;
     app.database.execute(&format!("update workflow_event set actor = 'nobody' where workflow_id = '{touched}' and version = 1")).await;
     let changed = bot.submit_id(high()).await;
     app.database.execute("alter table document disable trigger all").await;
     app.database.execute(&format!("update document set content = '{{}}' where workflow_id = '{changed}'")).await;
     let lines = exported(&app.client("nora"), "").await;
-    assert_eq!(ids(&lines), [&sound, &touched, &changed]);
+    assert_eq!(ids(&lines), [&valid, &touched, &changed]);
     assert!(lines[2]["problem"].as_str().unwrap().contains("the digests differ"), "{}", lines[2]);
     assert_eq!((&lines[0]["problem"], &lines[1]["actions"]), (&json!(null), &json!([])));
     assert!(lines[1]["problem"].as_str().unwrap().contains("not written by this server"), "{}", lines[1]);

@@ -103,7 +103,7 @@ async fn tokens_are_made_for_listed_names_in_exactly_their_spelling() {
     }
     assert_eq!(database.count("select count(*) from token").await, 0);
     let broken = Config::new().write("hitl/approval-policies.yaml", "people: 5");
-    assert!(refused(&run(&database, &broken, &["token", "create", "alice"]).await).contains("is not sound"));
+    assert!(refused(&run(&database, &broken, &["token", "create", "alice"]).await).contains("is not valid"));
     for (name, kind) in [("alice", "person"), ("lone-bot", "agent")] {
         done(run(&database, &config, &["token", "create", name]).await);
         let list = done(run(&database, &config, &["token", "list"]).await);

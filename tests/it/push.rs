@@ -208,10 +208,10 @@ async fn what_does_not_come_from_the_page_or_cannot_be_used_is_refused() {
     let token = page.hidden(PLACE).into_iter().find(|(name, _)| name == "form_token").unwrap().1;
     let phone = harness.push.browser("phone");
     let (key, auth) = (URL_SAFE_NO_PAD.encode(&phone.p256dh), URL_SAFE_NO_PAD.encode(&phone.auth));
-    let sound = [("form_token", token.as_str()), ("endpoint", &phone.endpoint), ("p256dh", &key), ("auth", &auth)];
-    alice.send(alice.form(PLACE, &sound).header("sec-fetch-site", "cross-site")).await.expect(403);
-    alice.post(PLACE, &sound[1..]).await.expect(403);
-    assert!(Browser::new(harness.app.addr).post(PLACE, &sound).await.location().starts_with("/sign-in"));
+    let valid = [("form_token", token.as_str()), ("endpoint", &phone.endpoint), ("p256dh", &key), ("auth", &auth)];
+    alice.send(alice.form(PLACE, &valid).header("sec-fetch-site", "cross-site")).await.expect(403);
+    alice.post(PLACE, &valid[1..]).await.expect(403);
+    assert!(Browser::new(harness.app.addr).post(PLACE, &valid).await.location().starts_with("/sign-in"));
     let long = format!("https://push.example/{}", "x".repeat(2_000));
     for (name, value, word) in [
         ("endpoint", "", "is not an address"),
@@ -221,7 +221,7 @@ async fn what_does_not_come_from_the_page_or_cannot_be_used_is_refused() {
         ("p256dh", "AAAA", "cannot be encrypted with the keys of this browser"),
         ("auth", "AAAA", "cannot be encrypted with the keys of this browser"),
     ] {
-        let fields = sound.map(|(field, usual)| (field, if field == name { value } else { usual }));
+        let fields = valid.map(|(field, usual)| (field, if field == name { value } else { usual }));
         alice.post(PLACE, &fields).await.expect(422).has("Nothing was done").has(word);
     }
     assert_eq!(harness.app.database.count("select count(*) from push_subscription").await, 0);

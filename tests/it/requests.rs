@@ -207,16 +207,16 @@ async fn a_head_that_two_programs_could_read_differently_is_refused() {
     let app = TestApp::start().await;
     let authorization = format!("Authorization: Bearer {}", token("alice"));
     let with = |lines: &str| format!("GET /workflows HTTP/1.1\r\n{lines}\r\nConnection: close\r\n\r\n");
-    let sound = with(&format!("Host: localhost\r\n{authorization}"));
+    let valid = with(&format!("Host: localhost\r\n{authorization}"));
     let post = |lines: &str, body: &str| {
         format!(
             "POST /risk/assess HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{body}"
         )
     };
     for (head, expected) in [
-        (sound.clone(), 200),
-        (sound.replace("\r\n", "\n"), 400),
-        (sound.replacen("\r\n", "\n", 1), 400),
+        (valid.clone(), 200),
+        (valid.replace("\r\n", "\n"), 400),
+        (valid.replacen("\r\n", "\n", 1), 400),
         (with(&format!("Host: localhost\n{authorization}")), 400),
         (with(&format!("Host: localhost\r\n{authorization}\nX: y")), 400),
         (with(&format!("Host: localhost\r\nHost: localhost\r\n{authorization}")), 400),

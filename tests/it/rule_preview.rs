@@ -83,11 +83,11 @@ async fn what_could_not_be_submitted_any_more_is_counted_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preview_is_for_people_and_for_a_sound_configuration() {
+async fn a_preview_is_for_people_and_for_a_valid_configuration() {
     let app = TestApp::start().await;
     let agent = preview(&app, "deploy-bot", &Config::new(), &[]);
     assert!(!agent.status.success() && String::from_utf8_lossy(&agent.stderr).contains("exports are for people"), "{agent:?}");
     let broken = Config::new().write("hitl/interrupt-triggers.yaml", "triggers: [\n");
     let broken = preview(&app, "alice", &broken, &[]);
-    assert!(!broken.status.success() && String::from_utf8_lossy(&broken.stderr).contains("is not sound"), "{broken:?}");
+    assert!(!broken.status.success() && String::from_utf8_lossy(&broken.stderr).contains("is not valid"), "{broken:?}");
 }

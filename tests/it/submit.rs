@@ -1,16 +1,16 @@
 //! Submitting: an accepted task is stored once and byte for byte; a refused one leaves no trace.
 
-mod unsound;
+mod invalid;
 
 use crate::support::client::{high, low, time};
 use crate::support::{Answer, Client, Config, TestApp};
 use futures_util::future::join_all;
+use invalid::high_text;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use std::time::{Duration, Instant};
-use unsound::high_text;
 use uuid::Uuid;
 
 const RUNBOOKS: &str = "

@@ -26,7 +26,7 @@ pub async fn as_superuser(app: &TestApp, statements: &str) {
 }
 
 /// It is quarantined, everybody sees that, the alarm was raised, and nothing has run.
-async fn left_alone(app: &TestApp, ledger: &Ledger, id: &str, case: &str) {
+async fn quarantined(app: &TestApp, ledger: &Ledger, id: &str, case: &str) {
     let cora = app.client("cora");
     // A decision loads it if it was not in memory. However often this is tried, it never succeeds.
     for _ in 0..3 {
@@ -97,7 +97,7 @@ async fn a_workflow_that_somebody_inserted_never_runs() {
     let (app, pattern) = parked(&ledger).await;
     for (tail, status) in [(RELEASED, "queued"), (STARTED, "executing")] {
         let id = insert_workflow(&app, &pattern, tail, status).await;
-        left_alone(&app, &ledger, &id, status).await;
+        quarantined(&app, &ledger, &id, status).await;
     }
     app.client("alice").approve(&pattern).await.expect(200);
     app.client("alice").wait_for(&pattern, "completed").await;
@@ -116,7 +116,7 @@ async fn an_approval_that_somebody_inserted_releases_nothing() {
         if restart {
             app.restart().await;
         }
-        left_alone(&app, &ledger, &id, &format!("restarted: {restart}")).await;
+        quarantined(&app, &ledger, &id, &format!("restarted: {restart}")).await;
     }
 }
 
@@ -143,7 +143,7 @@ async fn what_was_changed_in_a_log_is_not_acted_upon() {
         let (mut app, id) = parked(&ledger).await;
         as_superuser(&app, change).await;
         app.restart().await;
-        left_alone(&app, &ledger, &id, case).await;
+        quarantined(&app, &ledger, &id, case).await;
     }
 }
 
@@ -155,7 +155,7 @@ async fn the_name_of_an_approver_cannot_be_changed() {
     app.client("alice").approve(&id).await.expect(200);
     as_superuser(&app, "update workflow_event set data = replace(data, 'alice', 'tess'), actor = 'tess' where version = 3").await;
     app.restart().await;
-    left_alone(&app, &ledger, &id, "alice became tess, and could approve again").await;
+    quarantined(&app, &ledger, &id, "alice became tess, and could approve again").await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 static CONFIGURATION: LazyLock<Configuration> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    config::load(&root.join("config"), root).expect("the shipped configuration is sound")
+    config::load(&root.join("config"), root).expect("the shipped configuration is valid")
 });
 
 const EVERYDAY: &str = include_str!("../fixtures/agent-tools/everyday.txt");

@@ -164,14 +164,14 @@ impl NoticeRenderer {
     /// due at their very end.
     fn waits(&self, row: &DueNotice, name: &str, person: &Person, concerned: People<'_>) -> Option<DateTime<Utc>> {
         let now = self.clock.now().max(row.first_due_at);
-        let told = reach::told(concerned, row.kind, row.level, self.medium);
+        let told = reach::recipients(concerned, row.kind, row.level, self.medium);
         reach::waits_until(name, person, row.kind, row.level, &told, now)
     }
 
     /// The people who are asked, as a shared channel names them. It mentions nobody who would not
     /// get their own notice now.
     fn contacts(&self, row: &DueNotice, asked: &People<'_>) -> Vec<Contact> {
-        let told = reach::told(asked.clone(), row.kind, row.level, self.medium);
+        let told = reach::recipients(asked.clone(), row.kind, row.level, self.medium);
         let is_disturbed = |name: &str, person: &Person| {
             told.iter().any(|(told, _)| *told == name) && self.waits(row, name, person, asked.clone()).is_none()
         };
@@ -221,7 +221,7 @@ fn unreached(row: &DueNotice, name: &str, subscribed: &People<'_>) -> Option<&'s
     if !is_in(subscribed) {
         return Some("this person has subscribed no browser");
     }
-    let told = reach::told(subscribed.clone(), row.kind, row.level, Medium::WebPush);
+    let told = reach::recipients(subscribed.clone(), row.kind, row.level, Medium::WebPush);
     (!is_in(&told) && !row.resent).then_some("this person does not want notices of this level")
 }
 

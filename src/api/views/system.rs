@@ -7,7 +7,7 @@ use super::reviews::Open;
 use crate::domain::risk::level::Level;
 use crate::domain::task::digest::Digest;
 use crate::http::time::Time;
-use crate::service::system::{ChannelState, LeftAlone, Server, System};
+use crate::service::system::{ChannelState, InQuarantine, Server, System};
 use crate::service::{Finds, Listed};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -146,7 +146,7 @@ impl<'a> From<&'a System> for SystemAnswer<'a> {
             last_delivered_at: state.last_delivered_at.map(Time),
             last_error: state.last_error.as_deref(),
         };
-        let left_alone = |one: &'a LeftAlone| Quarantined {
+        let quarantined = |one: &'a InQuarantine| Quarantined {
             workflow_id: one.workflow_id,
             headline: one.headline.as_deref(),
             reason: &one.reason,
@@ -164,7 +164,7 @@ impl<'a> From<&'a System> for SystemAnswer<'a> {
             servers: system.servers.iter().map(server).collect(),
             channels: system.channels.iter().map(channel).collect(),
             dead_notices: system.dead.items.iter().map(Notice::from).collect(),
-            quarantined: system.left_alone.iter().map(left_alone).collect(),
+            quarantined: system.quarantined.iter().map(quarantined).collect(),
             outcome_unknown: (&system.unknown).into(),
             executing: (&system.running).into(),
             halts: system.halts.iter().map(Halt::from).collect(),

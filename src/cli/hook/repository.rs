@@ -43,14 +43,14 @@ fn origin(config: &str) -> Option<String> {
         (name.trim() == "url").then(|| value.trim().trim_matches('"').to_owned())
     })?;
     // The text before the host of an address may be a secret.
-    let sound = match address.split_once("://") {
+    let valid = match address.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
             format!("{scheme}://{}/{path}", host.rsplit('@').next().unwrap_or_default())
         }
         None => address,
     };
-    Some(sound)
+    Some(valid)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `people` of the file: their roles, their addresses, and which notices they want.
 
-use super::{no_role, sound_name};
-use crate::config::freezes::{daily, moment, stretch, time_zone};
+use super::{no_role, valid_name};
+use crate::config::freezes::{daily, moment, period, time_zone};
 use crate::config::value::At;
 use crate::config::{mail_address, names};
 use crate::domain::hours::{DAY, Hours, Window};
@@ -19,7 +19,7 @@ pub(super) fn read(at: &At<'_>, allow_cover: bool) -> (BTreeMap<String, Person>,
     let (mut people, mut known) = (BTreeMap::new(), entries.is_some());
     let entries = entries.unwrap_or_default();
     for (name, at) in &entries {
-        sound_name(name, at, people.keys());
+        valid_name(name, at, people.keys());
         let person = person(at);
         known &= person.is_some();
         people.insert((*name).to_owned(), person.unwrap_or_default());
@@ -82,7 +82,7 @@ fn away(name: &str, at: &At<'_>, people: &BTreeMap<String, Person>) -> Option<Aw
     Some(Away { until: Hours::end(zone?, until?), cover: cover? })
 }
 
-/// Of what somebody wants to be told, and when.
+/// Of which requests somebody wants notices, and when.
 fn attention(at: &At<'_>) -> Attention {
     let Some(fields) = at.fields(&["levels", "quiet"]) else { return Attention::default() };
     if at.is_empty() {
@@ -90,7 +90,7 @@ fn attention(at: &At<'_>) -> Attention {
     }
     let levels = fields.get("levels").map(|at| {
         if at.is_empty() {
-            at.problem("names no level; name those that this person is told of, or leave the key out for all");
+            at.problem("names no level; name those of which this person wants notices, or leave the key out for all");
         }
         levels(&at)
     });
@@ -107,7 +107,7 @@ fn levels(at: &At<'_>) -> Vec<Level> {
 fn quiet(at: &At<'_>) -> Option<Quiet> {
     let fields = at.fields(&["hours", "time_zone", "except"])?;
     let hours = fields.required("hours", "write when notices to this person wait, such as 22:00-07:00").and_then(|at| {
-        let (from, minutes) = at.parsed(stretch)?;
+        let (from, minutes) = at.parsed(period)?;
         if minutes == DAY {
             at.problem("is the whole day, so that quiet hours never end; write a part of it, such as 22:00-07:00");
         }

@@ -49,18 +49,18 @@ fn words_that_were_booleans_once_are_text() {
 }
 
 #[test]
-fn what_is_not_sound_is_refused_with_its_line() {
+fn what_is_not_valid_is_refused_with_its_line() {
     for (text, line, words) in [
-        ("a: 1\nb: [", 3, "not sound YAML"),
+        ("a: 1\nb: [", 3, "not valid YAML"),
         ("a: 1\n\tb: 2", 2, "tab"),
         ("a: 1\n1: x", 2, "a key is text"),
         ("a: 1\n? [x]\n: y", 2, "a key is text"),
-        ("a: *unknown", 1, "not sound YAML"),
+        ("a: *unknown", 1, "not valid YAML"),
         (&format!("a:\n  {}1", "[".repeat(40)), 2, "nested more than 32 deep"),
     ] {
         let fault = parse(text).unwrap_err();
         assert!(fault.detail.contains(words), "{text:?}: {fault:?}");
-        if !fault.detail.contains("not sound YAML") {
+        if !fault.detail.contains("not valid YAML") {
             assert_eq!(fault.line, Some(line), "{text:?}: {fault:?}");
         }
     }

@@ -21,7 +21,7 @@ fn read(configuration: &Configuration, command: &str) -> Reading {
 #[test]
 fn what_the_operator_writes_comes_before_what_is_shipped() {
     let own = "tools:\n  - { tool: Bash, command: \"git status|frobnicate **\", is: { operation: deploy, environment: live } }\n";
-    let configuration = sound(&[(APPROVALS, PEOPLE), (TOOLS, own)]);
+    let configuration = valid(&[(APPROVALS, PEOPLE), (TOOLS, own)]);
     let operation = |command: &str| read(&configuration, command).judge(&configuration.rules, "", DateTime::UNIX_EPOCH).facts.operation;
     assert_eq!(operation("git status"), "deploy", "the operator's own entry reads it");
     assert_eq!(operation("git log"), "read", "the shipped list reads the rest");
@@ -33,7 +33,7 @@ fn the_example_of_the_page_loads() {
     let page = std::fs::read_to_string(repository().join("support/docs/AGENT_TOOLS.md")).unwrap();
     let (_, example) = page.split_once("```yaml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
-    let configuration = sound(&[(APPROVALS, PEOPLE), (TOOLS, example)]);
+    let configuration = valid(&[(APPROVALS, PEOPLE), (TOOLS, example)]);
     assert_eq!(configuration.tools.own.len(), 3);
 }
 
@@ -55,7 +55,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         ("unmatched: { operation: read, resource_type: code }\n", "unmatched", "would run unread"),
     ] {
         let problems =
-            unsound(&[(APPROVALS, PEOPLE), (RULES, include_str!("../../../config/hitl/risk-assessment-rules.yaml")), (TOOLS, text)]);
+            invalid(&[(APPROVALS, PEOPLE), (RULES, include_str!("../../../config/hitl/risk-assessment-rules.yaml")), (TOOLS, text)]);
         let found = problems.iter().any(|problem| problem.starts_with(&format!("{TOOLS}:1: {place}: ")) && problem.contains(says));
         assert!(found, "{text}{problems:?}");
     }

@@ -26,7 +26,7 @@ fn every_example_loads() {
         if name != APPROVALS {
             files.push((APPROVALS, PEOPLE));
         }
-        sound(&files);
+        valid(&files);
         loaded += 1;
     }
     assert_eq!(loaded, 6);
@@ -37,14 +37,14 @@ fn the_messages_are_those_of_check() {
     let blocks = blocks();
     let (_, example) = blocks.iter().find(|(_, text)| text.starts_with("# hitl/approval-policies.yaml (invalid)")).unwrap();
     let (_, shown) = blocks.iter().find(|(kind, text)| kind == "text" && text.starts_with("config/hitl/")).unwrap();
-    let told: Vec<_> = unsound(&[(APPROVALS, example)]).iter().map(|problem| format!("config/{problem}")).collect();
+    let told: Vec<_> = invalid(&[(APPROVALS, example)]).iter().map(|problem| format!("config/{problem}")).collect();
     assert_eq!(told, shown.lines().collect::<Vec<_>>());
 }
 
 #[test]
 fn the_table_of_triggers_is_the_shipped_one() {
     let page = std::fs::read_to_string(repository().join("support/docs/RISK_ASSESSMENT.md")).unwrap();
-    for trigger in sound(&[(APPROVALS, PEOPLE)]).rules.triggers {
+    for trigger in valid(&[(APPROVALS, PEOPLE)]).rules.triggers {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", trigger.name))).unwrap();
         assert!(row.ends_with(&format!("| {} |", trigger.level)), "{row}");
     }

@@ -1,6 +1,6 @@
 //! Freezes, valid and invalid.
 
-use super::unsound::refuses;
+use super::invalid::refuses;
 use super::*;
 use crate::domain::hours::Window;
 use chrono::Weekday;
@@ -13,7 +13,7 @@ fn a_week_and_dates_are_read_with_their_words() {
   holidays: { from: 2026-12-24, until: 2027-01-01, time_zone: America/New_York }
   release: { from: 2026-12-01T12:00, until: 2026-12-01T18:30, time_zone: UTC }
 ";
-    let configuration = sound(&[(APPROVALS, &format!("{PEOPLE}{freezes}"))]);
+    let configuration = valid(&[(APPROVALS, &format!("{PEOPLE}{freezes}"))]);
     let named = |name: &str| configuration.freezes.iter().find(|freeze| freeze.name == name).unwrap();
     let weekend = named("weekend");
     assert_eq!(weekend.hours.window, Window::Weekly { days: vec![Weekday::Sat, Weekday::Sun], from: 0, minutes: 1_440 });
@@ -27,7 +27,7 @@ fn a_week_and_dates_are_read_with_their_words() {
     };
     assert_eq!(moments("holidays"), ["2026-12-24 00:00:00", "2027-01-02 00:00:00"], "the last day is meant whole");
     assert_eq!(moments("release"), ["2026-12-01 12:00:00", "2026-12-01 18:30:00"]);
-    let other = sound(&[(APPROVALS, &format!("{PEOPLE}{}", freezes.replace("22:00", "21:00")))]);
+    let other = valid(&[(APPROVALS, &format!("{PEOPLE}{}", freezes.replace("22:00", "21:00")))]);
     assert_ne!(other.version, configuration.version, "what holds starts is part of what is decided by");
 }
 

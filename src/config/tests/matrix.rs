@@ -9,7 +9,7 @@ const ENVIRONMENTS: [Option<&str>; 4] = [Some("production"), Some("staging"), So
 const TYPES: [Option<&str>; 5] = [Some("code"), Some("service"), Some("database"), Some("infrastructure"), None];
 
 fn shipped_matrix() -> Matrix {
-    sound(&[(APPROVALS, PEOPLE)]).rules.matrix()
+    valid(&[(APPROVALS, PEOPLE)]).rules.matrix()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn what_is_harmless_is_still_low() {
 fn a_condition_that_looks_at_the_time_counts_with_its_highest_level() {
     let friday =
         "triggers: { friday: { when: 'operation == \"deploy\" && now.getDayOfWeek() == 5 && now.getHours() == 17', level: high } }\n";
-    let matrix = sound(&[(TRIGGERS, friday), (APPROVALS, PEOPLE)]).rules.matrix();
+    let matrix = valid(&[(TRIGGERS, friday), (APPROVALS, PEOPLE)]).rules.matrix();
     assert_eq!(matrix.level("deploy", Some("staging"), Some("code")), Some(Level::High));
     assert_eq!(matrix.level("build", Some("staging"), Some("code")), Some(Level::Low));
 }
@@ -105,7 +105,7 @@ fn a_condition_that_looks_at_the_time_counts_with_its_highest_level() {
 /// A file with only levels and triggers: what no trigger matches is low, and `check` says so.
 #[test]
 fn the_mission_s_file_alone_leaves_low_what_no_trigger_matches() {
-    let matrix = sound(&[(RULES, super::sound::MISSION), (APPROVALS, PEOPLE)]).rules.matrix();
+    let matrix = valid(&[(RULES, super::valid::MISSION), (APPROVALS, PEOPLE)]).rules.matrix();
     for (operation, environment, resource_type, level) in [
         ("modify", Some("production"), Some("database"), Level::Low),
         ("restart", Some("production"), Some("infrastructure"), Level::Low),

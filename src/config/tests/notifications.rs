@@ -19,7 +19,7 @@ routes:
 "#;
 
 fn with(notifications: &str) -> Configuration {
-    sound(&[(APPROVALS, PEOPLE), (NOTIFICATIONS, notifications), ("mail.txt", "{{ description }}")])
+    valid(&[(APPROVALS, PEOPLE), (NOTIFICATIONS, notifications), ("mail.txt", "{{ description }}")])
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn the_file_of_the_contract_is_read_with_its_defaults() {
 
 #[test]
 fn without_the_file_there_are_no_channels() {
-    assert_eq!(sound(&[(APPROVALS, PEOPLE)]).notifications, crate::domain::notice::Notifications::default());
+    assert_eq!(valid(&[(APPROVALS, PEOPLE)]).notifications, crate::domain::notice::Notifications::default());
     assert_eq!(with("{}").notifications, crate::domain::notice::Notifications::default());
 }
 
 /// The problems of `notifications.yaml`, without its name.
 fn problems(text: &str) -> Vec<String> {
-    let found = unsound(&[(APPROVALS, PEOPLE), (NOTIFICATIONS, text), ("bad.txt", "line\n{{ a"), ("hitl/big.txt", &"x".repeat(70_000))]);
+    let found = invalid(&[(APPROVALS, PEOPLE), (NOTIFICATIONS, text), ("bad.txt", "line\n{{ a"), ("hitl/big.txt", &"x".repeat(70_000))]);
     found.into_iter().map(|problem| problem.replace("notifications.yaml:", "")).collect()
 }
 
@@ -133,7 +133,7 @@ fn a_github_app_is_read_and_takes_no_route() {
     let text = format!(
         "channels:\n  a: {{ {APP}, app_id: 1234, agent: deployments }}\n  b: {{ {APP}, app_id: Iv23, agent: others, api_url: \"https://github.example.com/api/v3/\" }}\n"
     );
-    let read = sound(&[(APPROVALS, WITH_AGENTS), (NOTIFICATIONS, &text)]);
+    let read = valid(&[(APPROVALS, WITH_AGENTS), (NOTIFICATIONS, &text)]);
     let apps: Vec<_> = read.notifications.github_apps().map(|(name, app)| (name, app.app_id.as_str(), app.api_url.as_str())).collect();
     assert_eq!(apps, [("a", "1234", "https://api.github.com"), ("b", "Iv23", "https://github.example.com/api/v3")]);
     assert!(read.notes.iter().all(|note| !note.contains("named by no route")), "{:?}", read.notes);
@@ -158,7 +158,7 @@ fn a_github_app_asks_in_the_name_of_an_agent_of_its_own() {
             "2: channels.a.private_key: is a secret",
         ),
     ] {
-        let found = unsound(&[(APPROVALS, WITH_AGENTS), (NOTIFICATIONS, &text)]);
+        let found = invalid(&[(APPROVALS, WITH_AGENTS), (NOTIFICATIONS, &text)]);
         assert!(found.iter().any(|problem| problem.replace("notifications.yaml:", "").starts_with(expected)), "{expected}: {found:?}");
     }
 }
@@ -189,7 +189,7 @@ fn what_is_probably_not_meant_is_noted() {
 #[test]
 fn notices_are_part_of_the_version_however_they_are_written() {
     let version = |text: &str| with(text).version;
-    let without = sound(&[(APPROVALS, PEOPLE)]).version;
+    let without = valid(&[(APPROVALS, PEOPLE)]).version;
     assert_eq!(version("{}"), without);
     let split = EVERYTHING.replace(
         "levels: [medium, high, critical], channels: [ops, linear, audit]",
@@ -200,6 +200,6 @@ fn notices_are_part_of_the_version_however_they_are_written() {
     for (from, to) in [("group: 0s", "group: 30s"), ("SMTP_URL", "OTHER"), ("[critical]", "[high]"), ("mail.txt }", "none }")] {
         let changed = EVERYTHING.replace(from, to);
         let files = [(APPROVALS, PEOPLE), (NOTIFICATIONS, changed.as_str()), ("mail.txt", "{{ description }}"), ("none", "another text")];
-        assert_ne!(sound(&files).version, version(EVERYTHING), "{from}");
+        assert_ne!(valid(&files).version, version(EVERYTHING), "{from}");
     }
 }

@@ -24,7 +24,7 @@ const SAVE: &str = "      - { name: save, runbook: save, args: { service: \"{{ s
 fn refuses(rows: &[(&str, &str, &str)]) {
     let mut untold = Vec::new();
     for (text, start, words) in rows {
-        let problems = unsound(&[(PLAYBOOKS, text), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+        let problems = invalid(&[(PLAYBOOKS, text), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
         let is_told = problems[0].starts_with(&format!("{PLAYBOOKS}{start}")) && problems[0].contains(words);
         if problems.len() != 1 || !is_told {
             untold.push(format!("expected {start} … {words}, and it is\n{}", problems.join("\n")));
@@ -36,7 +36,7 @@ fn refuses(rows: &[(&str, &str, &str)]) {
 #[test]
 fn a_playbook_names_runbooks_webhooks_and_what_its_requester_does() {
     let more = "      - { webhook: ci, args: { ref: \"{{ service }}\" } }\n      - { webhook: any, operation: deploy }\n      - { operation: read, resource: \"{{ service }}\" }\n";
-    let files = |text: &str| sound(&[(PLAYBOOKS, text), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+    let files = |text: &str| valid(&[(PLAYBOOKS, text), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
     let loaded = files(&with(&format!("{SAVE}{more}")));
     let playbook = &loaded.playbooks["go"];
     let steps: Vec<_> = playbook.steps.iter().map(|step| (step.kind.as_str(), step.action.as_deref())).collect();
@@ -47,14 +47,14 @@ fn a_playbook_names_runbooks_webhooks_and_what_its_requester_does() {
     let other = files(&with(&format!("{SAVE}{more}").replace("name: save", "name: keep")));
     assert_ne!(other.playbooks["go"].digest, playbook.digest, "what it says is part of its digest");
     assert_ne!(other.version, loaded.version, "and of the version of the configuration");
-    let without = sound(&[(RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+    let without = valid(&[(RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
     assert!(!without.document.contains("playbooks"), "a configuration without playbooks keeps the version that it had");
 }
 
 #[test]
 fn a_step_is_undone_by_what_the_playbook_says_and_takes_what_earlier_steps_hand_out() {
     let undo = "      - { name: keep, runbook: save, args: { service: \"{{ steps.save.output.id }}\" }, compensate: { runbook: save, args: { service: \"{{ steps.keep.output.id }}\" } } }\n";
-    let loaded = sound(&[(PLAYBOOKS, &with(&format!("{SAVE}{undo}"))), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
+    let loaded = valid(&[(PLAYBOOKS, &with(&format!("{SAVE}{undo}"))), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
     let step = &loaded.playbooks["go"].steps[1];
     let compensate = step.compensate.as_ref().unwrap();
     assert_eq!((compensate.kind.as_str(), compensate.action.as_str()), ("runbook", "save"));
@@ -129,7 +129,7 @@ fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
 #[test]
 fn a_playbook_is_not_blamed_for_its_runbook() {
     let actions = ACTIONS.replace("operation: read, command: [save", "operation: fly, command: [save");
-    let problems = unsound(&[(PLAYBOOKS, &with(SAVE)), (RUNBOOKS, &actions), (APPROVALS, PEOPLE)]);
+    let problems = invalid(&[(PLAYBOOKS, &with(SAVE)), (RUNBOOKS, &actions), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("runbooks.yaml:2"), "{problems:?}");
 }

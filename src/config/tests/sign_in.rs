@@ -14,12 +14,12 @@ const WITH_ADDRESSES: &str =
 #[test]
 fn links_go_by_the_channel_of_mail_that_is_named_and_by_none_where_none_is() {
     let files = [(APPROVALS, WITH_ADDRESSES), (NOTIFICATIONS, MAIL)];
-    let without = sound(&files);
+    let without = valid(&files);
     assert_eq!(without.sign_in.mail, None, "whoever reads a mailbox signs in only where an operator has said so");
-    let with = sound(&[&files[..], &[(SIGN_IN, "mail: mail")]].concat());
+    let with = valid(&[&files[..], &[(SIGN_IN, "mail: mail")]].concat());
     assert_eq!(with.sign_in.mail.as_deref(), Some("mail"));
     assert_ne!(with.version, without.version);
-    assert_eq!(sound(&[&files[..], &[(SIGN_IN, "{}")]].concat()).version, without.version);
+    assert_eq!(valid(&[&files[..], &[(SIGN_IN, "{}")]].concat()).version, without.version);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
         (WITH_ADDRESSES, MAIL, "mial: mail", "sign-in.yaml:1: mial: is not a known key"),
         (WITH_ADDRESSES, MAIL, "mail: [mail]", "sign-in.yaml:1: mail: is a list, but has to be text"),
     ] {
-        let problems = unsound(&[(APPROVALS, people), (NOTIFICATIONS, notifications), (SIGN_IN, text)]);
+        let problems = invalid(&[(APPROVALS, people), (NOTIFICATIONS, notifications), (SIGN_IN, text)]);
         assert!(problems.len() == 1 && problems[0].starts_with(expected), "{text}: {problems:?}");
     }
 }
@@ -50,7 +50,7 @@ fn what_does_not_fit_is_told_with_its_line_and_key() {
 #[test]
 fn a_provider_is_read_with_whom_it_proves() {
     let text = "openid_connect:\n  issuer: https://login.example.com/realms/ops\n  client_id: parkbrake\n  client_secret: { from_env: OIDC_SECRET }\n  people: { alice: \"00u1\" }\n  match_email: true\n";
-    let read = sound(&[(APPROVALS, WITH_ADDRESSES), (NOTIFICATIONS, MAIL), (SIGN_IN, text)]);
+    let read = valid(&[(APPROVALS, WITH_ADDRESSES), (NOTIFICATIONS, MAIL), (SIGN_IN, text)]);
     let openid = read.sign_in.openid.as_ref().expect("a provider");
     assert_eq!(
         (openid.issuer.as_str(), openid.host(), openid.client_id.as_str()),
@@ -91,7 +91,7 @@ fn a_provider_that_could_not_be_meant_is_told() {
         ),
         (twice.as_str(), MAIL, format!("{issuer}, match_email: true"), "openid_connect: matches people by mail address, and more than one"),
     ] {
-        let problems = unsound(&[(APPROVALS, people), (NOTIFICATIONS, notifications), (SIGN_IN, &with(&more))]);
+        let problems = invalid(&[(APPROVALS, people), (NOTIFICATIONS, notifications), (SIGN_IN, &with(&more))]);
         assert!(problems.iter().any(|problem| problem.starts_with(&format!("sign-in.yaml:1: {expected}"))), "{more}: {problems:?}");
         assert!(!problems.iter().any(|problem| problem.contains("hunter2")), "{problems:?}");
     }

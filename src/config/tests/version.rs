@@ -4,7 +4,7 @@ use super::*;
 use std::collections::BTreeMap;
 
 fn version(files: &[(&str, &str)]) -> String {
-    sound(files).version.to_string()
+    valid(files).version.to_string()
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn another_value_has_another_version() {
 
 #[test]
 fn the_version_is_the_digest_of_the_document() {
-    let loaded = sound(&[(APPROVALS, PEOPLE)]);
+    let loaded = valid(&[(APPROVALS, PEOPLE)]);
     assert_eq!(crate::domain::task::digest::Digest::of(loaded.document.as_bytes()), loaded.version);
     assert_eq!(loaded.rules.version, loaded.version);
     let document: serde_json::Value = serde_json::from_str(&loaded.document).unwrap();

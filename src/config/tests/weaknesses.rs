@@ -6,7 +6,7 @@ use super::*;
 fn weaknesses(files: &[(&str, &str)]) -> Vec<String> {
     let people = [(APPROVALS, PEOPLE)];
     let all: Vec<_> = if files.iter().any(|(name, _)| *name == APPROVALS) { files.to_vec() } else { [files, &people].concat() };
-    sound(&all).weaknesses
+    valid(&all).weaknesses
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn recipients<'p>(commit: Commit<'_>, kind: Kind, medium: Medium, today: Today<'
     };
     let who: People<'_> = who.into_iter().filter(|(name, _)| !before.contains(name)).collect();
     // Whom a browser reaches is known only when the notice is sent, so everybody gets a row.
-    let told = if medium == Medium::WebPush { who } else { reach::told(who, kind, commit.after.asked_level(), medium) };
+    let told = if medium == Medium::WebPush { who } else { reach::recipients(who, kind, commit.after.asked_level(), medium) };
     told.into_iter().map(|(name, _)| Some(name)).collect()
 }
 

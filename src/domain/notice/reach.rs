@@ -27,20 +27,20 @@ pub fn is_reached(person: &Person, medium: Medium) -> bool {
 
 /// Those of these people who get a notice on a channel. In an emergency, that is everybody it
 /// reaches.
-pub fn told<'p>(people: People<'p>, kind: Kind, level: Level, medium: Medium) -> People<'p> {
+pub fn recipients<'p>(people: People<'p>, kind: Kind, level: Level, medium: Medium) -> People<'p> {
     let reached: People<'p> = people.into_iter().filter(|(_, person)| is_reached(person, medium)).collect();
     let wanted: People<'p> = reached.iter().copied().filter(|(_, person)| person.notify.wants(level)).collect();
     if kind == Kind::GlassBroken || wanted.is_empty() { reached } else { wanted }
 }
 
 /// Until when a notice to one of the people waits because of quiet hours; `None` if it is sent now.
-/// `told` are all people who get the same notice on this channel.
+/// `recipients` are all people who get the same notice on this channel.
 pub fn waits_until(
     name: &str,
     person: &Person,
     kind: Kind,
     level: Level,
-    told: &[(&str, &Person)],
+    recipients: &[(&str, &Person)],
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let until = person.notify.quiet_until(level, now)?;
@@ -48,7 +48,7 @@ pub fn waits_until(
     match kind {
         // Escalations and emergencies never wait.
         Kind::Escalated | Kind::GlassBroken => None,
-        kind if kind.asks() || kind == Kind::OutcomeUnknown => told.iter().any(is_awake).then_some(until),
+        kind if kind.asks() || kind == Kind::OutcomeUnknown => recipients.iter().any(is_awake).then_some(until),
         _ => Some(until),
     }
 }
@@ -75,11 +75,11 @@ mod tests {
     fn who_does_not_want_a_level_is_not_told_of_it_unless_nobody_wants_it() {
         let (all, high, away) = (person(None, false), person(Some(&[Level::High]), false), Person::default());
         let people = || vec![("all", &all), ("high", &high), ("away", &away)];
-        let told_at = |people, kind, level| names(&told(people, kind, level, Medium::Email));
-        assert_eq!(told_at(people(), Kind::Requested, Level::High), ["all", "high"]);
-        assert_eq!(told_at(people(), Kind::Requested, Level::Medium), ["all"]);
-        assert_eq!(told_at(vec![("high", &high)], Kind::Requested, Level::Medium), ["high"], "nobody else would be told");
-        assert_eq!(told_at(people(), Kind::GlassBroken, Level::Medium), ["all", "high"], "in an emergency");
+        let reached_at = |people, kind, level| names(&recipients(people, kind, level, Medium::Email));
+        assert_eq!(reached_at(people(), Kind::Requested, Level::High), ["all", "high"]);
+        assert_eq!(reached_at(people(), Kind::Requested, Level::Medium), ["all"]);
+        assert_eq!(reached_at(vec![("high", &high)], Kind::Requested, Level::Medium), ["high"], "nobody else would be told");
+        assert_eq!(reached_at(people(), Kind::GlassBroken, Level::Medium), ["all", "high"], "in an emergency");
     }
 
     /// On a Friday, which is quiet all day.

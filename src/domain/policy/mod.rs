@@ -267,8 +267,8 @@ pub fn is_principal_name(name: &str) -> bool {
 /// Whether this is spelled like the name of a person or an agent: letters, digits and `. _ @ -`,
 /// first a letter or a digit, at most 64 characters.
 pub fn is_principal_spelling(name: &str) -> bool {
-    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
-    (1..=64).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(sound)
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-');
+    (1..=64).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(valid)
 }
 
 /// The suspended principals. They have no rights, by any way in, until they are restored.

@@ -217,7 +217,7 @@ fn is_identifier(name: &str) -> bool {
 /// `security_findings.exists(f, f.severity == "high")`.
 fn bound_by_macros(source: &str) -> Vec<&str> {
     static BINDER: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,").expect("a sound pattern")
+        Regex::new(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,").expect("a valid pattern")
     });
     BINDER.captures_iter(source).filter_map(|found| found.get(1)).map(|name| name.as_str()).collect()
 }

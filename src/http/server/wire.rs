@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn a_bare_line_feed_in_a_head_is_refused_and_in_a_body_it_is_nobodys_business() {
         for piece in [1, 2, 3, 7, 1_000] {
-            for sound in
+            for valid in
                 ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\n\r\na\nb\n"]
             {
-                assert_eq!(seen(sound, piece), sound, "in pieces of {piece}");
+                assert_eq!(seen(valid, piece), valid, "in pieces of {piece}");
             }
             for (bare, told) in [
                 ("GET / HTTP/1.1\nHost: x\r\n\r\n", "GET / HTTP/1.1!Host: x\r\n\r\n"),

@@ -167,7 +167,7 @@ async fn a_server_that_is_not_there_or_speaks_no_tls_is_for_later() {
 }
 
 #[tokio::test]
-async fn what_is_not_sound_is_told_without_the_password() {
+async fn what_is_not_valid_is_shown_without_the_password() {
     for (url, from) in
         [("smtp:/secret", FROM), ("https://u:secret@example.com", FROM), ("secret", FROM), ("smtp://localhost", "no address")]
     {

@@ -21,9 +21,9 @@ async fn slack_refuses_what_block_kit_does_not_know() {
     let section = json!({"type": "section", "text": plain("words")});
     let button = json!({"type": "button", "text": plain("x"), "action_id": "a"});
     let message = |block: Value| json!({"text": "words", "blocks": [block]});
-    let sound = message(section.clone());
-    assert_eq!(post(&slack.webhook_url(), "", &sound).await, (200, "ok".to_owned()));
-    for unsound in [
+    let valid = message(section.clone());
+    assert_eq!(post(&slack.webhook_url(), "", &valid).await, (200, "ok".to_owned()));
+    for invalid in [
         json!({"blocks": [section]}),
         json!({"text": "<!channel>", "blocks": [section]}),
         json!({"text": "words", "blocks": vec![section.clone(); 51]}),
@@ -39,10 +39,10 @@ async fn slack_refuses_what_block_kit_does_not_know() {
         message(json!({"type": "actions", "elements": [{"type": "button", "text": plain("x"), "action_id": "a", "url": "javascript:1"}]})),
         message(json!({"type": "banner"})),
     ] {
-        assert_eq!(post(&slack.webhook_url(), "", &unsound).await, (400, "invalid_blocks".to_owned()), "{unsound}");
+        assert_eq!(post(&slack.webhook_url(), "", &invalid).await, (400, "invalid_blocks".to_owned()), "{invalid}");
     }
     let elsewhere = slack.webhook_url().replace("secret", "other");
-    assert_eq!(post(&elsewhere, "", &sound).await, (404, "no_service".to_owned()));
+    assert_eq!(post(&elsewhere, "", &valid).await, (404, "no_service".to_owned()));
     assert_eq!(slack.messages().len(), 1);
 }
 
@@ -51,15 +51,15 @@ async fn linear_refuses_what_its_schema_does_not_know() {
     let linear = Linear::start().await;
     let create = "mutation M($input: IssueCreateInput!) { issueCreate(input: $input) { success issue { id } } }";
     let input = json!({"teamId": TEAM, "title": "words"});
-    let sound = json!({"query": create, "variables": {"input": input}});
-    let (status, text) = post(&linear.api_url(), API_KEY, &sound).await;
+    let valid = json!({"query": create, "variables": {"input": input}});
+    let (status, text) = post(&linear.api_url(), API_KEY, &valid).await;
     assert!(status == 200 && text.contains(r#""success":true"#), "{text}");
     let with = |field: &str, value: Value| {
-        let mut sound = sound.clone();
-        sound["variables"]["input"][field] = value;
-        sound
+        let mut valid = valid.clone();
+        valid["variables"]["input"][field] = value;
+        valid
     };
-    for unsound in [
+    for invalid in [
         json!({"query": create.replace("IssueCreateInput!", "IssueInput!"), "variables": {"input": input}}),
         json!({"query": create.replace("success issue", "success ticket"), "variables": {"input": input}}),
         json!({"query": create.replace("{ id }", ""), "variables": {"input": input}}),
@@ -74,11 +74,11 @@ async fn linear_refuses_what_its_schema_does_not_know() {
         with("id", json!("0198c0de-0000-7000-8000-000000000001")),
         with("teamId", json!("nobody's")),
     ] {
-        let (_, text) = post(&linear.api_url(), API_KEY, &unsound).await;
-        assert!(text.contains("errors"), "{unsound}: {text}");
+        let (_, text) = post(&linear.api_url(), API_KEY, &invalid).await;
+        assert!(text.contains("errors"), "{invalid}: {text}");
     }
     for key in ["", "lin_api_other", &format!("Bearer {API_KEY}")] {
-        let (_, text) = post(&linear.api_url(), key, &sound).await;
+        let (_, text) = post(&linear.api_url(), key, &valid).await;
         assert!(text.contains("AUTHENTICATION_ERROR"), "{key}");
     }
     assert_eq!(linear.issues().len(), 1);
@@ -88,14 +88,14 @@ async fn linear_refuses_what_its_schema_does_not_know() {
 async fn pagerduty_refuses_what_is_no_event() {
     let pagerduty = PagerDuty::start().await;
     let payload = json!({"summary": "words", "source": "here", "severity": "error"});
-    let sound = json!({"routing_key": ROUTING_KEY, "event_action": "trigger", "dedup_key": "a", "payload": payload});
-    assert_eq!(post(&pagerduty.api_url(), "", &sound).await.0, 202);
+    let valid = json!({"routing_key": ROUTING_KEY, "event_action": "trigger", "dedup_key": "a", "payload": payload});
+    assert_eq!(post(&pagerduty.api_url(), "", &valid).await.0, 202);
     let with = |place: &str, value: Value| {
-        let mut unsound = sound.clone();
-        *unsound.pointer_mut(place).unwrap() = value;
-        unsound
+        let mut invalid = valid.clone();
+        *invalid.pointer_mut(place).unwrap() = value;
+        invalid
     };
-    for unsound in [
+    for invalid in [
         with("/routing_key", json!("short")),
         with("/event_action", json!("ring")),
         with("/dedup_key", json!("x".repeat(256))),
@@ -104,12 +104,12 @@ async fn pagerduty_refuses_what_is_no_event() {
         with("/payload/severity", json!("high")),
         with("/payload", json!({"summary": "words", "source": "here", "severity": "error", "shade": "red"})),
     ] {
-        assert_eq!(post(&pagerduty.api_url(), "", &unsound).await.0, 400, "{unsound}");
+        assert_eq!(post(&pagerduty.api_url(), "", &invalid).await.0, 400, "{invalid}");
     }
 }
 
 #[test]
-fn a_mail_that_is_not_sound_is_not_read() {
+fn a_mail_that_is_not_valid_is_not_read() {
     let head = "From: a@b\r\nTo: c@d\r\nSubject: x\r\nDate: Sun, 22 Nov 2026 12:00:00 +0000\r\nMessage-ID: <a@b>\r\nMIME-Version: 1.0\r\n\
         Content-Type: multipart/alternative; boundary=\"B\"\r\n";
     let part =
@@ -118,7 +118,7 @@ fn a_mail_that_is_not_sound_is_not_read() {
     let read = |raw: String| mail::read("a@b".to_owned(), vec!["c@d".to_owned()], raw.as_bytes());
     let mail = read(format!("{head}{body}")).unwrap();
     assert_eq!((mail.text.as_str(), mail.html.as_str(), mail.header("Subject")), ("text", "<p>html", "x"));
-    for unsound in [
+    for invalid in [
         format!("{head}Subject: twice\r\n{body}"),
         format!("{}{body}", head.replace("Subject: x\r\n", "")),
         format!("{}{body}", head.replace("Subject: x", "Subject: ü")),
@@ -131,6 +131,6 @@ fn a_mail_that_is_not_sound_is_not_read() {
         format!("{head}{}", body.replace("--B--", "")),
         format!("{head}{}", body.replace("<p>", &"x".repeat(999))),
     ] {
-        assert!(read(unsound.clone()).is_err(), "{unsound}");
+        assert!(read(invalid.clone()).is_err(), "{invalid}");
     }
 }

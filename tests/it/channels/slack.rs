@@ -236,7 +236,7 @@ async fn what_slack_answers_is_understood() {
 }
 
 #[tokio::test]
-async fn an_unsound_address_is_not_repeated() {
+async fn an_invalid_address_is_not_repeated() {
     let error = Slack::new(Secret::new("hooks.slack.com/services/secret"), vec![], None, None).err().unwrap();
     assert!(!error.contains("secret"), "{error}");
     assert_eq!(format!("{:?}", Secret::new("secret")), "Secret");

@@ -189,12 +189,12 @@ fn a_long_value_is_cut_around_what_is_different() {
 
 #[test]
 fn a_summary_that_contradicts_itself_is_refused() {
-    let sound = summary(&plan(json!([
+    let valid = summary(&plan(json!([
         resource("a.b", &["delete"], json!({"id": 1}), json!(null)),
         resource("a.c", &["create"], json!(null), json!({}))
     ])));
     let wrong = |change: &dyn Fn(&mut Summary)| {
-        let mut summary = sound.clone();
+        let mut summary = valid.clone();
         change(&mut summary);
         summary.check().unwrap_err().0
     };

@@ -110,12 +110,12 @@ impl State {
         let body = call.json().map_err(|why| (422, why))?;
         let fields = keys(&body, &["environment_name", "state", "comment"], &[]).map_err(|why| (422, why))?;
         let run: u64 = run.parse().map_err(|_| (404, "Not Found".to_owned()))?;
-        let is_sound = ["approved", "rejected"].contains(&fields["state"].as_str().unwrap_or_default())
+        let is_valid = ["approved", "rejected"].contains(&fields["state"].as_str().unwrap_or_default())
             && fields["comment"].as_str().is_some_and(|text| !text.is_empty());
         let mut waiting = lock(&self.waiting);
         let before = waiting.len();
         waiting.retain(|(of, environment)| *of != run || body["environment_name"] != environment.as_str());
-        if !is_sound || waiting.len() == before {
+        if !is_valid || waiting.len() == before {
             return Err((422, "No pending deployment requests to approve or reject".to_owned()));
         }
         let mut answers = lock(&self.answers);

@@ -170,6 +170,6 @@ impl Workspace {
 
 fn new_id(input: &Value) -> Result<String, String> {
     let id = input["id"].as_str().map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-    let sound = Uuid::parse_str(&id).is_ok_and(|id| id.get_version_num() == 4 && id.get_variant() == uuid::Variant::RFC4122);
-    if sound { Ok(id) } else { Err("id must be a UUID".to_owned()) }
+    let valid = Uuid::parse_str(&id).is_ok_and(|id| id.get_version_num() == 4 && id.get_variant() == uuid::Variant::RFC4122);
+    if valid { Ok(id) } else { Err("id must be a UUID".to_owned()) }
 }

@@ -88,8 +88,8 @@ fn part(text: &str) -> Result<(Headers, &str), String> {
             value.push_str(line);
         } else {
             let (name, value) = line.split_once(':').ok_or_else(|| format!("`{line}` is no header"))?;
-            let sound = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            if !sound {
+            let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            if !valid {
                 return Err(format!("`{name}` is not a name of a header"));
             }
             headers.push((name.to_owned(), value.trim().to_owned()));

@@ -53,7 +53,7 @@ impl Account {
         if call.method != "POST" || call.path != "/v2/enqueue" {
             return Reply::new(404, "");
         }
-        let checked = call.json().and_then(|event| event_is_sound(&event).map(|()| event));
+        let checked = call.json().and_then(|event| event_is_valid(&event).map(|()| event));
         match checked {
             Ok(event) => {
                 let key = event["dedup_key"].as_str().unwrap_or_default().to_owned();
@@ -74,7 +74,7 @@ impl Account {
     }
 }
 
-fn event_is_sound(event: &Value) -> Result<(), String> {
+fn event_is_valid(event: &Value) -> Result<(), String> {
     let fields = keys(event, &["routing_key", "event_action", "dedup_key"], &["payload", "images", "links", "client", "client_url"])?;
     if fields["routing_key"].as_str().map(str::len) != Some(32) {
         return Err("Length of 'routing_key' is incorrect (should be 32 characters)".to_owned());
@@ -122,6 +122,6 @@ fn string(object: &Value, name: &str, most: usize) -> Result<(), String> {
 }
 
 fn url(value: &Value) -> Result<(), String> {
-    let sound = value.as_str().and_then(|text| reqwest::Url::parse(text).ok()).is_some_and(|url| matches!(url.scheme(), "http" | "https"));
-    if sound { Ok(()) } else { Err(format!("{value} is not an address")) }
+    let valid = value.as_str().and_then(|text| reqwest::Url::parse(text).ok()).is_some_and(|url| matches!(url.scheme(), "http" | "https"));
+    if valid { Ok(()) } else { Err(format!("{value} is not an address")) }
 }

@@ -178,8 +178,8 @@ fn buttons(elements: &[Value]) -> Checked {
         short("url", 3000)?;
         short("value", 2000)?;
         if let Some(url) = fields.get("url").and_then(Value::as_str) {
-            let sound = reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-            if !sound {
+            let valid = reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !valid {
                 return Err(format!("url is {url}"));
             }
         }

@@ -125,7 +125,7 @@ pub(super) fn high_text(field: &str, value: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_not_sound_is_named_stored_nowhere_and_harms_nobody() {
+async fn what_is_not_valid_is_named_stored_nowhere_and_harms_nobody() {
     let app = TestApp::with(Config::new().with_runbooks(RUNBOOKS)).await;
     let (bot, other) = (app.client("deploy-bot"), app.client("other-bot"));
     let bad = bad_bodies();

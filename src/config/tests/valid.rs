@@ -114,12 +114,12 @@ webhooks:
 ];
 
 #[test]
-fn the_shipped_configuration_is_sound_and_needs_no_note() {
+fn the_shipped_configuration_is_valid_and_needs_no_note() {
     let loaded = load(&repository().join("config"), &repository()).unwrap();
     assert_eq!(loaded.notes, Vec::<String>::new());
     assert!(loaded.runbooks.contains_key("deploy-service") && loaded.runbooks["disk-usage"].idempotent);
     assert_eq!(loaded.playbooks["release-service"].steps.len(), 2);
-    assert_eq!(sound(shipped()).version, loaded.version, "what is compiled in is what lies in the folder");
+    assert_eq!(valid(shipped()).version, loaded.version, "what is compiled in is what lies in the folder");
     let critical = &loaded.policy.level(Level::Critical).terms;
     assert_eq!((critical.required, critical.distinct_roles, critical.require_justification), (2, true, true));
     assert_eq!(critical.expire_after, Some(Duration::from_secs(86_400)));
@@ -143,12 +143,12 @@ fn the_shipped_runbooks_can_be_run() {
 #[test]
 fn the_mission_s_rules_may_stand_beside_the_shipped_triggers() {
     let shipped_triggers = shipped().iter().find(|(name, _)| *name == TRIGGERS).expect("they are shipped").1;
-    sound(&[(RULES, MISSION), (TRIGGERS, shipped_triggers), (APPROVALS, PEOPLE)]);
+    valid(&[(RULES, MISSION), (TRIGGERS, shipped_triggers), (APPROVALS, PEOPLE)]);
 }
 
 #[test]
 fn the_rules_of_the_mission_load_as_they_are() {
-    let loaded = sound(&[(RULES, MISSION), (APPROVALS, PEOPLE)]);
+    let loaded = valid(&[(RULES, MISSION), (APPROVALS, PEOPLE)]);
     let names: Vec<_> = loaded.rules.triggers.iter().map(|trigger| trigger.name.as_str()).collect();
     assert_eq!(names.len(), 7, "the triggers of the file hold, and no other: {names:?}");
     assert_eq!(loaded.rules.operations.resolve(" Destroy "), Some("delete"), "the shipped words hold");
@@ -172,7 +172,7 @@ fn the_rules_of_the_mission_load_as_they_are() {
 
 #[test]
 fn the_examples_of_the_contract_load_as_they_are() {
-    let loaded = sound(&CONTRACT);
+    let loaded = valid(&CONTRACT);
     assert!(loaded.rules.triggers.iter().any(|trigger| trigger.name == "friday_freeze"));
     let bot = loaded.policy.principal("deploy-bot").unwrap();
     assert_eq!((bot.kind, bot.on_behalf_of.as_deref()), (PrincipalKind::Agent, Some("tom")));
@@ -189,7 +189,7 @@ fn the_examples_of_the_contract_load_as_they_are() {
 fn somebody_is_away_to_the_end_of_the_last_day_or_until_a_time_by_the_clock_of_the_place() {
     let until = |away: &str| {
         let people = PEOPLE.replace("tom: { roles", &format!("tom: {{ away: {away}, roles"));
-        let loaded = sound(&[(APPROVALS, &format!("{people}allow_cover: true\n"))]);
+        let loaded = valid(&[(APPROVALS, &format!("{people}allow_cover: true\n"))]);
         let away = loaded.policy.people()["tom"].away.clone().unwrap();
         (away.until.to_rfc3339(), away.cover)
     };
@@ -201,7 +201,7 @@ fn somebody_is_away_to_the_end_of_the_last_day_or_until_a_time_by_the_clock_of_t
 
 #[test]
 fn a_folder_with_people_alone_has_the_shipped_rules() {
-    let loaded = sound(&[(APPROVALS, PEOPLE)]);
+    let loaded = valid(&[(APPROVALS, PEOPLE)]);
     assert!(loaded.runbooks.is_empty());
     assert_eq!(loaded.rules.triggers.len(), 15);
     assert_eq!(loaded.rules.unregistered, Some(Level::Medium));
@@ -212,9 +212,9 @@ fn a_folder_with_people_alone_has_the_shipped_rules() {
 #[test]
 fn without_people_every_level_has_to_approve_itself() {
     let all = "{ low: {auto_approve: true}, medium: {auto_approve: true}, high: {auto_approve: true}, critical: {auto_approve: true} }";
-    let loaded = sound(&[(RULES, &format!("risk_levels: {all}\n"))]);
+    let loaded = valid(&[(RULES, &format!("risk_levels: {all}\n"))]);
     assert_eq!(loaded.notes, ["every level approves itself, so nothing ever waits for a human"]);
-    let problems = unsound(&[]);
+    let problems = invalid(&[]);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("hitl/approval-policies.yaml: is missing, so nobody could approve"), "{problems:?}");
     let problems = load(Path::new("no/such/folder"), Path::new(".")).unwrap_err();
@@ -223,38 +223,38 @@ fn without_people_every_level_has_to_approve_itself() {
 
 #[test]
 fn an_empty_registry_is_a_choice_and_an_absent_one_is_the_shipped_one() {
-    assert!(sound(&[(RULES, "resources: []\n"), (APPROVALS, PEOPLE)]).rules.resources.is_empty());
-    assert_eq!(sound(&[(RULES, "unrecognized: high\n"), (APPROVALS, PEOPLE)]).rules.resources.len(), 1);
+    assert!(valid(&[(RULES, "resources: []\n"), (APPROVALS, PEOPLE)]).rules.resources.is_empty());
+    assert_eq!(valid(&[(RULES, "unrecognized: high\n"), (APPROVALS, PEOPLE)]).rules.resources.len(), 1);
 }
 
 #[test]
 fn what_is_low_risk_may_be_named_by_any_spelling() {
     let rules = "low_risk: [ { operations: [list, plan] }, { operations: [release], environments: [dev, stage], resource_types: [db] } ]\notherwise: high\nunregistered: critical\n";
-    let rules = sound(&[(RULES, rules), (APPROVALS, PEOPLE)]).rules;
+    let rules = valid(&[(RULES, rules), (APPROVALS, PEOPLE)]).rules;
     assert_eq!((rules.unregistered, rules.baseline.otherwise), (Some(Level::Critical), Level::High));
     let [anywhere, there] = rules.baseline.low_risk.as_slice() else { panic!("{:?}", rules.baseline) };
     assert_eq!((anywhere.operations.join(" ").as_str(), &anywhere.environments), ("plan read", &None));
     assert_eq!(there.environments.as_deref(), Some(["development".to_owned(), "staging".to_owned()].as_slice()));
     assert_eq!(there.resource_types.as_deref(), Some(["database".to_owned()].as_slice()));
-    let strict = sound(&[(RULES, "otherwise: medium\n"), (APPROVALS, PEOPLE)]).rules;
+    let strict = valid(&[(RULES, "otherwise: medium\n"), (APPROVALS, PEOPLE)]).rules;
     assert_eq!((strict.baseline.low_risk.len(), strict.baseline.otherwise), (0, Level::Medium), "nothing is low");
 }
 
 #[test]
 fn hold_never_expires() {
     let held = format!("{PEOPLE}policies: {{ high: {{ expire_after: 1h, on_expiry: hold, require_digest: true }} }}\n");
-    let terms = &sound(&[(APPROVALS, &held)]).policy.level(Level::High).terms.clone();
+    let terms = &valid(&[(APPROVALS, &held)]).policy.level(Level::High).terms.clone();
     assert_eq!((terms.expire_after, terms.require_digest), (None, true));
     let rejected =
         format!("{PEOPLE}policies: {{ high: {{ expire_after: 1h }} }}\nescalation: {{ high: [ {{ after: 5m, to: [cto] }} ] }}\n");
-    assert_eq!(sound(&[(APPROVALS, &rejected)]).policy.level(Level::High).terms.expire_after, Some(Duration::from_secs(3_600)));
+    assert_eq!(valid(&[(APPROVALS, &rejected)]).policy.level(Level::High).terms.expire_after, Some(Duration::from_secs(3_600)));
 }
 
 #[test]
 fn what_an_operator_should_know_is_noted() {
     let people = "people:\n  ann: { roles: [team_lead, tech_lead, chef], email: one@example.com }\n  bob: { roles: [cto], email: ONE@example.com }\nseparation_of_duties: false\n";
     let order = "environments: { development: [], production: [], staging: [] }\n";
-    let loaded = sound(&[
+    let loaded = valid(&[
         (APPROVALS, people),
         (RULES, order),
         (NOTIFICATIONS, "channels: { ops: { type: slack, webhook_url: { from_env: OPS } } }\n"),
@@ -275,7 +275,7 @@ fn what_an_operator_should_know_is_noted() {
 #[test]
 fn a_runbook_that_leaves_out_what_it_may_has_the_defaults() {
     let text = "runbooks: { look: { operation: list, command: [bin/look, \"--of={{ what }}\"], args: { what: { pattern: a|b } }, working_dir: sub } }\n";
-    let loaded = sound(&[(APPROVALS, PEOPLE), (RUNBOOKS, text)]);
+    let loaded = valid(&[(APPROVALS, PEOPLE), (RUNBOOKS, text)]);
     let look = &loaded.runbooks["look"];
     assert_eq!((look.timeout, look.idempotent, look.working_dir.as_path()), (Duration::from_secs(600), false, Path::new("/srv/base/sub")));
     let (invocation, facts) = look.resolve(json!({"what": "a"}).as_object().unwrap()).unwrap();
@@ -286,7 +286,7 @@ fn a_runbook_that_leaves_out_what_it_may_has_the_defaults() {
 fn a_runbook_says_what_it_may_use_and_reach_and_what_it_does_not_say_is_in_no_document() {
     let runbook = |rest: &str| {
         let text = format!("runbooks: {{ look: {{ operation: list, command: [bin/look]{rest} }} }}\n");
-        sound(&[(APPROVALS, PEOPLE), (RUNBOOKS, &text)])
+        valid(&[(APPROVALS, PEOPLE), (RUNBOOKS, &text)])
     };
     let invocation = |loaded: &Configuration| loaded.runbooks["look"].resolve(&serde_json::Map::new()).unwrap().0;
     let plain = runbook("");
@@ -306,7 +306,7 @@ fn a_runbook_says_what_it_may_use_and_reach_and_what_it_does_not_say_is_in_no_do
 #[test]
 fn an_agent_may_ask_for_what_is_written_for_it_and_else_for_what_is_usual() {
     let written = "quotas: { submits_per_minute: 60 }\nagents: { bot: { quotas: { burst: 7, pending: 3 } }, other: {} }\n";
-    let loaded = sound(&[(APPROVALS, &format!("{PEOPLE}{written}"))]);
+    let loaded = valid(&[(APPROVALS, &format!("{PEOPLE}{written}"))]);
     let quota = |name: &str| {
         let quota = loaded.quotas.of(name);
         (quota.submits_per_minute, quota.burst, quota.pending)
@@ -314,6 +314,6 @@ fn an_agent_may_ask_for_what_is_written_for_it_and_else_for_what_is_usual() {
     assert_eq!(quota("bot"), (60, 7, 3));
     assert_eq!(quota("other"), (60, 60, 1_000));
     assert_eq!(quota("nobody"), (60, 60, 1_000));
-    let plain = sound(&[(APPROVALS, PEOPLE)]).quotas.of("bot");
+    let plain = valid(&[(APPROVALS, PEOPLE)]).quotas.of("bot");
     assert_eq!((plain.submits_per_minute, plain.burst, plain.pending), (6_000, 6_000, 1_000));
 }

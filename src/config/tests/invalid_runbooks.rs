@@ -1,6 +1,6 @@
 //! Runbooks and webhooks that are refused.
 
-use super::unsound::refuses;
+use super::invalid::refuses;
 use super::*;
 
 #[test]
@@ -151,14 +151,14 @@ fn runbooks_whose_risk_the_requester_would_choose() {
             (&with("    operation: read\n    resource_type: \"{{ said }}\"\n"), ":4: runbooks.go.resource_type: is what the requester", ""),
         ],
     );
-    for sound_ones in [
+    for valid_ones in [
         "    operation: list\n",
         "    operation: READ\n    resource: \"{{ what }}\"\n",
         "    operation: deploy\n    environment: prod\n",
         "    operation: deploy\n    environment: \"{{ what }}\"\n",
         "    operation: \"{{ what }}\"\n    environment: staging\n",
     ] {
-        sound(&[(RUNBOOKS, &used(sound_ones)), (APPROVALS, PEOPLE)]);
+        valid(&[(RUNBOOKS, &used(valid_ones)), (APPROVALS, PEOPLE)]);
     }
 }
 

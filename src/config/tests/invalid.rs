@@ -18,7 +18,7 @@ pub fn refuses(file: &str, rows: &[(&str, &str, &str)]) {
         if file != APPROVALS {
             files.push((APPROVALS, PEOPLE));
         }
-        let problems = unsound(&files);
+        let problems = invalid(&files);
         assert_eq!(problems.len(), 1, "{text}\n{}", problems.join("\n"));
         let expected = format!("{file}{start}");
         assert!(problems[0].starts_with(&expected), "{text}\n{}\nexpected: {expected}", problems[0]);
@@ -32,15 +32,15 @@ fn levels(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn text_that_is_no_sound_yaml() {
+fn text_that_is_no_valid_yaml() {
     refuses(
         RULES,
         &[
             ("", ": holds nothing", "remove the file"),
             ("# only a comment\n", ": holds nothing", "remove the file"),
-            ("a: [", ":", "is not sound YAML"),
+            ("a: [", ":", "is not valid YAML"),
             ("resources:\n\t- x", ":2: is indented with a tab", "spaces"),
-            ("unrecognized: high\n---\nunrecognized: low\n", ": is not sound YAML", "more than one document"),
+            ("unrecognized: high\n---\nunrecognized: low\n", ": is not valid YAML", "more than one document"),
             ("unrecognized: !level high\n", ":1: unrecognized: is tagged `!level`", "has to be text"),
             ("unrecognized: high\n1: x\n", ":2: has a key that is the number 1", "in quotes"),
             (&"# x\n".repeat(300_000), ": is larger than 1048576 bytes", ""),
@@ -49,7 +49,7 @@ fn text_that_is_no_sound_yaml() {
             ("- a\n", ":1: is a list, but has to be a mapping of risk_levels", ""),
         ],
     );
-    refuses(NOTIFICATIONS, &[("routes: []\nroutes: []\n", ":2: routes: appears twice", "keep one"), ("a: {\n", ":", "not sound YAML")]);
+    refuses(NOTIFICATIONS, &[("routes: []\nroutes: []\n", ":2: routes: appears twice", "keep one"), ("a: {\n", ":", "not valid YAML")]);
     let dir = folder(&[(APPROVALS, PEOPLE)]);
     std::fs::write(dir.path().join(RULES), b"a: 1\nb: \xff\n").unwrap();
     std::fs::create_dir(dir.path().join(RUNBOOKS)).unwrap();
@@ -175,7 +175,7 @@ fn words_and_resources_that_say_nothing_or_two_things() {
 
 #[test]
 fn an_empty_word_list_is_refused_with_the_triggers_that_need_it() {
-    let problems = unsound(&[(RULES, "resource_types: {}\nresources: []\n"), (APPROVALS, PEOPLE)]);
+    let problems = invalid(&[(RULES, "resource_types: {}\nresources: []\n"), (APPROVALS, PEOPLE)]);
     assert!(problems[0].starts_with("hitl/risk-assessment-rules.yaml:1: resource_types: names no word"), "{problems:?}");
     assert!(problems[1].starts_with("(shipped) hitl/interrupt-triggers.yaml:"), "{problems:?}");
     assert!(
@@ -259,13 +259,13 @@ fn triggers_that_could_never_be_what_they_seem() {
 #[test]
 fn a_trigger_whose_word_is_gone_or_that_is_in_both_files() {
     let rules = "operations: { deploy: [], modify: [], data_export: [] }\n";
-    let problems = unsound(&[(RULES, rules), (TRIGGERS, "triggers:\n  delete_production: critical\n"), (APPROVALS, PEOPLE)]);
+    let problems = invalid(&[(RULES, rules), (TRIGGERS, "triggers:\n  delete_production: critical\n"), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("hitl/interrupt-triggers.yaml:2: triggers.delete_production: can never match"), "{problems:?}");
     assert!(problems[0].contains("`delete` is not a word under `operations`"), "{problems:?}");
 
     let rules = "triggers:\n  data_export: high\n";
-    let problems = unsound(&[(RULES, rules), (TRIGGERS, "triggers:\n  # again\n  data_export: low\n"), (APPROVALS, PEOPLE)]);
+    let problems = invalid(&[(RULES, rules), (TRIGGERS, "triggers:\n  # again\n  data_export: low\n"), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("hitl/interrupt-triggers.yaml:3: triggers.data_export: is also defined at "), "{problems:?}");
     assert!(problems[0].contains("risk-assessment-rules.yaml:2, with another meaning"), "{problems:?}");
@@ -278,9 +278,9 @@ fn all_problems_are_told_at_once_in_the_order_of_files_and_lines() {
     let approvals = format!("remind_every: never\n{PEOPLE}agents: {{ bot: {{ on_behalf_of: nobody }} }}\n");
     let runbooks = "runbooks: { go: { operation: fly, command: [] } }\n";
     let files = [(RULES, rules), (TRIGGERS, triggers), (APPROVALS, &approvals), (RUNBOOKS, runbooks), (NOTIFICATIONS, "a: [")];
-    let starts: Vec<_> = unsound(&files).iter().map(|problem| problem.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    let starts: Vec<_> = invalid(&files).iter().map(|problem| problem.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
     let expected = [
-        "notifications.yaml:2 is not sound YAML",
+        "notifications.yaml:2 is not valid YAML",
         "hitl/risk-assessment-rules.yaml:1 unrecognized",
         "hitl/risk-assessment-rules.yaml:2 resources[0]",
         "hitl/interrupt-triggers.yaml:1 triggers.a",
@@ -296,7 +296,7 @@ fn all_problems_are_told_at_once_in_the_order_of_files_and_lines() {
 #[test]
 fn a_file_with_very_many_problems_tells_the_first_ones() {
     let triggers: String = (0..80).map(|n| format!("  t{n}: high\n")).collect();
-    let problems = unsound(&[(TRIGGERS, &format!("triggers:\n{triggers}")), (APPROVALS, PEOPLE)]);
+    let problems = invalid(&[(TRIGGERS, &format!("triggers:\n{triggers}")), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 51);
     assert_eq!(problems[50], "hitl/interrupt-triggers.yaml: has 30 more problems, which are reported once these are fixed");
 }

@@ -1,6 +1,6 @@
 //! People, agents and terms that are refused.
 
-use super::unsound::{LEVELS, refuses};
+use super::invalid::{LEVELS, refuses};
 use super::*;
 
 #[test]
@@ -161,17 +161,17 @@ fn terms_that_have_no_effect_or_that_nobody_could_satisfy() {
 fn distinct_roles_need_people_who_can_share_them_out() {
     let people = "people: { ann: { roles: [tech_lead, cto, team_lead] }, bob: { roles: [admin] } }\n";
     let policies = "policies: { critical: { required: 2, distinct_roles: true } }\n";
-    let problems = unsound(&[(APPROVALS, &format!("{people}{policies}escalation: {{ critical: [ {{ after: 1h, to: [cto] }} ] }}\n"))]);
+    let problems = invalid(&[(APPROVALS, &format!("{people}{policies}escalation: {{ critical: [ {{ after: 1h, to: [cto] }} ] }}\n"))]);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("hitl/approval-policies.yaml:2: policies.critical.required: can never be satisfied"), "{problems:?}");
     assert!(problems[0].contains("2 people of different roles") && problems[0].contains("could be 1 at most"), "{problems:?}");
     // The default chain of critical asks admin, and those who would be asked count.
-    sound(&[(APPROVALS, &format!("{people}{policies}"))]);
+    valid(&[(APPROVALS, &format!("{people}{policies}"))]);
     // Two people with one role are two people, but not two roles.
     let people = "people: { ann: { roles: [cto, team_lead] }, bob: { roles: [cto, tech_lead] } }\n";
     let rules = LEVELS.replace("approvers: [tech_lead, cto]", "approvers: [cto]");
     let files = |policies: &'static str| [(RULES, rules.clone()), (APPROVALS, format!("{people}{policies}"))];
-    let as_text = |files: &[(&'static str, String); 2]| unsound(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let as_text = |files: &[(&'static str, String); 2]| invalid(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
     assert!(as_text(&files(policies))[0].contains("could be 1 at most"));
-    sound(&files("policies: { critical: { required: 2 } }\n").each_ref().map(|(name, text)| (*name, text.as_str())));
+    valid(&files("policies: { critical: { required: 2 } }\n").each_ref().map(|(name, text)| (*name, text.as_str())));
 }
