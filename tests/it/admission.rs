@@ -1,6 +1,7 @@
 //! Limits on work in progress: a request counts until it is done, whether or not the client is
 //! still connected.
 
+use crate::support::called;
 use crate::support::client::{high, low};
 use crate::support::server::settings;
 use crate::support::{Client, Config, Database, TestApp, eventually};
@@ -12,10 +13,13 @@ use std::time::{Duration, Instant};
 
 const KIB: u64 = 1_024;
 
-async fn gauge(client: &Client, name: &str) -> u64 {
-    let metrics = client.get("/metrics").await.text;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("parkbrake_{name} "))).expect("a gauge");
-    line.parse().expect("a number")
+#[track_caller]
+fn gauge(client: &Client, name: &str) -> impl Future<Output = u64> {
+    called(async move {
+        let metrics = client.get("/metrics").await.text;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("parkbrake_{name} "))).expect("a gauge");
+        line.parse().expect("a number")
+    })
 }
 
 async fn limited(limits: LimitSettings) -> TestApp {

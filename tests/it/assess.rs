@@ -1,5 +1,6 @@
 //! The level of a task, over HTTP and with the shipped files.
 
+use crate::support::called;
 use crate::support::{Config, TestApp};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -26,8 +27,9 @@ fn reasons(answer: &Value) -> Vec<String> {
     reasons.iter().map(|reason| reason["trigger"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn assess(app: &TestApp, task: Value) -> Value {
-    app.client("deploy-bot").post("/risk/assess", task).await.expect(200)
+#[track_caller]
+fn assess(app: &TestApp, task: Value) -> impl Future<Output = Value> {
+    called(async move { app.client("deploy-bot").post("/risk/assess", task).await.expect(200) })
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Steps that undo others: when a later step fails, the steps that succeeded are undone in reverse
 //! order, by steps of their own.
 
+use crate::support::called;
 use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
 use serde_json::{Value, json};
@@ -37,8 +38,11 @@ async fn its_turn(client: &Client, id: &str, step: usize) {
     eventually("its turn", || async { (statuses(&client.workflow(id).await)[step - 1] == "executing").then_some(()) }).await;
 }
 
-async fn report(client: &Client, id: &str, step: Value, outcome: &str) {
-    client.post(&format!("/workflows/{id}/result"), json!({"step": step, "outcome": outcome})).await.expect(200);
+#[track_caller]
+fn report(client: &Client, id: &str, step: Value, outcome: &str) -> impl Future<Output = ()> {
+    called(async move {
+        client.post(&format!("/workflows/{id}/result"), json!({"step": step, "outcome": outcome})).await.expect(200);
+    })
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Pages and lists are compressed for clients that accept it, and their length reveals nothing.
 
+use crate::support::called;
 use crate::support::client::{high, token};
 use crate::support::{Browser, TestApp};
 use flate2::read::GzDecoder;
@@ -7,14 +8,17 @@ use reqwest::{Method, Response};
 use std::io::Read as _;
 
 /// The decompressed body of an answer.
-async fn unpacked(response: Response) -> String {
-    assert_eq!(response.headers()["content-encoding"], "gzip");
-    assert_eq!(response.headers()["vary"], "accept-encoding");
-    let bytes = response.bytes().await.expect("a body");
-    let mut text = String::new();
-    GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("valid gzip");
-    assert!(bytes.len() * 2 < text.len(), "{} bytes of {}", bytes.len(), text.len());
-    text
+#[track_caller]
+fn unpacked(response: Response) -> impl Future<Output = String> {
+    called(async move {
+        assert_eq!(response.headers()["content-encoding"], "gzip");
+        assert_eq!(response.headers()["vary"], "accept-encoding");
+        let bytes = response.bytes().await.expect("a body");
+        let mut text = String::new();
+        GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("valid gzip");
+        assert!(bytes.len() * 2 < text.len(), "{} bytes of {}", bytes.len(), text.len());
+        text
+    })
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod at_once;
 
+use crate::support::called;
 use crate::support::client::{critical, events, high, low, time};
 use crate::support::{Answer, Client, Config, TestApp};
 use chrono::{DateTime, Utc};
@@ -22,11 +23,14 @@ impl Client {
 /// How a request stands in `approval_requests`: status, by whom, when, and with which words.
 type Settled = (String, Option<String>, Option<DateTime<Utc>>, Option<String>);
 
-async fn settled(app: &TestApp, id: &str) -> Settled {
-    let query = "select status, resolved_by, resolved_at, resolution_note from approval_requests where workflow_id = $1";
-    let id: Uuid = id.parse().unwrap();
-    let row = sqlx::query(query).bind(id).fetch_one(&mut app.database.connect().await).await.unwrap();
-    (row.get(0), row.get(1), row.get(2), row.get(3))
+#[track_caller]
+fn settled(app: &TestApp, id: &str) -> impl Future<Output = Settled> {
+    called(async move {
+        let query = "select status, resolved_by, resolved_at, resolution_note from approval_requests where workflow_id = $1";
+        let id: Uuid = id.parse().unwrap();
+        let row = sqlx::query(query).bind(id).fetch_one(&mut app.database.connect().await).await.unwrap();
+        (row.get(0), row.get(1), row.get(2), row.get(3))
+    })
 }
 
 /// The table of requests says of this workflow what the API says of it.

@@ -1,6 +1,7 @@
 //! The delivery workers on channels for people: grouping, one message for each person, and notices
 //! that nobody needs.
 
+use crate::support::called;
 use crate::support::client::{critical, high};
 use crate::support::{Config, Database, eventually};
 use futures_util::future::BoxFuture;
@@ -124,26 +125,36 @@ impl World {
         Self::new("type: email, smtp_url: { from_env: X }, from: a@b.example, group: 0s", policies).await
     }
 
-    async fn submit(&self, task: Value) -> Uuid {
-        let request: TaskRequest = serde_json::from_value(task).unwrap();
-        let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
-        let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
-        assert!(matches!(
-            self.engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await,
-            Ok(Submitted::Accepted(_))
-        ));
-        id
+    #[track_caller]
+    fn submit(&self, task: Value) -> impl Future<Output = Uuid> {
+        called(async move {
+            let request: TaskRequest = serde_json::from_value(task).unwrap();
+            let (task, facts) =
+                request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
+            let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
+            assert!(matches!(
+                self.engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await,
+                Ok(Submitted::Accepted(_))
+            ));
+            id
+        })
     }
 
-    async fn approve(&self, id: Uuid, by: &str) {
-        let by = self.engine.configuration.policy.principal(by).unwrap();
-        let justification = Some("agreed".to_owned());
-        self.engine.command(id, Command::Approve { by, justification, digest: None, owner: self.engine.owner }).await.unwrap();
+    #[track_caller]
+    fn approve(&self, id: Uuid, by: &str) -> impl Future<Output = ()> {
+        called(async move {
+            let by = self.engine.configuration.policy.principal(by).unwrap();
+            let justification = Some("agreed".to_owned());
+            self.engine.command(id, Command::Approve { by, justification, digest: None, owner: self.engine.owner }).await.unwrap();
+        })
     }
 
-    async fn reject(&self, id: Uuid) {
-        let by = self.engine.configuration.policy.principal("alice").unwrap();
-        self.engine.command(id, Command::Reject { by, reason: None, digest: None }).await.unwrap();
+    #[track_caller]
+    fn reject(&self, id: Uuid) -> impl Future<Output = ()> {
+        called(async move {
+            let by = self.engine.configuration.policy.principal("alice").unwrap();
+            self.engine.command(id, Command::Reject { by, reason: None, digest: None }).await.unwrap();
+        })
     }
 
     /// Waits until nothing is due any more.
@@ -152,9 +163,12 @@ impl World {
         eventually("its end", || async { (self.database.count(due).await == 0).then_some(()) }).await;
     }
 
-    async fn end(self) {
-        self.root.cast(Msg::Shutdown).unwrap();
-        self.task.await.unwrap();
+    #[track_caller]
+    fn end(self) -> impl Future<Output = ()> {
+        called(async move {
+            self.root.cast(Msg::Shutdown).unwrap();
+            self.task.await.unwrap();
+        })
     }
 }
 
@@ -315,8 +329,11 @@ async fn a_database_that_is_away_after_a_delivery_does_not_have_it_made_twice() 
     world.end().await;
 }
 
-async fn lock_notices(url: &str, held: &Mutex<Option<PgConnection>>) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::raw_sql("begin; lock table notice in access exclusive mode").execute(&mut connection).await.unwrap();
-    *held.lock().unwrap() = Some(connection);
+#[track_caller]
+fn lock_notices(url: &str, held: &Mutex<Option<PgConnection>>) -> impl Future<Output = ()> {
+    called(async move {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql("begin; lock table notice in access exclusive mode").execute(&mut connection).await.unwrap();
+        *held.lock().unwrap() = Some(connection);
+    })
 }

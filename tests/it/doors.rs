@@ -5,6 +5,7 @@
 mod door;
 mod rules;
 
+use crate::support::called;
 use crate::support::client::{low, medium};
 use crate::support::config::RULES;
 use crate::support::server::Services;
@@ -178,9 +179,12 @@ async fn attempt(app: &TestApp, door: &dyn Door, rule: &Rule, exception: Option<
     (heard, new.map(|event| line(event, door.via())).collect())
 }
 
-async fn break_glass(app: &TestApp, id: &str, digest: &str) {
-    let body = serde_json::json!({"break_glass": true, "digest": digest, "justification": "INC-7"});
-    app.client("nora").post(&format!("/workflows/{id}/approve"), body).await.expect(200);
+#[track_caller]
+fn break_glass(app: &TestApp, id: &str, digest: &str) -> impl Future<Output = ()> {
+    called(async move {
+        let body = serde_json::json!({"break_glass": true, "digest": digest, "justification": "INC-7"});
+        app.client("nora").post(&format!("/workflows/{id}/approve"), body).await.expect(200);
+    })
 }
 
 fn line(event: &Value, via: &str) -> String {

@@ -1,6 +1,7 @@
 //! Silence: who is asked next and when, how a request ends, and that nothing happens twice or too
 //! early.
 
+use crate::support::called;
 use crate::support::client::{at, critical, events, high, medium, time};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::settings;
@@ -17,33 +18,43 @@ const CHAIN: &str = "escalation: { high: [ { after: 1s, to: [cto] }, { after: 2s
 
 /// A row of the table of requests: when it was made, its escalation level, and when it next falls
 /// due.
-async fn due(app: &TestApp, id: &str) -> (DateTime<Utc>, i32, Option<DateTime<Utc>>) {
-    let query = "select requested_at, escalation_level, timeout_at from approval_requests where workflow_id = $1";
-    let id: Uuid = id.parse().unwrap();
-    let row = sqlx::query(query).bind(id).fetch_one(&mut app.database.connect().await).await.unwrap();
-    (row.get(0), row.get(1), row.get(2))
+#[track_caller]
+fn due(app: &TestApp, id: &str) -> impl Future<Output = (DateTime<Utc>, i32, Option<DateTime<Utc>>)> {
+    called(async move {
+        let query = "select requested_at, escalation_level, timeout_at from approval_requests where workflow_id = $1";
+        let id: Uuid = id.parse().unwrap();
+        let row = sqlx::query(query).bind(id).fetch_one(&mut app.database.connect().await).await.unwrap();
+        (row.get(0), row.get(1), row.get(2))
+    })
 }
 
 /// Waits until the database's clock has passed a time.
-async fn past(app: &TestApp, moment: DateTime<Utc>) {
-    eventually("the database's clock gets there", || async {
-        let now: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut app.database.connect().await).await.unwrap();
-        (now > moment).then_some(())
+#[track_caller]
+fn past(app: &TestApp, moment: DateTime<Utc>) -> impl Future<Output = ()> {
+    called(async move {
+        eventually("the database's clock gets there", || async {
+            let now: DateTime<Utc> =
+                sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut app.database.connect().await).await.unwrap();
+            (now > moment).then_some(())
+        })
+        .await;
     })
-    .await;
 }
 
 /// Waits until an event of this name has happened.
-async fn happened(app: &TestApp, id: &str, event: &str, times: usize) -> Value {
-    let client = app.client("nora");
-    let mut workflow = client.workflow(id).await;
-    while events(&workflow).iter().filter(|name| **name == event).count() < times {
-        let version = &workflow["version"];
-        let answer = client.get(&format!("/workflows/{id}/wait?since={version}&timeout=10s")).await.expect(200);
-        assert_ne!(&answer["workflow"]["version"], version, "no {event} came: {:#}", workflow["history"]);
-        workflow = answer["workflow"].clone();
-    }
-    workflow
+#[track_caller]
+fn happened(app: &TestApp, id: &str, event: &str, times: usize) -> impl Future<Output = Value> {
+    called(async move {
+        let client = app.client("nora");
+        let mut workflow = client.workflow(id).await;
+        while events(&workflow).iter().filter(|name| **name == event).count() < times {
+            let version = &workflow["version"];
+            let answer = client.get(&format!("/workflows/{id}/wait?since={version}&timeout=10s")).await.expect(200);
+            assert_ne!(&answer["workflow"]["version"], version, "no {event} came: {:#}", workflow["history"]);
+            workflow = answer["workflow"].clone();
+        }
+        workflow
+    })
 }
 
 /// The escalations of a workflow: the number of the step, whom it asks, and how late it was.

@@ -1,6 +1,7 @@
 //! Event streams: everything arrives in order, even for clients that were disconnected, and nothing
 //! arrives that a client may not see.
 
+use crate::support::called;
 use crate::support::client::{high, low};
 use crate::support::stream::{Message, position};
 use crate::support::{Client, Database, TestApp, eventually};
@@ -20,8 +21,9 @@ fn names(heard: &[Message]) -> Vec<&str> {
 }
 
 /// The time according to the database.
-async fn now(database: &Database) -> DateTime<Utc> {
-    sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut database.connect().await).await.unwrap()
+#[track_caller]
+fn now(database: &Database) -> impl Future<Output = DateTime<Utc>> {
+    called(async move { sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut database.connect().await).await.unwrap() })
 }
 
 #[tokio::test]
@@ -196,15 +198,18 @@ struct SlowReader {
 }
 
 impl SlowReader {
-    async fn open(app: &TestApp, path: &str) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut socket = socket.connect(app.addr).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer pbk_test_alice\r\n\r\n");
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut text = vec![0; 64];
-        socket.read_exact(&mut text).await.unwrap();
-        Self { socket, text }
+    #[track_caller]
+    fn open(app: &TestApp, path: &str) -> impl Future<Output = Self> {
+        called(async move {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            let mut socket = socket.connect(app.addr).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer pbk_test_alice\r\n\r\n");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut text = vec![0; 64];
+            socket.read_exact(&mut text).await.unwrap();
+            Self { socket, text }
+        })
     }
 
     /// Reads until the second event of a workflow has arrived, and returns the workflows and
@@ -290,9 +295,12 @@ async fn streams_end_when_the_server_stops_and_do_not_hold_it_up() {
     }
 }
 
-async fn open_streams(client: &Client) -> String {
-    let metrics = client.get("/metrics").await.text;
-    metrics.lines().find_map(|line| line.strip_prefix("parkbrake_event_streams ")).expect("a gauge").to_owned()
+#[track_caller]
+fn open_streams(client: &Client) -> impl Future<Output = String> {
+    called(async move {
+        let metrics = client.get("/metrics").await.text;
+        metrics.lines().find_map(|line| line.strip_prefix("parkbrake_event_streams ")).expect("a gauge").to_owned()
+    })
 }
 
 #[tokio::test]

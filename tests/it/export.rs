@@ -1,5 +1,6 @@
 //! Exports: everything of a period, for people, either complete or visibly incomplete.
 
+use crate::support::called;
 use crate::support::client::{critical, high, low, token};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::settings;
@@ -261,12 +262,15 @@ async fn an_export_that_cannot_be_written_to_its_end_breaks_off_and_one_that_is_
     text.expect_err("it is not taken for a whole one");
 }
 
-async fn parkbrake(addr: SocketAddr, folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
-    command.env_remove("PARKBRAKE_AS").env("PARKBRAKE_URL", format!("http://{addr}")).env("PARKBRAKE_TOKEN", token("nora"));
-    let output = command.arg("export").args(arguments).current_dir(folder).output().await.expect("the program");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    (output.status.code(), text(output.stdout), text(output.stderr))
+#[track_caller]
+fn parkbrake(addr: SocketAddr, folder: &Path, arguments: &[&str]) -> impl Future<Output = (Option<i32>, String, String)> {
+    called(async move {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        command.env_remove("PARKBRAKE_AS").env("PARKBRAKE_URL", format!("http://{addr}")).env("PARKBRAKE_TOKEN", token("nora"));
+        let output = command.arg("export").args(arguments).current_dir(folder).output().await.expect("the program");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    })
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The stream of all workflows when something goes wrong: answers are lost, commits stall,
 //! transactions stay open, servers change.
 
+use crate::support::called;
 use crate::support::client::{events, high};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::settings;
@@ -16,12 +17,15 @@ fn versions(heard: &[Message], workflow: &str) -> Vec<u64> {
 }
 
 /// Reads until a version of a workflow has arrived.
-async fn until_version(stream: &mut Stream, workflow: &str, version: u64) -> Vec<Message> {
-    let mut heard = Vec::new();
-    while !versions(&heard, workflow).contains(&version) {
-        heard.push(stream.next().await.expect("an open stream"));
-    }
-    heard
+#[track_caller]
+fn until_version(stream: &mut Stream, workflow: &str, version: u64) -> impl Future<Output = Vec<Message>> {
+    called(async move {
+        let mut heard = Vec::new();
+        while !versions(&heard, workflow).contains(&version) {
+            heard.push(stream.next().await.expect("an open stream"));
+        }
+        heard
+    })
 }
 
 /// Adds an event to the log, as if another server had written it.

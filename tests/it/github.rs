@@ -1,6 +1,7 @@
 //! Deployments that wait in GitHub Actions: people decide them like other requests, and GitHub gets
 //! one answer.
 
+use crate::support::called;
 use crate::support::client::events;
 use crate::support::server::{Services, hand_out_tokens};
 use crate::support::services::github::{APP_ID, PRIVATE_KEY};
@@ -57,13 +58,17 @@ impl Harness {
     }
 
     /// A run waits for production; returns the workflow.
-    async fn asked(&self, run: u64) -> String {
-        self.github.waits(run, "production");
-        self.ask(&delivery(&self.github, run, 9_001)).await["workflow_id"].as_str().unwrap().to_owned()
+    #[track_caller]
+    fn asked(&self, run: u64) -> impl Future<Output = String> {
+        called(async move {
+            self.github.waits(run, "production");
+            self.ask(&delivery(&self.github, run, 9_001)).await["workflow_id"].as_str().unwrap().to_owned()
+        })
     }
 
-    async fn ask(&self, delivery: &Value) -> Value {
-        send(self.app.addr, delivery).await.expect(202)
+    #[track_caller]
+    fn ask(&self, delivery: &Value) -> impl Future<Output = Value> {
+        called(async move { send(self.app.addr, delivery).await.expect(202) })
     }
 
     /// The one answer that GitHub received about a run.
@@ -78,10 +83,13 @@ impl Harness {
     }
 }
 
-async fn answer(github: &services::Github, run: u64) -> Value {
-    let mut answers = eventually("an answer", || async { Some(github.answers(run)).filter(|answers| !answers.is_empty()) }).await;
-    assert_eq!(answers.len(), 1, "{answers:?}");
-    answers.remove(0)
+#[track_caller]
+fn answer(github: &services::Github, run: u64) -> impl Future<Output = Value> {
+    called(async move {
+        let mut answers = eventually("an answer", || async { Some(github.answers(run)).filter(|answers| !answers.is_empty()) }).await;
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        answers.remove(0)
+    })
 }
 
 /// GitHub's delivery about a run that waits for production.

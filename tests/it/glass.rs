@@ -1,6 +1,7 @@
 //! Broken glass: in an emergency one person releases an action alone, everybody is notified, and
 //! somebody else reviews it.
 
+use crate::support::called;
 use crate::support::client::{events, high, medium};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::{SECRET, Services, settings};
@@ -37,10 +38,13 @@ impl Client {
 }
 
 /// A waiting request: its id and its digest.
-async fn parked(app: &TestApp) -> (String, Value) {
-    let parked = app.client("deploy-bot").submit(medium()).await;
-    assert_eq!(parked["status"], "pending_approval");
-    (parked["workflow_id"].as_str().unwrap().to_owned(), parked["digest"].clone())
+#[track_caller]
+fn parked(app: &TestApp) -> impl Future<Output = (String, Value)> {
+    called(async move {
+        let parked = app.client("deploy-bot").submit(medium()).await;
+        assert_eq!(parked["status"], "pending_approval");
+        (parked["workflow_id"].as_str().unwrap().to_owned(), parked["digest"].clone())
+    })
 }
 
 #[tokio::test]

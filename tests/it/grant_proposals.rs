@@ -1,6 +1,7 @@
 //! Proposed grants: what people approve again and again is proposed, never what was rejected, and a
 //! proposal itself grants nothing.
 
+use crate::support::called;
 use crate::support::client::{high, medium};
 use crate::support::{Browser, Client, Config, Ledger, TestApp};
 use serde_json::{Value, json};
@@ -19,20 +20,24 @@ fn deployment() -> Value {
 }
 
 impl Client {
-    async fn proposals(&self) -> Vec<Value> {
-        self.get("/grants/proposals").await.expect(200)["proposals"].as_array().unwrap().clone()
+    #[track_caller]
+    fn proposals(&self) -> impl Future<Output = Vec<Value>> {
+        called(async move { self.get("/grants/proposals").await.expect(200)["proposals"].as_array().unwrap().clone() })
     }
 }
 
 /// Submits it this many times, each approved; returns the ids, the newest first.
-async fn approved(app: &TestApp, task: &Value, times: usize) -> Vec<String> {
-    let mut ids = Vec::new();
-    for _ in 0..times {
-        let id = app.client("deploy-bot").submit_id(task.clone()).await;
-        app.client("alice").approve(&id).await.expect(200);
-        ids.insert(0, id);
-    }
-    ids
+#[track_caller]
+fn approved(app: &TestApp, task: &Value, times: usize) -> impl Future<Output = Vec<String>> {
+    called(async move {
+        let mut ids = Vec::new();
+        for _ in 0..times {
+            let id = app.client("deploy-bot").submit_id(task.clone()).await;
+            app.client("alice").approve(&id).await.expect(200);
+            ids.insert(0, id);
+        }
+        ids
+    })
 }
 
 fn after_two() -> Config {

@@ -5,6 +5,7 @@ mod drills;
 mod outages;
 mod starts;
 
+use crate::support::called;
 use crate::support::client::{at, events, high, low, time};
 use crate::support::server::settings;
 use crate::support::{Client, Config, Database, Ledger, TestApp, eventually};
@@ -25,17 +26,23 @@ fn deployment() -> Value {
 }
 
 impl Client {
-    async fn halt(&self, environment: Option<&str>) -> Value {
-        let mut body = json!({"reason": "INC-7"});
-        if let Some(environment) = environment {
-            body["environment"] = json!(environment);
-        }
-        self.post("/halt", body).await.expect(200)
+    #[track_caller]
+    fn halt(&self, environment: Option<&str>) -> impl Future<Output = Value> {
+        called(async move {
+            let mut body = json!({"reason": "INC-7"});
+            if let Some(environment) = environment {
+                body["environment"] = json!(environment);
+            }
+            self.post("/halt", body).await.expect(200)
+        })
     }
 
-    async fn resume(&self, environment: Option<&str>) -> Value {
-        let body = environment.map_or_else(|| json!({}), |environment| json!({"environment": environment}));
-        self.post("/resume", body).await.expect(200)
+    #[track_caller]
+    fn resume(&self, environment: Option<&str>) -> impl Future<Output = Value> {
+        called(async move {
+            let body = environment.map_or_else(|| json!({}), |environment| json!({"environment": environment}));
+            self.post("/resume", body).await.expect(200)
+        })
     }
 }
 

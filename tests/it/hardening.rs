@@ -1,5 +1,6 @@
 //! What a runbook can learn from the server that runs it.
 
+use crate::support::called;
 use crate::support::client::low;
 use crate::support::proxy::Proxy;
 use crate::support::server::hand_out_tokens;
@@ -36,18 +37,21 @@ fn with_password(url: &str, password: &str) -> Database {
 }
 
 /// The output of a runbook, on both streams.
-async fn said(server: &Process, runbook: &str) -> String {
-    let (bot, mut task) = (server.client("deploy-bot"), low());
-    task["action"] = json!({"type": "runbook", "name": runbook});
-    let id = bot.submit_id(task).await;
-    for _ in 0..200 {
-        let workflow = bot.workflow(&id).await;
-        if ["completed", "failed"].iter().any(|status| workflow["status"] == *status) {
-            return workflow["execution"]["attempts"][0].to_string();
+#[track_caller]
+fn said(server: &Process, runbook: &str) -> impl Future<Output = String> {
+    called(async move {
+        let (bot, mut task) = (server.client("deploy-bot"), low());
+        task["action"] = json!({"type": "runbook", "name": runbook});
+        let id = bot.submit_id(task).await;
+        for _ in 0..200 {
+            let workflow = bot.workflow(&id).await;
+            if ["completed", "failed"].iter().any(|status| workflow["status"] == *status) {
+                return workflow["execution"]["attempts"][0].to_string();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("{runbook} did not end")
+        panic!("{runbook} did not end")
+    })
 }
 
 #[cfg(target_os = "linux")]

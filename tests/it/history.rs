@@ -1,6 +1,7 @@
 //! Looking back: who decided what, when, and what ran, with every filter, in the API and on the
 //! page.
 
+use crate::support::called;
 use crate::support::client::{high, low, medium};
 use crate::support::{Browser, Client, Config, TestApp};
 use serde_json::{Value, json};
@@ -14,8 +15,9 @@ fn ids(page: &Value) -> Vec<&str> {
     page["workflows"].as_array().expect("a list").iter().map(|one| one["workflow_id"].as_str().expect("an id")).collect()
 }
 
-async fn listed(client: &Client, query: &str) -> Value {
-    client.get(&format!("/workflows{query}")).await.expect(200)
+#[track_caller]
+fn listed(client: &Client, query: &str) -> impl Future<Output = Value> {
+    called(async move { client.get(&format!("/workflows{query}")).await.expect(200) })
 }
 
 fn by_runbook(mut task: Value, name: &str) -> Value {

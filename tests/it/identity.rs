@@ -4,6 +4,7 @@ mod seals;
 mod suspension;
 mod today;
 
+use crate::support::called;
 use crate::support::client::{high, medium};
 use crate::support::server::SECRET_KEY;
 use crate::support::{Browser, Client, Config, Database, TestApp};
@@ -15,10 +16,13 @@ pub async fn parkbrake(app: &TestApp, arguments: &[&str]) -> Output {
     run(&app.database, &app.config, arguments).await
 }
 
-async fn run(database: &Database, config: &Config, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
-    command.args(arguments).env("PARKBRAKE_CONFIG", config.path()).env("DATABASE_URL", &database.url);
-    command.env("PARKBRAKE_SECRET_KEY", SECRET_KEY).env_remove("PARKBRAKE_SECRET_KEY_FILE").output().await.expect("the program")
+#[track_caller]
+fn run(database: &Database, config: &Config, arguments: &[&str]) -> impl Future<Output = Output> {
+    called(async move {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        command.args(arguments).env("PARKBRAKE_CONFIG", config.path()).env("DATABASE_URL", &database.url);
+        command.env("PARKBRAKE_SECRET_KEY", SECRET_KEY).env_remove("PARKBRAKE_SECRET_KEY_FILE").output().await.expect("the program")
+    })
 }
 
 #[track_caller]
@@ -34,9 +38,12 @@ fn refused(output: &Output) -> String {
 }
 
 /// Different people and agents, as after an edit and a restart.
-async fn restart_with(app: &mut TestApp, people: &str) {
-    std::fs::write(app.config.path().join("hitl/approval-policies.yaml"), people).unwrap();
-    app.restart().await;
+#[track_caller]
+fn restart_with(app: &mut TestApp, people: &str) -> impl Future<Output = ()> {
+    called(async move {
+        std::fs::write(app.config.path().join("hitl/approval-policies.yaml"), people).unwrap();
+        app.restart().await;
+    })
 }
 
 #[track_caller]

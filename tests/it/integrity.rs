@@ -1,5 +1,6 @@
 //! What runs is what was approved: the configuration, the program and the files of that time.
 
+use crate::support::called;
 use crate::support::client::low;
 use crate::support::{Client, Config, TestApp};
 use serde_json::{Value, json};
@@ -60,12 +61,15 @@ fn deployment() -> Value {
 }
 
 /// Approves, and returns why nothing ran.
-async fn approved_and_refused(alice: &Client, id: &str) -> String {
-    alice.approve(id).await.expect(200);
-    let workflow = alice.wait_for(id, "failed").await;
-    let history = workflow["history"].to_string();
-    assert!(history.contains("no longer what was approved"), "{history}");
-    history
+#[track_caller]
+fn approved_and_refused(alice: &Client, id: &str) -> impl Future<Output = String> {
+    called(async move {
+        alice.approve(id).await.expect(200);
+        let workflow = alice.wait_for(id, "failed").await;
+        let history = workflow["history"].to_string();
+        assert!(history.contains("no longer what was approved"), "{history}");
+        history
+    })
 }
 
 #[tokio::test]

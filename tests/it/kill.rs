@@ -1,6 +1,7 @@
 //! The real program, killed with SIGKILL at critical points, and started again on the same
 //! database.
 
+use crate::support::called;
 use crate::support::client::high;
 use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Ledger, Process, eventually};
@@ -183,12 +184,15 @@ async fn a_deploy_of_the_server_lets_a_running_action_end() {
 }
 
 /// An approved action, held in the middle of its run.
-async fn running(server: &Process, ledger: &Ledger, name: &str) -> String {
-    ledger.hold();
-    let id = server.client("deploy-bot").submit_id(runbook(name)).await;
-    server.client("alice").approve(&id).await.expect(200);
-    eventually("its start", || async { (ledger.starts(&id) == 1).then_some(()) }).await;
-    id
+#[track_caller]
+fn running(server: &Process, ledger: &Ledger, name: &str) -> impl Future<Output = String> {
+    called(async move {
+        ledger.hold();
+        let id = server.client("deploy-bot").submit_id(runbook(name)).await;
+        server.client("alice").approve(&id).await.expect(200);
+        eventually("its start", || async { (ledger.starts(&id) == 1).then_some(()) }).await;
+        id
+    })
 }
 
 async fn waits_for_a_lock(database: &Database) {

@@ -1,6 +1,7 @@
 //! Which server may act on a database when connections break, hang and recover, and when the server
 //! itself is frozen.
 
+use crate::support::called;
 use crate::support::client::high;
 use crate::support::proxy::{Proxy, Which};
 use crate::support::server::hand_out_tokens;
@@ -29,17 +30,20 @@ fn runbook(name: &str) -> Value {
 }
 
 /// Approved actions, held in the middle of their run.
-async fn running(server: &Process, ledger: &Ledger, name: &str, count: usize) -> Vec<String> {
-    ledger.hold();
-    let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
-    let mut ids = Vec::new();
-    for _ in 0..count {
-        let id = bot.submit_id(runbook(name)).await;
-        alice.approve(&id).await.expect(200);
-        ids.push(id);
-    }
-    eventually("their start", || async { ids.iter().all(|id| ledger.starts(id) == 1).then_some(()) }).await;
-    ids
+#[track_caller]
+fn running(server: &Process, ledger: &Ledger, name: &str, count: usize) -> impl Future<Output = Vec<String>> {
+    called(async move {
+        ledger.hold();
+        let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let id = bot.submit_id(runbook(name)).await;
+            alice.approve(&id).await.expect(200);
+            ids.push(id);
+        }
+        eventually("their start", || async { ids.iter().all(|id| ledger.starts(id) == 1).then_some(()) }).await;
+        ids
+    })
 }
 
 fn stranger() -> Server {
@@ -47,8 +51,9 @@ fn stranger() -> Server {
     Server { server_id: Uuid::new_v4(), address, host, version: "0", process: None }
 }
 
-async fn claims(lease: &mut ServerLease, server: &Server) -> bool {
-    matches!(lease.claim(server, None).await.unwrap(), Claim::Granted)
+#[track_caller]
+fn claims(lease: &mut ServerLease, server: &Server) -> impl Future<Output = bool> {
+    called(async move { matches!(lease.claim(server, None).await.unwrap(), Claim::Granted) })
 }
 
 #[tokio::test]
@@ -120,11 +125,14 @@ async fn a_second_server_is_refused_while_the_first_goes_on_and_says_which_one_i
 
 /// What must be true after a server lost its connections for a while with another one waiting:
 /// every action ran once and completed.
-async fn all_completed(client: &Client, ledger: &Ledger, ids: &[String]) {
-    for id in ids {
-        client.wait_for(id, "completed").await;
-        assert_eq!(ledger.starts(id), 1, "{id}");
-    }
+#[track_caller]
+fn all_completed(client: &Client, ledger: &Ledger, ids: &[String]) -> impl Future<Output = ()> {
+    called(async move {
+        for id in ids {
+            client.wait_for(id, "completed").await;
+            assert_eq!(ledger.starts(id), 1, "{id}");
+        }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

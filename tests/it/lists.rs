@@ -1,5 +1,6 @@
 //! Reading: who sees what, in which order, and waiting for a change.
 
+use crate::support::called;
 use crate::support::client::{critical, high, low, medium};
 use crate::support::{Client, Config, TestApp};
 use futures_util::future::join_all;
@@ -9,8 +10,9 @@ use std::time::{Duration, Instant};
 
 impl Client {
     /// The workflows of a list, in its order.
-    async fn ids(&self, path: &str) -> Vec<String> {
-        ids(&self.get(path).await.expect(200))
+    #[track_caller]
+    fn ids(&self, path: &str) -> impl Future<Output = Vec<String>> {
+        called(async move { ids(&self.get(path).await.expect(200)) })
     }
 }
 

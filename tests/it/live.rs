@@ -1,6 +1,7 @@
 //! The output of a running runbook, for people who watch it.
 
 use crate::support::browser::Browser;
+use crate::support::called;
 use crate::support::client::{low, token};
 use crate::support::server::{SECRET, hand_out_tokens};
 use crate::support::{Client, Config, Database, Process, eventually};
@@ -25,9 +26,12 @@ async fn talking(bot: &Client) -> String {
     bot.submit_id(task).await
 }
 
-async fn output(client: &Client, id: &str, after: Option<&Value>) -> Value {
-    let after = after.map(|after| format!("?after={}", after.as_str().unwrap())).unwrap_or_default();
-    client.get(&format!("/workflows/{id}/output{after}")).await.expect(200)
+#[track_caller]
+fn output(client: &Client, id: &str, after: Option<&Value>) -> impl Future<Output = Value> {
+    called(async move {
+        let after = after.map(|after| format!("?after={}", after.as_str().unwrap())).unwrap_or_default();
+        client.get(&format!("/workflows/{id}/output{after}")).await.expect(200)
+    })
 }
 
 /// The output once it contains a text.

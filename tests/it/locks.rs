@@ -1,6 +1,7 @@
 //! Locks: one transaction makes only those wait that need the same row, and a lost answer is not a
 //! lost commit.
 
+use crate::support::called;
 use crate::support::client::{events, high};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::settings;
@@ -22,17 +23,20 @@ fn named(name: &str) -> Value {
 
 /// Submits and approves for a while, one after the other, and returns the longest time that an
 /// answer took.
-async fn slowest(bot: &Client, alice: &Client, rounds: usize) -> Duration {
-    let mut slowest = Duration::ZERO;
-    for _ in 0..rounds {
-        let began = Instant::now();
-        let id = bot.submit_id(high()).await;
-        slowest = slowest.max(began.elapsed());
-        let began = Instant::now();
-        alice.approve(&id).await.expect(200);
-        slowest = slowest.max(began.elapsed());
-    }
-    slowest
+#[track_caller]
+fn slowest(bot: &Client, alice: &Client, rounds: usize) -> impl Future<Output = Duration> {
+    called(async move {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..rounds {
+            let began = Instant::now();
+            let id = bot.submit_id(high()).await;
+            slowest = slowest.max(began.elapsed());
+            let began = Instant::now();
+            alice.approve(&id).await.expect(200);
+            slowest = slowest.max(began.elapsed());
+        }
+        slowest
+    })
 }
 
 async fn submit_with_key(bot: &Client, key: &str) -> Answer {

@@ -1,6 +1,7 @@
 //! The log of a server: one id finds everything about its workflow, as JSON and as text, and the
 //! log contains no secret.
 
+use crate::support::called;
 use crate::support::client::{high, token};
 use crate::support::hook::{Hook, Reply};
 use crate::support::server::{SECRET, SECRET_KEY, hand_out_tokens};
@@ -52,18 +53,21 @@ impl World {
 
     /// Submits, waits for an escalation, approves, and waits for the end: returns the workflow's
     /// id.
-    async fn live(&self, client: impl Fn(&str) -> Client) -> String {
-        let mut task = high();
-        task["action"] = json!({"type": "runbook", "name": "once"});
-        let id = client("deploy-bot").submit_id(task).await;
-        eventually("an escalation", || async { self.hook.told(&id).contains(&"approval.escalated".to_owned()).then_some(()) }).await;
-        let alice = client("alice");
-        self.hook.then([Reply::Status(503)]);
-        alice.approve(&id).await.expect(200);
-        alice.wait_for(&id, "completed").await;
-        eventually("the last notice", || async { self.hook.told(&id).contains(&"workflow.succeeded".to_owned()).then_some(()) }).await;
-        assert_eq!(self.ledger.starts(&id), 1);
-        id
+    #[track_caller]
+    fn live(&self, client: impl Fn(&str) -> Client) -> impl Future<Output = String> {
+        called(async move {
+            let mut task = high();
+            task["action"] = json!({"type": "runbook", "name": "once"});
+            let id = client("deploy-bot").submit_id(task).await;
+            eventually("an escalation", || async { self.hook.told(&id).contains(&"approval.escalated".to_owned()).then_some(()) }).await;
+            let alice = client("alice");
+            self.hook.then([Reply::Status(503)]);
+            alice.approve(&id).await.expect(200);
+            alice.wait_for(&id, "completed").await;
+            eventually("the last notice", || async { self.hook.told(&id).contains(&"workflow.succeeded".to_owned()).then_some(()) }).await;
+            assert_eq!(self.ledger.starts(&id), 1);
+            id
+        })
     }
 }
 

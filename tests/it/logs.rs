@@ -1,5 +1,6 @@
 //! Logs are read together: one query for all callers, an answer for each.
 
+use crate::support::called;
 use crate::support::client::high;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Database, TestApp, eventually, keys};
@@ -21,23 +22,29 @@ fn reader(url: &str) -> (Arc<LogReader>, Arc<Metrics>) {
 }
 
 /// A database with some parked workflows, without a running server.
-async fn parked(count: usize) -> (Database, Vec<Uuid>) {
-    let mut app = TestApp::start().await;
-    let bot = app.client("deploy-bot");
-    let mut ids = Vec::new();
-    for _ in 0..count {
-        ids.push(bot.submit_id(high()).await.parse().unwrap());
-    }
-    app.stop().await;
-    (app.database, ids)
+#[track_caller]
+fn parked(count: usize) -> impl Future<Output = (Database, Vec<Uuid>)> {
+    called(async move {
+        let mut app = TestApp::start().await;
+        let bot = app.client("deploy-bot");
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(bot.submit_id(high()).await.parse().unwrap());
+        }
+        app.stop().await;
+        (app.database, ids)
+    })
 }
 
 /// Requests a log; the query is sent from here on.
-async fn ask(reader: &Arc<LogReader>, id: Uuid) -> Read {
-    let reader = Arc::clone(reader);
-    let mut read = async move { reader.read(id).await }.boxed();
-    assert!(poll!(&mut read).is_pending());
-    read
+#[track_caller]
+fn ask(reader: &Arc<LogReader>, id: Uuid) -> impl Future<Output = Read> {
+    called(async move {
+        let reader = Arc::clone(reader);
+        let mut read = async move { reader.read(id).await }.boxed();
+        assert!(poll!(&mut read).is_pending());
+        read
+    })
 }
 
 #[tokio::test]

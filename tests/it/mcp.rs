@@ -1,6 +1,7 @@
 //! The Model Context Protocol: three revisions, and six tools, none of which decides; and the same
 //! over standard input and output.
 
+use crate::support::called;
 use crate::support::client::{high, low, token};
 use crate::support::{Answer, Client, Config, TestApp};
 use reqwest::Method;
@@ -14,45 +15,57 @@ const REVISIONS: [&str; 3] = [NEWEST, "2025-11-25", "2025-06-18"];
 
 impl Client {
     /// One message of a revision, with the headers that the transport adds.
-    async fn message(&self, revision: &str, mut message: Value, capabilities: Value) -> Answer {
-        let mut call = self.request(Method::POST, "/mcp").header("accept", "application/json, text/event-stream");
-        if revision == NEWEST {
-            message["params"]["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": revision,
-                "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": capabilities,
-            });
-            call = call.header("mcp-method", message["method"].as_str().unwrap());
-            if let Some(name) = message["params"]["name"].as_str() {
-                call = call.header("mcp-name", name);
+    #[track_caller]
+    fn message(&self, revision: &str, mut message: Value, capabilities: Value) -> impl Future<Output = Answer> {
+        called(async move {
+            let mut call = self.request(Method::POST, "/mcp").header("accept", "application/json, text/event-stream");
+            if revision == NEWEST {
+                message["params"]["_meta"] = json!({
+                    "io.modelcontextprotocol/protocolVersion": revision,
+                    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+                    "io.modelcontextprotocol/clientCapabilities": capabilities,
+                });
+                call = call.header("mcp-method", message["method"].as_str().unwrap());
+                if let Some(name) = message["params"]["name"].as_str() {
+                    call = call.header("mcp-name", name);
+                }
             }
-        }
-        self.send(call.header("mcp-protocol-version", revision).json(&message)).await
+            self.send(call.header("mcp-protocol-version", revision).json(&message)).await
+        })
     }
 
     /// A call of a tool; the raw result.
-    async fn tool(&self, revision: &str, name: &str, arguments: Value) -> Value {
-        let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": arguments}});
-        let answer = self.message(revision, message, json!({})).await.expect(200);
-        assert_eq!(answer["id"], 7, "{answer}");
-        assert!(answer["error"].is_null(), "{answer}");
-        answer["result"].clone()
+    #[track_caller]
+    fn tool(&self, revision: &str, name: &str, arguments: Value) -> impl Future<Output = Value> {
+        called(async move {
+            let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": arguments}});
+            let answer = self.message(revision, message, json!({})).await.expect(200);
+            assert_eq!(answer["id"], 7, "{answer}");
+            assert!(answer["error"].is_null(), "{answer}");
+            answer["result"].clone()
+        })
     }
 
     /// The result of a successful tool call.
-    async fn told(&self, name: &str, arguments: Value) -> Value {
-        let result = self.tool(NEWEST, name, arguments).await;
-        assert_eq!(result["isError"], false, "{result}");
-        let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
-        assert_eq!(text, result["structuredContent"], "a model and a program read the same");
-        text
+    #[track_caller]
+    fn told(&self, name: &str, arguments: Value) -> impl Future<Output = Value> {
+        called(async move {
+            let result = self.tool(NEWEST, name, arguments).await;
+            assert_eq!(result["isError"], false, "{result}");
+            let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+            assert_eq!(text, result["structuredContent"], "a model and a program read the same");
+            text
+        })
     }
 
     /// The refusal of a tool call.
-    async fn refused(&self, name: &str, arguments: Value) -> Value {
-        let result = self.tool(NEWEST, name, arguments).await;
-        assert_eq!(result["isError"], true, "{result}");
-        result["structuredContent"].clone()
+    #[track_caller]
+    fn refused(&self, name: &str, arguments: Value) -> impl Future<Output = Value> {
+        called(async move {
+            let result = self.tool(NEWEST, name, arguments).await;
+            assert_eq!(result["isError"], true, "{result}");
+            result["structuredContent"].clone()
+        })
     }
 }
 
@@ -261,12 +274,16 @@ impl Bridge {
         Self { child, input, output: BufReader::new(output).lines() }
     }
 
-    async fn say(&mut self, message: Value) {
-        self.input.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    #[track_caller]
+    fn say(&mut self, message: Value) -> impl Future<Output = ()> {
+        called(async move {
+            self.input.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        })
     }
 
-    async fn hear(&mut self) -> Value {
-        serde_json::from_str(&self.output.next_line().await.unwrap().expect("an answer")).unwrap()
+    #[track_caller]
+    fn hear(&mut self) -> impl Future<Output = Value> {
+        called(async move { serde_json::from_str(&self.output.next_line().await.unwrap().expect("an answer")).unwrap() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Migrating over connections that go silent: it never hangs, it says why it gave up, and it is
 //! retried.
 
+use crate::support::called;
 use crate::support::proxy::{Fault, Proxy, Which};
 use crate::support::{Config, Database, Process, eventually};
 use parkbrake::storage::{Error, migrate};
@@ -12,8 +13,9 @@ const SOMEWHERE: &str = "create table server (";
 /// Far less than TCP would wait for a dead connection.
 const BOUND: Duration = Duration::from_secs(60);
 
-async fn migrated(url: &str) -> Result<(), Error> {
-    tokio::time::timeout(BOUND, migrate(url)).await.expect("an end, whatever the line does")
+#[track_caller]
+fn migrated(url: &str) -> impl Future<Output = Result<(), Error>> {
+    called(async move { tokio::time::timeout(BOUND, migrate(url)).await.expect("an end, whatever the line does") })
 }
 
 async fn is_whole(database: &Database) -> bool {

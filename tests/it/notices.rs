@@ -4,6 +4,7 @@
 mod configuration;
 mod deadlines;
 
+use crate::support::called;
 use crate::support::client::{critical, high, low};
 use crate::support::hook::{Hook, Reply};
 use crate::support::server::hand_out_tokens;
@@ -36,8 +37,11 @@ async fn told_to_one() -> (Hook, TestApp) {
     (hook, app)
 }
 
-async fn notices(app: &TestApp, query: &str) -> Vec<Value> {
-    app.client("nora").get(&format!("/notices{query}")).await.expect(200)["notices"].as_array().expect("a list").clone()
+#[track_caller]
+fn notices(app: &TestApp, query: &str) -> impl Future<Output = Vec<Value>> {
+    called(
+        async move { app.client("nora").get(&format!("/notices{query}")).await.expect(200)["notices"].as_array().expect("a list").clone() },
+    )
 }
 
 /// Waits until the one notice of a kind has a status.

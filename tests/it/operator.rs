@@ -1,6 +1,7 @@
 //! What operators do at a terminal, end to end: `resolve` against a server, `rekey` against its
 //! database.
 
+use crate::support::called;
 use crate::support::client::{events, high, token};
 use crate::support::server::{hand_out_tokens, settings};
 use crate::support::{Config, Database, SECRET_KEY, TestApp};
@@ -9,21 +10,28 @@ use std::process::Output;
 use tokio::process::Command;
 
 /// Runs the program with these variables, and returns its exit status, its output and its errors.
-async fn parkbrake(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
-    for name in ["PARKBRAKE_SECRET_KEY", "PARKBRAKE_SECRET_KEY_FILE", "PARKBRAKE_TOKEN", "PARKBRAKE_AS", "DATABASE_URL"] {
-        command.env_remove(name);
-    }
-    let Output { status, stdout, stderr } = command.args(arguments).envs(variables.iter().copied()).output().await.expect("the program");
-    (status.code(), String::from_utf8(stdout).expect("text"), String::from_utf8(stderr).expect("text"))
+#[track_caller]
+fn parkbrake(arguments: &[&str], variables: &[(&str, &str)]) -> impl Future<Output = (Option<i32>, String, String)> {
+    called(async move {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        for name in ["PARKBRAKE_SECRET_KEY", "PARKBRAKE_SECRET_KEY_FILE", "PARKBRAKE_TOKEN", "PARKBRAKE_AS", "DATABASE_URL"] {
+            command.env_remove(name);
+        }
+        let Output { status, stdout, stderr } =
+            command.args(arguments).envs(variables.iter().copied()).output().await.expect("the program");
+        (status.code(), String::from_utf8(stdout).expect("text"), String::from_utf8(stderr).expect("text"))
+    })
 }
 
 /// An external action that nobody reported in time, so that its outcome is unknown.
-async fn unknown(app: &TestApp) -> String {
-    let id = app.client("deploy-bot").submit_id(high()).await;
-    app.client("alice").approve(&id).await.expect(200);
-    app.client("alice").wait_for(&id, "outcome_unknown").await;
-    id
+#[track_caller]
+fn unknown(app: &TestApp) -> impl Future<Output = String> {
+    called(async move {
+        let id = app.client("deploy-bot").submit_id(high()).await;
+        app.client("alice").approve(&id).await.expect(200);
+        app.client("alice").wait_for(&id, "outcome_unknown").await;
+        id
+    })
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The size of a parked workflow in the database: each fact once, and few index entries.
 
+use crate::support::called;
 use crate::support::client::{critical, high};
 use crate::support::{Database, TestApp, keys};
 use parkbrake::domain::workflow::{Event, Recorded};
@@ -7,8 +8,11 @@ use parkbrake::storage::Storage;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-async fn number(database: &Database, query: &str) -> i64 {
-    sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&mut database.connect().await).await.expect("a number")
+#[track_caller]
+fn number(database: &Database, query: &str) -> impl Future<Output = i64> {
+    called(async move {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&mut database.connect().await).await.expect("a number")
+    })
 }
 
 /// About 1 KB of JSON, like that of agents.
@@ -67,8 +71,9 @@ async fn until_somebody_has_approved_every_role_that_may_decide_is_open() {
     assert_eq!(mine["workflows"].as_array().unwrap().len(), 1);
 }
 
-async fn parked(app: &TestApp, task: Value) -> String {
-    app.client("deploy-bot").submit(task).await["workflow_id"].as_str().unwrap().to_owned()
+#[track_caller]
+fn parked(app: &TestApp, task: Value) -> impl Future<Output = String> {
+    called(async move { app.client("deploy-bot").submit(task).await["workflow_id"].as_str().unwrap().to_owned() })
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! been analyzed. The test counts the rows that PostgreSQL then reads; it measures no time.
 
 use crate::support::Database;
+use crate::support::called;
 use parkbrake::storage::Storage;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -138,8 +139,11 @@ fn text(needle: &str) -> String {
     found.remove(0)
 }
 
-async fn run(db: &mut PgConnection, statement: String) {
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(db).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
+#[track_caller]
+fn run(db: &mut PgConnection, statement: String) -> impl Future<Output = ()> {
+    called(async move {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(db).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
+    })
 }
 
 /// The rows that a plan's nodes read from the large tables and their indexes, in all loops.
@@ -287,18 +291,21 @@ async fn at_300_000_rows_every_query_looks_at_about_as_many_as_it_gives() {
 
 /// The rows and index entries that a statement reads from the large tables, including those in
 /// functions and triggers; it is rolled back.
-async fn taken(db: &mut PgConnection, statement: &str) -> i64 {
-    let count = "select sum(pg_stat_get_xact_tuples_returned(c.oid))::bigint
+#[track_caller]
+fn taken(db: &mut PgConnection, statement: &str) -> impl Future<Output = i64> {
+    called(async move {
+        let count = "select sum(pg_stat_get_xact_tuples_returned(c.oid))::bigint
                  from pg_class c left join pg_index i on i.indexrelid = c.oid
                  where coalesce(i.indrelid, c.oid)
                        in ('workflow'::regclass, 'workflow_event'::regclass, 'notice'::regclass, 'idempotency_key'::regclass)";
-    run(db, "begin".to_owned()).await;
-    // Earlier transactions may still be counted.
-    let before: i64 = sqlx::query_scalar(count).fetch_one(&mut *db).await.unwrap();
-    run(db, statement.to_owned()).await;
-    let after: i64 = sqlx::query_scalar(count).fetch_one(&mut *db).await.unwrap();
-    run(db, "rollback".to_owned()).await;
-    after - before
+        run(db, "begin".to_owned()).await;
+        // Earlier transactions may still be counted.
+        let before: i64 = sqlx::query_scalar(count).fetch_one(&mut *db).await.unwrap();
+        run(db, statement.to_owned()).await;
+        let after: i64 = sqlx::query_scalar(count).fetch_one(&mut *db).await.unwrap();
+        run(db, "rollback".to_owned()).await;
+        after - before
+    })
 }
 
 /// Each step of `prune`, with its window anywhere in the table.

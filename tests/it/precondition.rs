@@ -1,6 +1,7 @@
 //! Preconditions: the output of a runbook's own check at submission is approved with it, and has to
 //! be the same right before the start.
 
+use crate::support::called;
 use crate::support::client::{events, high, low};
 use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, TestApp, eventually};
@@ -27,10 +28,13 @@ fn config(folder: &Path) -> Config {
     ))
 }
 
-async fn app() -> (TempDir, TestApp) {
-    let folder = tempfile::tempdir().unwrap();
-    let app = TestApp::with(config(folder.path())).await;
-    (folder, app)
+#[track_caller]
+fn app() -> impl Future<Output = (TempDir, TestApp)> {
+    called(async move {
+        let folder = tempfile::tempdir().unwrap();
+        let app = TestApp::with(config(folder.path())).await;
+        (folder, app)
+    })
 }
 
 fn task(mut task: Value, runbook: &str) -> Value {

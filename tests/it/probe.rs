@@ -1,6 +1,7 @@
 //! Probes: if the outcome of an attempt is unknown, the runbook's own probe checks it, and people
 //! are asked only if the probe cannot tell.
 
+use crate::support::called;
 use crate::support::client::{events, low};
 use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, eventually};
@@ -29,17 +30,20 @@ fn lines(folder: &TempDir, file: &str) -> usize {
 }
 
 /// Kills a server while the runbook runs; the next server gets this answer from the probe.
-async fn in_doubt(folder: &TempDir, answer: &str) -> (Config, Database, Process, String) {
-    std::fs::write(folder.path().join("answer"), answer).unwrap();
-    let config = config(folder.path());
-    let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
-    let server = Process::serve(&config, &database).await;
-    let id = server.client("deploy-bot").submit_id(task()).await;
-    eventually("its start", || async { (lines(folder, "began") == 1).then_some(()) }).await;
-    server.kill().await;
-    let server = Process::serve(&config, &database).await;
-    (config, database, server, id)
+#[track_caller]
+fn in_doubt(folder: &TempDir, answer: &str) -> impl Future<Output = (Config, Database, Process, String)> {
+    called(async move {
+        std::fs::write(folder.path().join("answer"), answer).unwrap();
+        let config = config(folder.path());
+        let database = Database::migrated().await;
+        hand_out_tokens(&database).await;
+        let server = Process::serve(&config, &database).await;
+        let id = server.client("deploy-bot").submit_id(task()).await;
+        eventually("its start", || async { (lines(folder, "began") == 1).then_some(()) }).await;
+        server.kill().await;
+        let server = Process::serve(&config, &database).await;
+        (config, database, server, id)
+    })
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Browsers that are subscribed to notices: the page, whom a notice reaches, and whom it does not.
 
 use crate::support::browser::Page;
+use crate::support::called;
 use crate::support::client::high;
 use crate::support::server::Services;
 use crate::support::services::PushService;
@@ -53,13 +54,16 @@ impl Harness {
     }
 
     /// What a person answers on the page to a browser that subscribes.
-    async fn try_subscribe(&self, person: &str, name: &str) -> Page {
-        let (subscription, browser) = (self.push.browser(name), Browser::of(self.app.addr, person).await);
-        let page = browser.get(PLACE).await.expect(200);
-        let (_, form_token) = page.hidden(PLACE).into_iter().find(|(name, _)| name == "form_token").unwrap();
-        let (p256dh, auth) = (URL_SAFE_NO_PAD.encode(&subscription.p256dh), URL_SAFE_NO_PAD.encode(&subscription.auth));
-        let fields = [("form_token", form_token.as_str()), ("endpoint", &subscription.endpoint), ("p256dh", &p256dh), ("auth", &auth)];
-        browser.post(PLACE, &fields).await
+    #[track_caller]
+    fn try_subscribe(&self, person: &str, name: &str) -> impl Future<Output = Page> {
+        called(async move {
+            let (subscription, browser) = (self.push.browser(name), Browser::of(self.app.addr, person).await);
+            let page = browser.get(PLACE).await.expect(200);
+            let (_, form_token) = page.hidden(PLACE).into_iter().find(|(name, _)| name == "form_token").unwrap();
+            let (p256dh, auth) = (URL_SAFE_NO_PAD.encode(&subscription.p256dh), URL_SAFE_NO_PAD.encode(&subscription.auth));
+            let fields = [("form_token", form_token.as_str()), ("endpoint", &subscription.endpoint), ("p256dh", &p256dh), ("auth", &auth)];
+            browser.post(PLACE, &fields).await
+        })
     }
 
     #[track_caller]
@@ -73,18 +77,24 @@ impl Harness {
         self.app.client("deploy-bot").submit_id(high()).await
     }
 
-    async fn cancelled(&self, person: &str, why: &str) {
-        let query = "select count(*) from notice where recipient = $1 and status = 'cancelled' and error = $2";
-        eventually(why, || async {
-            let count = sqlx::query_scalar::<_, i64>(query).bind(person).bind(why);
-            (count.fetch_one(&mut self.app.database.connect().await).await.unwrap() > 0).then_some(())
+    #[track_caller]
+    fn cancelled(&self, person: &str, why: &str) -> impl Future<Output = ()> {
+        called(async move {
+            let query = "select count(*) from notice where recipient = $1 and status = 'cancelled' and error = $2";
+            eventually(why, || async {
+                let count = sqlx::query_scalar::<_, i64>(query).bind(person).bind(why);
+                (count.fetch_one(&mut self.app.database.connect().await).await.unwrap() > 0).then_some(())
+            })
+            .await;
         })
-        .await;
     }
 
-    async fn reaches(&self, browser: &str, count: usize) {
-        eventually("the notice", || async { (self.push.messages(browser).len() == count).then_some(()) }).await;
-        assert_eq!(self.push.complaints(), Vec::<String>::new());
+    #[track_caller]
+    fn reaches(&self, browser: &str, count: usize) -> impl Future<Output = ()> {
+        called(async move {
+            eventually("the notice", || async { (self.push.messages(browser).len() == count).then_some(()) }).await;
+            assert_eq!(self.push.complaints(), Vec::<String>::new());
+        })
     }
 }
 

@@ -1,17 +1,21 @@
 //! What a requester sends in addition to the description, as people read it: lines stay lines, a
 //! diff is shown as one, and long values are folded but complete.
 
+use crate::support::called;
 use crate::support::client::high;
 use crate::support::{Browser, TestApp};
 use serde_json::{Value, json};
 
-async fn page_with(app: &TestApp, fields: &[(&str, Value)]) -> crate::support::browser::Page {
-    let mut task = high();
-    for (name, value) in fields {
-        task[*name] = value.clone();
-    }
-    let id = app.client("deploy-bot").submit_id(task).await;
-    Browser::of(app.addr, "alice").await.get(&format!("/inbox/workflows/{id}")).await.expect(200)
+#[track_caller]
+fn page_with(app: &TestApp, fields: &[(&str, Value)]) -> impl Future<Output = crate::support::browser::Page> {
+    called(async move {
+        let mut task = high();
+        for (name, value) in fields {
+            task[*name] = value.clone();
+        }
+        let id = app.client("deploy-bot").submit_id(task).await;
+        Browser::of(app.addr, "alice").await.get(&format!("/inbox/workflows/{id}")).await.expect(200)
+    })
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod ends;
 mod output;
 
+use crate::support::called;
 use crate::support::server::local;
 use parkbrake::actors::ports::{CancelSignal, Executor as _, Job, Work};
 use parkbrake::domain::task::confinement::Limits;
@@ -70,16 +71,18 @@ impl Bench {
     }
 
     /// The invocation as of its submission; files that cannot be found are left as they are.
-    pub async fn invocation_found(&self) -> Invocation {
-        identify(&self.invocation).await.unwrap_or_else(|_| self.invocation.clone())
+    #[track_caller]
+    pub fn invocation_found(&self) -> impl Future<Output = Invocation> {
+        called(async move { identify(&self.invocation).await.unwrap_or_else(|_| self.invocation.clone()) })
     }
 
     pub async fn run(&self) -> Outcome {
         self.run_approved(&self.invocation_found().await).await
     }
 
-    async fn run_approved(&self, invocation: &Invocation) -> Outcome {
-        self.run_if(invocation, || true, CancelSignal::never(), WAIT_LIMIT).await.expect("a start")
+    #[track_caller]
+    fn run_approved(&self, invocation: &Invocation) -> impl Future<Output = Outcome> {
+        called(async move { self.run_if(invocation, || true, CancelSignal::never(), WAIT_LIMIT).await.expect("a start") })
     }
 
     /// Runs it, unless `may_start` refuses, until `cancelled` completes; then it has `grace` to
@@ -104,29 +107,38 @@ impl Bench {
     }
 
     /// Runs it and cancels it once `ready` completes.
-    pub async fn cancelled(&self, grace: Duration, ready: impl Future<Output = ()>) -> Outcome {
-        let (canceler, signal) = CancelSignal::pair();
-        let invocation = identify(&self.invocation).await.unwrap();
-        let (outcome, ()) = futures_util::future::join(self.run_if(&invocation, || true, signal, grace), async {
-            ready.await;
-            canceler.cancel();
+    #[track_caller]
+    pub fn cancelled(&self, grace: Duration, ready: impl Future<Output = ()>) -> impl Future<Output = Outcome> {
+        called(async move {
+            let (canceler, signal) = CancelSignal::pair();
+            let invocation = identify(&self.invocation).await.unwrap();
+            let (outcome, ()) = futures_util::future::join(self.run_if(&invocation, || true, signal, grace), async {
+                ready.await;
+                canceler.cancel();
+            })
+            .await;
+            outcome.expect("a start")
         })
-        .await;
-        outcome.expect("a start")
     }
 
-    pub async fn succeeded(&self) -> Value {
-        match self.run().await {
-            Outcome::Succeeded { output } => output.unwrap(),
-            other => panic!("{other:?}"),
-        }
+    #[track_caller]
+    pub fn succeeded(&self) -> impl Future<Output = Value> {
+        called(async move {
+            match self.run().await {
+                Outcome::Succeeded { output } => output.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        })
     }
 
-    pub async fn failed(&self) -> (String, Option<Value>) {
-        match self.run().await {
-            Outcome::Failed { error, output } => (error, output),
-            other => panic!("{other:?}"),
-        }
+    #[track_caller]
+    pub fn failed(&self) -> impl Future<Output = (String, Option<Value>)> {
+        called(async move {
+            match self.run().await {
+                Outcome::Failed { error, output } => (error, output),
+                other => panic!("{other:?}"),
+            }
+        })
     }
 
     /// The process id that a script has written into a file of its working directory.
@@ -144,15 +156,18 @@ async fn end_stragglers(workflow_id: Uuid) {
     local(Redactions::default()).end_stragglers(workflow_id).await;
 }
 
-pub async fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + WAIT_LIMIT;
-    loop {
-        if let Some(found) = found() {
-            return found;
+#[track_caller]
+pub fn until<T>(mut found: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+    called(async move {
+        let deadline = Instant::now() + WAIT_LIMIT;
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "it did not happen in time");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(Instant::now() < deadline, "it did not happen in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    })
 }
 
 /// Whether a process runs; a zombie does not.

@@ -2,6 +2,7 @@
 //! the proof behind them is valid.
 
 use crate::support::browser::Page;
+use crate::support::called;
 use crate::support::client::token;
 use crate::support::server::{SECRET_KEY, hand_out_tokens, keys};
 use crate::support::{Browser, Config, Database, Process, TestApp, eventually};
@@ -13,10 +14,13 @@ use std::process::Output;
 use tokio::process::Command;
 
 /// The path of a new link for a person.
-async fn link(app: &TestApp, name: &str) -> String {
-    let made = app.client(name).post("/sign-in/links", json!({})).await.expect(200);
-    assert_eq!((&made["success"], &made["name"], &made["url"]), (&json!(true), &json!(name), &json!(null)), "{made}");
-    made["path"].as_str().expect("a path").to_owned()
+#[track_caller]
+fn link(app: &TestApp, name: &str) -> impl Future<Output = String> {
+    called(async move {
+        let made = app.client(name).post("/sign-in/links", json!({})).await.expect(200);
+        assert_eq!((&made["success"], &made["name"], &made["url"]), (&json!(true), &json!(name), &json!(null)), "{made}");
+        made["path"].as_str().expect("a path").to_owned()
+    })
 }
 
 fn code(path: &str) -> &str {
@@ -24,12 +28,15 @@ fn code(path: &str) -> &str {
 }
 
 /// Presses the button on a link's page.
-async fn press(browser: &mut Browser, path: &str) -> Page {
-    let page = browser.post("/sign-in/link", &[("code", code(path))]).await;
-    if let Some(cookie) = page.headers.get("set-cookie") {
-        browser.cookie = cookie.to_str().unwrap().split(';').next().map(str::to_owned);
-    }
-    page
+#[track_caller]
+fn press(browser: &mut Browser, path: &str) -> impl Future<Output = Page> {
+    called(async move {
+        let page = browser.post("/sign-in/link", &[("code", code(path))]).await;
+        if let Some(cookie) = page.headers.get("set-cookie") {
+            browser.cookie = cookie.to_str().unwrap().split(';').next().map(str::to_owned);
+        }
+        page
+    })
 }
 
 #[track_caller]
@@ -38,12 +45,15 @@ fn is_out(page: &Page) {
 }
 
 /// Runs the program to its end, like an operator on the server's machine.
-async fn operator(app: &TestApp, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
-    command.args(arguments).env("PARKBRAKE_CONFIG", app.config.path()).env("DATABASE_URL", &app.database.url);
-    let Output { status, stdout, stderr } = command.env("PARKBRAKE_SECRET_KEY", SECRET_KEY).output().await.expect("the program");
-    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).expect("text")
+#[track_caller]
+fn operator(app: &TestApp, arguments: &[&str]) -> impl Future<Output = String> {
+    called(async move {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        command.args(arguments).env("PARKBRAKE_CONFIG", app.config.path()).env("DATABASE_URL", &app.database.url);
+        let Output { status, stdout, stderr } = command.env("PARKBRAKE_SECRET_KEY", SECRET_KEY).output().await.expect("the program");
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).expect("text")
+    })
 }
 
 #[tokio::test]

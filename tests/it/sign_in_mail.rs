@@ -1,6 +1,7 @@
 //! Signing in by a mailed link, if an operator has set that up.
 
 use crate::support::browser::Page;
+use crate::support::called;
 use crate::support::server::Services;
 use crate::support::services::Smtp;
 use crate::support::{Browser, Config, TestApp, eventually};
@@ -28,17 +29,23 @@ async fn start(smtp: &Smtp) -> TestApp {
 }
 
 /// The path of the link in the newest mail, once there are this many.
-async fn mailed(smtp: &Smtp, many: usize) -> String {
-    let text = eventually("a mail", || async { Some(smtp.mails()).filter(|mails| mails.len() == many)?.pop() }).await.text;
-    let link = Regex::new(r"(?m)^https://parkbrake\.example\.com(/sign-in/link\?code=pbl_[0-9a-f]{32}\S*)\r?$").unwrap();
-    link.captures(&text).unwrap_or_else(|| panic!("no link in {text:?}"))[1].to_owned()
+#[track_caller]
+fn mailed(smtp: &Smtp, many: usize) -> impl Future<Output = String> {
+    called(async move {
+        let text = eventually("a mail", || async { Some(smtp.mails()).filter(|mails| mails.len() == many)?.pop() }).await.text;
+        let link = Regex::new(r"(?m)^https://parkbrake\.example\.com(/sign-in/link\?code=pbl_[0-9a-f]{32}\S*)\r?$").unwrap();
+        link.captures(&text).unwrap_or_else(|| panic!("no link in {text:?}"))[1].to_owned()
+    })
 }
 
-async fn press(browser: &mut Browser, path: &str) -> Page {
-    let page = browser.get(path).await.expect(200);
-    let page = browser.submit(&page, "/sign-in/link", &[]).await;
-    browser.cookie = page.headers["set-cookie"].to_str().unwrap().split(';').next().map(str::to_owned);
-    page
+#[track_caller]
+fn press(browser: &mut Browser, path: &str) -> impl Future<Output = Page> {
+    called(async move {
+        let page = browser.get(path).await.expect(200);
+        let page = browser.submit(&page, "/sign-in/link", &[]).await;
+        browser.cookie = page.headers["set-cookie"].to_str().unwrap().split(';').next().map(str::to_owned);
+        page
+    })
 }
 
 #[tokio::test]

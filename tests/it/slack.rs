@@ -1,5 +1,6 @@
 //! Buttons in Slack: who may press them, and what they do and do not do.
 
+use crate::support::called;
 use crate::support::client::{critical, events, high, medium};
 use crate::support::server::Services;
 use crate::support::services::{self};
@@ -58,13 +59,16 @@ impl Harness {
     }
 
     /// Presses a button of a message about a workflow; returns the answer in Slack.
-    async fn press(&self, user: &str, action: &str, value: &str) -> Value {
-        let before = self.slack.answers().len();
-        let answer = self.send(&press(user, action, value, &self.slack.response_url())).await;
-        assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, ""));
-        let said = self.slack.answers();
-        assert_eq!(said.len(), before + 1, "{:?}", self.slack.complaints());
-        said[before].clone()
+    #[track_caller]
+    fn press(&self, user: &str, action: &str, value: &str) -> impl Future<Output = Value> {
+        called(async move {
+            let before = self.slack.answers().len();
+            let answer = self.send(&press(user, action, value, &self.slack.response_url())).await;
+            assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, ""));
+            let said = self.slack.answers();
+            assert_eq!(said.len(), before + 1, "{:?}", self.slack.complaints());
+            said[before].clone()
+        })
     }
 
     async fn send(&self, body: &str) -> crate::support::Answer {
@@ -81,15 +85,19 @@ impl Harness {
     }
 
     /// A parked request: its id, and the value of its buttons.
-    async fn parked(&self, task: Value) -> (String, String) {
-        let submitted = self.bot.submit(task).await;
-        let id = submitted["workflow_id"].as_str().unwrap().to_owned();
-        let value = format!("{id} {}", submitted["digest"].as_str().unwrap());
-        (id, value)
+    #[track_caller]
+    fn parked(&self, task: Value) -> impl Future<Output = (String, String)> {
+        called(async move {
+            let submitted = self.bot.submit(task).await;
+            let id = submitted["workflow_id"].as_str().unwrap().to_owned();
+            let value = format!("{id} {}", submitted["digest"].as_str().unwrap());
+            (id, value)
+        })
     }
 
-    async fn status(&self, id: &str) -> String {
-        self.bot.workflow(id).await["status"].as_str().unwrap().to_owned()
+    #[track_caller]
+    fn status(&self, id: &str) -> impl Future<Output = String> {
+        called(async move { self.bot.workflow(id).await["status"].as_str().unwrap().to_owned() })
     }
 }
 

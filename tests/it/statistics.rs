@@ -1,5 +1,6 @@
 //! The statistics of requests, computed from requests that ended in every possible way.
 
+use crate::support::called;
 use crate::support::client::{critical, high, low, medium};
 use crate::support::{Browser, Client, Config, TestApp};
 use serde_json::{Value, json};
@@ -18,8 +19,9 @@ policies: { high: { goal: 5m }, critical: { goal: 1h } }
 escalation: { medium: [ { after: 1s, to: [cto] } ] }
 ";
 
-async fn statistics(client: &Client, query: &str) -> Value {
-    client.get(&format!("/statistics{query}")).await.expect(200)
+#[track_caller]
+fn statistics(client: &Client, query: &str) -> impl Future<Output = Value> {
+    called(async move { client.get(&format!("/statistics{query}")).await.expect(200) })
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 //! append-only log.
 
 use crate::support::Database;
+use crate::support::called;
 use chrono::{DateTime, TimeDelta, Utc};
 use parkbrake::actors::batch::CommitError;
 use parkbrake::actors::checkpointer::{Checkpointer, Msg};
@@ -21,9 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-async fn storage() -> (Storage, Database) {
-    let database = Database::migrated().await;
-    (Storage::connect(&database.url, 4).unwrap(), database)
+#[track_caller]
+fn storage() -> impl Future<Output = (Storage, Database)> {
+    called(async move {
+        let database = Database::migrated().await;
+        (Storage::connect(&database.url, 4).unwrap(), database)
+    })
 }
 
 fn opening(description: &str) -> Opening {
@@ -92,10 +96,13 @@ fn fold(id: Uuid, workflow: Option<Workflow>, events: &[Event], at: DateTime<Utc
     log.iter().fold(workflow, |workflow, recorded| Some(transition::apply(id, workflow, recorded).unwrap())).unwrap()
 }
 
-async fn opened(storage: &Storage) -> Workflow {
-    let opening = opening("one");
-    let [Written::Committed { at }] = storage.open(std::slice::from_ref(&opening)).await.unwrap()[..] else { panic!("not committed") };
-    fold(opening.workflow.id, None, &opening.events, at)
+#[track_caller]
+fn opened(storage: &Storage) -> impl Future<Output = Workflow> {
+    called(async move {
+        let opening = opening("one");
+        let [Written::Committed { at }] = storage.open(std::slice::from_ref(&opening)).await.unwrap()[..] else { panic!("not committed") };
+        fold(opening.workflow.id, None, &opening.events, at)
+    })
 }
 
 fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
@@ -270,11 +277,14 @@ async fn the_log_and_the_documents_cannot_be_changed() {
 }
 
 /// A server that holds a lease.
-async fn acting(database: &Database) -> (ServerLease, Server) {
-    let mut lease = ServerLease::new(&database.url, Duration::from_secs(600)).unwrap();
-    let server = Server { server_id: Uuid::new_v4(), address: "here".to_owned(), host: "here".to_owned(), version: "0", process: None };
-    assert!(matches!(lease.claim(&server, None).await.unwrap(), Claim::Granted));
-    (lease, server)
+#[track_caller]
+fn acting(database: &Database) -> impl Future<Output = (ServerLease, Server)> {
+    called(async move {
+        let mut lease = ServerLease::new(&database.url, Duration::from_secs(600)).unwrap();
+        let server = Server { server_id: Uuid::new_v4(), address: "here".to_owned(), host: "here".to_owned(), version: "0", process: None };
+        assert!(matches!(lease.claim(&server, None).await.unwrap(), Claim::Granted));
+        (lease, server)
+    })
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A task supersedes an earlier request of the same requester; and people are not asked again about
 //! a task that was rejected recently.
 
+use crate::support::called;
 use crate::support::client::{at, events, high, low};
 use crate::support::{Browser, Client, Config, TestApp};
 use futures_util::future::join_all;
@@ -25,9 +26,12 @@ impl Client {
         self.post("/orchestrate", task).await
     }
 
-    async fn waiting(&self) -> Vec<String> {
-        let page = self.get("/workflows/pending").await.expect(200);
-        page["workflows"].as_array().unwrap().iter().map(|one| one["workflow_id"].as_str().unwrap().to_owned()).collect()
+    #[track_caller]
+    fn waiting(&self) -> impl Future<Output = Vec<String>> {
+        called(async move {
+            let page = self.get("/workflows/pending").await.expect(200);
+            page["workflows"].as_array().unwrap().iter().map(|one| one["workflow_id"].as_str().unwrap().to_owned()).collect()
+        })
     }
 }
 

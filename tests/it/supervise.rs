@@ -1,5 +1,6 @@
 //! Actors that fail, actors that are unloaded, and their siblings.
 
+use crate::support::called;
 use crate::support::client::{Client, high};
 use crate::support::server::settings;
 use crate::support::{Config, Database, TestApp, eventually};
@@ -88,11 +89,14 @@ async fn parked_workflows_leave_memory_and_come_back_on_demand() {
     assert_eq!(app.database.count("select count(*) from workflow_event where kind = 'approved'").await, 10);
 }
 
-async fn metric(client: &Client, name: &str) -> f64 {
-    let metrics = client.get("/metrics").await.expect(200);
-    let name = format!("parkbrake_{name} ");
-    let value = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix(&name)).unwrap();
-    value.parse().unwrap()
+#[track_caller]
+fn metric(client: &Client, name: &str) -> impl Future<Output = f64> {
+    called(async move {
+        let metrics = client.get("/metrics").await.expect(200);
+        let name = format!("parkbrake_{name} ");
+        let value = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix(&name)).unwrap();
+        value.parse().unwrap()
+    })
 }
 
 #[tokio::test]
@@ -149,15 +153,18 @@ async fn actors(database: &Database) -> (Arc<Engine>, RootRef, JoinHandle<()>) {
     (engine, root, task)
 }
 
-async fn submits(engine: &Engine) -> Option<Uuid> {
-    let request: TaskRequest = serde_json::from_value(high()).unwrap();
-    let (task, facts) = request.admit(engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
-    let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot").unwrap());
-    matches!(
-        engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await,
-        Ok(Submitted::Accepted(_))
-    )
-    .then_some(id)
+#[track_caller]
+fn submits(engine: &Engine) -> impl Future<Output = Option<Uuid>> {
+    called(async move {
+        let request: TaskRequest = serde_json::from_value(high()).unwrap();
+        let (task, facts) = request.admit(engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
+        let (id, by) = (Uuid::now_v7(), engine.configuration.policy.principal("deploy-bot").unwrap());
+        matches!(
+            engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await,
+            Ok(Submitted::Accepted(_))
+        )
+        .then_some(id)
+    })
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Somebody who can write to the database, but does not have the server's secret key: nothing runs,
 //! the workflow is quarantined, and an alarm is raised.
 
+use crate::support::called;
 use crate::support::client::high;
 use crate::support::{Config, Database, Ledger, TestApp, eventually, keys};
 use parkbrake::app::StartError;
@@ -202,17 +203,20 @@ async fn nobody_changes_a_seal_or_the_log_under_its_cover() {
     refused("insert into resealed (workflows, first_workflow, last_workflow) select 1, workflow_id, workflow_id from workflow; delete from resealed").await;
 }
 
-pub async fn rekey(database: &Database, keys: SecretKeys) -> (usize, usize, usize, usize) {
-    let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys);
-    let adopt = storage.sealing().await.unwrap() == Sealing::Incomplete;
-    let (mut after, mut found) = (Uuid::nil(), (0, 0, 0, 0));
-    while let Some(step) = storage.reseal_step(after, 1, true, adopt).await.unwrap() {
-        after = step.visited;
-        found = (found.0 + step.current, found.1 + step.earlier, found.2 + step.unsealed, found.3 + step.foreign.len());
-    }
-    storage.sealed().await.unwrap();
-    storage.close().await;
-    found
+#[track_caller]
+pub fn rekey(database: &Database, keys: SecretKeys) -> impl Future<Output = (usize, usize, usize, usize)> {
+    called(async move {
+        let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys);
+        let adopt = storage.sealing().await.unwrap() == Sealing::Incomplete;
+        let (mut after, mut found) = (Uuid::nil(), (0, 0, 0, 0));
+        while let Some(step) = storage.reseal_step(after, 1, true, adopt).await.unwrap() {
+            after = step.visited;
+            found = (found.0 + step.current, found.1 + step.earlier, found.2 + step.unsealed, found.3 + step.foreign.len());
+        }
+        storage.sealed().await.unwrap();
+        storage.close().await;
+        found
+    })
 }
 
 #[tokio::test]
@@ -266,7 +270,10 @@ async fn a_database_from_before_there_were_seals_is_served_once_it_is_sealed() {
     assert_eq!(app.database.count("select count(*) from workflow where seal is null").await, 1);
 }
 
-async fn proven(storage: &Storage, id: &str) -> Result<Vec<Recorded>, Error> {
-    let id = id.parse().unwrap();
-    storage.proven_logs(&[id]).await?.remove(&id).unwrap()
+#[track_caller]
+fn proven(storage: &Storage, id: &str) -> impl Future<Output = Result<Vec<Recorded>, Error>> {
+    called(async move {
+        let id = id.parse().unwrap();
+        storage.proven_logs(&[id]).await?.remove(&id).unwrap()
+    })
 }

@@ -1,6 +1,7 @@
 //! Terraform plans as evidence: what they raise, what people are shown, what is never stored, and
 //! whether the applied plan is the one that was approved.
 
+use crate::support::called;
 use crate::support::hook::Hook;
 use crate::support::{Browser, Config, TestApp};
 use parkbrake::domain::task::terraform;
@@ -29,21 +30,25 @@ fn evidence(plan: &Value) -> Value {
 }
 
 /// Every row of every table, with bytes as text, too.
-async fn everything_stored(app: &TestApp) -> String {
-    let mut db = app.database.connect().await;
-    let tables = sqlx::query("select tablename::text from pg_tables where schemaname = 'public'").fetch_all(&mut db).await.expect("tables");
-    let mut all = String::new();
-    for table in tables {
-        let table: String = table.get(0);
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("select t::text from {table} t"))).fetch_all(&mut db).await.expect("rows");
-        for row in rows {
-            all.push_str(row.get::<&str, _>(0));
-            all.push('\n');
+#[track_caller]
+fn everything_stored(app: &TestApp) -> impl Future<Output = String> {
+    called(async move {
+        let mut db = app.database.connect().await;
+        let tables =
+            sqlx::query("select tablename::text from pg_tables where schemaname = 'public'").fetch_all(&mut db).await.expect("tables");
+        let mut all = String::new();
+        for table in tables {
+            let table: String = table.get(0);
+            let rows = sqlx::query(sqlx::AssertSqlSafe(format!("select t::text from {table} t"))).fetch_all(&mut db).await.expect("rows");
+            for row in rows {
+                all.push_str(row.get::<&str, _>(0));
+                all.push('\n');
+            }
         }
-    }
-    let documents = sqlx::query("select convert_from(content, 'UTF8') from document").fetch_all(&mut db).await.expect("documents");
-    all.extend(documents.iter().map(|row| row.get::<String, _>(0)));
-    all
+        let documents = sqlx::query("select convert_from(content, 'UTF8') from document").fetch_all(&mut db).await.expect("documents");
+        all.extend(documents.iter().map(|row| row.get::<String, _>(0)));
+        all
+    })
 }
 
 #[tokio::test]

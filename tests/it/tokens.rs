@@ -1,6 +1,7 @@
 //! Tokens: without one nobody is authenticated, none is ever stored or logged, and the command line
 //! creates and revokes them.
 
+use crate::support::called;
 use crate::support::client::high;
 use crate::support::raw::connect_from;
 use crate::support::server::{SECRET_KEY, hand_out_tokens, keys, kind_of};
@@ -43,11 +44,14 @@ fn assert_refused(answer: Answer) {
 }
 
 /// Gives somebody a token that is valid for this time.
-async fn give(database: &Database, name: &str, token: &str, expires_in: Option<Duration>) {
-    let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys());
-    let new = NewToken { token_id: Uuid::new_v4(), token, principal: name, kind: kind_of(name), expires_in };
-    storage.store_token(&new).await.unwrap();
-    storage.close().await;
+#[track_caller]
+fn give(database: &Database, name: &str, token: &str, expires_in: Option<Duration>) -> impl Future<Output = ()> {
+    called(async move {
+        let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys());
+        let new = NewToken { token_id: Uuid::new_v4(), token, principal: name, kind: kind_of(name), expires_in };
+        storage.store_token(&new).await.unwrap();
+        storage.close().await;
+    })
 }
 
 #[tokio::test]
@@ -203,18 +207,21 @@ async fn places(database: &Database, text: &str) -> Vec<String> {
 }
 
 /// Runs the program to its end.
-async fn parkbrake(database: Option<&Database>, config: &Config, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
-    command
-        .args(arguments)
-        .env("PARKBRAKE_CONFIG", config.path())
-        .env_remove("DATABASE_URL")
-        .env("PARKBRAKE_SECRET_KEY", SECRET_KEY)
-        .stdin(Stdio::null());
-    if let Some(database) = database {
-        command.env("DATABASE_URL", &database.url);
-    }
-    command.output().await.expect("the program")
+#[track_caller]
+fn parkbrake(database: Option<&Database>, config: &Config, arguments: &[&str]) -> impl Future<Output = Output> {
+    called(async move {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
+        command
+            .args(arguments)
+            .env("PARKBRAKE_CONFIG", config.path())
+            .env_remove("DATABASE_URL")
+            .env("PARKBRAKE_SECRET_KEY", SECRET_KEY)
+            .stdin(Stdio::null());
+        if let Some(database) = database {
+            command.env("DATABASE_URL", &database.url);
+        }
+        command.output().await.expect("the program")
+    })
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -2,6 +2,7 @@
 //! once, and nothing else runs.
 
 use crate::quotas::with_quotas;
+use crate::support::called;
 use crate::support::client::events;
 use crate::support::{Answer, Client, Config, TestApp};
 use futures_util::future::join_all;
@@ -27,8 +28,9 @@ fn dangerous(tool_use_id: &str) -> Value {
     call(tool_use_id, "Bash", json!({"command": "terraform apply -auto-approve", "description": description, "timeout": tool_use_id.len()}))
 }
 
-async fn ask(client: &Client, call: Value) -> Value {
-    client.post("/agents/tool-calls", call).await.expect(200)
+#[track_caller]
+fn ask(client: &Client, call: Value) -> impl Future<Output = Value> {
+    called(async move { client.post("/agents/tool-calls", call).await.expect(200) })
 }
 
 #[track_caller]
@@ -47,9 +49,12 @@ async fn report(client: &Client, tool_use_id: &str, outcome: &str) -> Answer {
     client.post("/agents/tool-results", result).await
 }
 
-async fn approve(app: &TestApp, id: &str) {
-    let answer = app.client("alice").approve(id).await.expect(200);
-    assert_eq!(answer["workflow_status"], "queued", "what is approved waits for the call: {answer}");
+#[track_caller]
+fn approve(app: &TestApp, id: &str) -> impl Future<Output = ()> {
+    called(async move {
+        let answer = app.client("alice").approve(id).await.expect(200);
+        assert_eq!(answer["workflow_status"], "queued", "what is approved waits for the call: {answer}");
+    })
 }
 
 #[tokio::test]

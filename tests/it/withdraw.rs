@@ -1,5 +1,6 @@
 //! Approvers withdraw their own approval while the quorum is open.
 
+use crate::support::called;
 use crate::support::client::{events, high};
 use crate::support::{Answer, Browser, Client, Config, TestApp};
 use futures_util::future::join_all;
@@ -16,10 +17,13 @@ async fn of_two() -> TestApp {
 }
 
 /// The two representations of the same decisions: in `status` and in the table of requests.
-async fn approved_by(app: &TestApp, id: &str) -> (i32, Vec<String>) {
-    let query = "select approvals, approved_by from approval_requests where workflow_id = $1";
-    let id: uuid::Uuid = id.parse().unwrap();
-    sqlx::query_as(query).bind(id).fetch_one(&mut app.database.connect().await).await.unwrap()
+#[track_caller]
+fn approved_by(app: &TestApp, id: &str) -> impl Future<Output = (i32, Vec<String>)> {
+    called(async move {
+        let query = "select approvals, approved_by from approval_requests where workflow_id = $1";
+        let id: uuid::Uuid = id.parse().unwrap();
+        sqlx::query_as(query).bind(id).fetch_one(&mut app.database.connect().await).await.unwrap()
+    })
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Servers as an init system runs them: each in its own slot, restarted whenever it ends, and
 //! disturbed on command.
 
+use crate::support::called;
 use crate::support::{Config, Database, Process};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -69,9 +70,12 @@ impl Slot {
     }
 
     /// Stops the server, and returns the records of all servers of this slot.
-    pub async fn end(self) -> Vec<Life> {
-        drop(self.orders);
-        self.task.await.expect("a slot")
+    #[track_caller]
+    pub fn end(self) -> impl Future<Output = Vec<Life>> {
+        called(async move {
+            drop(self.orders);
+            self.task.await.expect("a slot")
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 use super::history::{History, Server, Stored};
 use super::runbooks::Runbooks;
 use super::slots::{Life, Order, Slot};
+use crate::support::called;
 use crate::support::proxy::Proxy;
 use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, keys};
@@ -45,9 +46,12 @@ pub struct World {
     _folder: TempDir,
 }
 
-async fn start(home: &std::path::Path) -> Cluster {
-    let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
-    Cluster::start(&programs, home, Options { durable: false }).await.unwrap_or_else(|error| panic!("{error}"))
+#[track_caller]
+fn start(home: &std::path::Path) -> impl Future<Output = Cluster> {
+    called(async move {
+        let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
+        Cluster::start(&programs, home, Options { durable: false }).await.unwrap_or_else(|error| panic!("{error}"))
+    })
 }
 
 impl World {
@@ -110,13 +114,16 @@ impl World {
         let _ = connection.close().await;
     }
 
-    pub async fn restart_database(&self, span: Duration) {
-        let mut cluster = self.cluster.lock().await;
-        if let Some(running) = cluster.take() {
-            running.stop().await.expect("its end");
-        }
-        sleep(span).await;
-        *cluster = Some(start(&self.home).await);
+    #[track_caller]
+    pub fn restart_database(&self, span: Duration) -> impl Future<Output = ()> {
+        called(async move {
+            let mut cluster = self.cluster.lock().await;
+            if let Some(running) = cluster.take() {
+                running.stop().await.expect("its end");
+            }
+            sleep(span).await;
+            *cluster = Some(start(&self.home).await);
+        })
     }
 
     /// Ends all disturbances.
@@ -144,11 +151,14 @@ impl World {
         self.number("select count(*)::int from workflow_event").await
     }
 
-    pub async fn ids(&self) -> Vec<Uuid> {
-        sqlx::query_scalar("select workflow_id from workflow order by workflow_id")
-            .fetch_all(&mut self.database.connect().await)
-            .await
-            .expect("ids")
+    #[track_caller]
+    pub fn ids(&self) -> impl Future<Output = Vec<Uuid>> {
+        called(async move {
+            sqlx::query_scalar("select workflow_id from workflow order by workflow_id")
+                .fetch_all(&mut self.database.connect().await)
+                .await
+                .expect("ids")
+        })
     }
 
     /// Stops everything, and returns what is stored and what the servers logged.

@@ -1,6 +1,7 @@
 //! Mail: what arrives, to whom, and the possible answers of the server.
 
 use super::{deliver, escalated, nowhere, refused};
+use crate::support::called;
 use crate::support::notices::{HOSTILE, about, alice, crowd, everything, hostile, notice, task, then, to_alice};
 use crate::support::services::smtp::PASSWORD;
 use crate::support::services::{self};
@@ -12,10 +13,13 @@ use parkbrake::outbound::secret::Secret;
 
 const FROM: &str = "Parkbrake <parkbrake@example.com>";
 
-pub async fn start() -> (services::Smtp, Email) {
-    let service = services::Smtp::start().await;
-    let channel = Email::new(&Secret::new(service.url()), FROM, None).unwrap();
-    (service, channel)
+#[track_caller]
+pub fn start() -> impl Future<Output = (services::Smtp, Email)> {
+    called(async move {
+        let service = services::Smtp::start().await;
+        let channel = Email::new(&Secret::new(service.url()), FROM, None).unwrap();
+        (service, channel)
+    })
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Linear: one issue for each request, whatever is lost on the way, and its final state.
 
 use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there, weathers_what_http_does};
+use crate::support::called;
 use crate::support::notices::{about, everything, hostile, notice, rejected, short_of_one, then};
 use crate::support::services::http::{Mishap, Reply};
 use crate::support::services::linear::{API_KEY, TEAM, error};
@@ -12,10 +13,13 @@ use parkbrake::notify::linear::{Linear, Settings};
 use parkbrake::outbound::secret::Secret;
 use std::time::Duration;
 
-pub async fn start() -> (services::Linear, Linear) {
-    let service = services::Linear::start().await;
-    let channel = Linear::new(&Secret::new(API_KEY), settings(&service.api_url()), None).unwrap();
-    (service, channel)
+#[track_caller]
+pub fn start() -> impl Future<Output = (services::Linear, Linear)> {
+    called(async move {
+        let service = services::Linear::start().await;
+        let channel = Linear::new(&Secret::new(API_KEY), settings(&service.api_url()), None).unwrap();
+        (service, channel)
+    })
 }
 
 fn settings(api_url: &str) -> Settings {

@@ -8,6 +8,7 @@ mod slack;
 mod templates;
 mod web_push;
 
+use crate::support::called;
 use crate::support::notices::notice;
 use crate::support::services::http::{Mishap, Reply, Service};
 use parkbrake::actors::ports::{Channel, Notice, Undelivered};
@@ -74,11 +75,14 @@ async fn weathers_what_http_does(channel: &impl Channel, service: &Service, secr
 }
 
 /// Nobody listens; the reason says so, and contains no secret.
-async fn weathers_that_nobody_is_there(channel: &impl Channel, secrets: &[&str]) {
-    let answer = deliver(channel, escalated()).await;
-    assert_eq!(later(&answer), None);
-    let reason = answer.unwrap_err().to_string();
-    assert!(secrets.iter().all(|secret| !reason.contains(secret)), "{reason}");
+#[track_caller]
+fn weathers_that_nobody_is_there(channel: &impl Channel, secrets: &[&str]) -> impl Future<Output = ()> {
+    called(async move {
+        let answer = deliver(channel, escalated()).await;
+        assert_eq!(later(&answer), None);
+        let reason = answer.unwrap_err().to_string();
+        assert!(secrets.iter().all(|secret| !reason.contains(secret)), "{reason}");
+    })
 }
 
 /// An address on this machine at which nobody listens.

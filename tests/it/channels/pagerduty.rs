@@ -1,6 +1,7 @@
 //! PagerDuty: when an alert opens, and when it is resolved.
 
 use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there, weathers_what_http_does};
+use crate::support::called;
 use crate::support::notices::{about, everything, notice, rejected, short_of_one, task, then};
 use crate::support::services::http::{Mishap, Reply};
 use crate::support::services::{self, pagerduty::ROUTING_KEY};
@@ -9,10 +10,13 @@ use parkbrake::domain::risk::level::Level;
 use parkbrake::notify::pagerduty::PagerDuty;
 use parkbrake::outbound::secret::Secret;
 
-pub async fn start() -> (services::PagerDuty, PagerDuty) {
-    let service = services::PagerDuty::start().await;
-    let channel = PagerDuty::new(Secret::new(ROUTING_KEY), &service.api_url(), None).unwrap();
-    (service, channel)
+#[track_caller]
+pub fn start() -> impl Future<Output = (services::PagerDuty, PagerDuty)> {
+    called(async move {
+        let service = services::PagerDuty::start().await;
+        let channel = PagerDuty::new(Secret::new(ROUTING_KEY), &service.api_url(), None).unwrap();
+        (service, channel)
+    })
 }
 
 #[tokio::test]

@@ -1,17 +1,21 @@
 //! The stand-ins themselves: they accept nothing that the real services would refuse.
 
+use crate::support::called;
 use crate::support::services::linear::{API_KEY, TEAM};
 use crate::support::services::pagerduty::ROUTING_KEY;
 use crate::support::services::{Linear, PagerDuty, Slack, mail};
 use crate::support::{Client, client};
 use serde_json::{Value, json};
 
-async fn post(url: &str, key: &str, body: &Value) -> (u16, String) {
-    // Any client will do; this one has TLS set up.
-    let client = Client::with_token("127.0.0.1:9".parse().unwrap(), &client::token("nobody"));
-    let request = client.request_to(url).header("authorization", key).json(body);
-    let answer = client.send(request).await;
-    (answer.status.as_u16(), answer.text)
+#[track_caller]
+fn post(url: &str, key: &str, body: &Value) -> impl Future<Output = (u16, String)> {
+    called(async move {
+        // Any client will do; this one has TLS set up.
+        let client = Client::with_token("127.0.0.1:9".parse().unwrap(), &client::token("nobody"));
+        let request = client.request_to(url).header("authorization", key).json(body);
+        let answer = client.send(request).await;
+        (answer.status.as_u16(), answer.text)
+    })
 }
 
 #[tokio::test]

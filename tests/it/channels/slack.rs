@@ -1,6 +1,7 @@
 //! Slack: the messages, and what happens to them.
 
 use super::{deliver, escalated, nowhere, refused, weathers_that_nobody_is_there, weathers_what_http_does};
+use crate::support::called;
 use crate::support::notices::{HOSTILE, INBOX, about, crowd, everything, notice, task, to_alice};
 use crate::support::services::http::{Mishap, Reply};
 use crate::support::services::{self};
@@ -16,10 +17,13 @@ pub async fn start() -> (services::Slack, Slack) {
     with_buttons(&[]).await
 }
 
-async fn with_buttons(levels: &[Level]) -> (services::Slack, Slack) {
-    let service = services::Slack::start().await;
-    let channel = Slack::new(Secret::new(service.webhook_url()), levels.to_vec(), Some(INBOX.to_owned()), None).unwrap();
-    (service, channel)
+#[track_caller]
+fn with_buttons(levels: &[Level]) -> impl Future<Output = (services::Slack, Slack)> {
+    called(async move {
+        let service = services::Slack::start().await;
+        let channel = Slack::new(Secret::new(service.webhook_url()), levels.to_vec(), Some(INBOX.to_owned()), None).unwrap();
+        (service, channel)
+    })
 }
 
 /// Everything in a message under a key of this name.

@@ -1,6 +1,7 @@
 //! Simultaneous decisions, and decisions at the deadline.
 
 use super::assert_the_table_agrees;
+use crate::support::called;
 use crate::support::client::{at, events, high, time};
 use crate::support::{Answer, Client, Config, TestApp, eventually};
 use chrono::{DateTime, Utc};
@@ -62,29 +63,35 @@ async fn a_yes_and_a_no_at_once_are_one_decision() {
 }
 
 /// Checks that a request had one end, in time.
-async fn assert_one_end_in_time(app: &TestApp, id: &str, answer: &Answer) -> bool {
-    let workflow = app.client("nora").wait_for_settled(id).await;
-    let expires = time(&workflow["approval"]["expires_at"]);
-    let approved = workflow["approval_status"] == "approved";
-    if approved {
-        assert_eq!(events(&workflow)[2..], ["approved", "execution_started"]);
-        assert!(at(&workflow, "approved") < expires, "{workflow:#}");
-        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
-    } else {
-        assert_eq!(events(&workflow)[2..], ["expired"], "{workflow:#}");
-        assert!(at(&workflow, "expired") >= expires, "{workflow:#}");
-        assert_eq!((answer.status.as_u16(), answer.body["code"].as_str()), (410, Some("expired")), "{}", answer.text);
-    }
-    assert_the_table_agrees(app, id).await;
-    approved
+#[track_caller]
+fn assert_one_end_in_time(app: &TestApp, id: &str, answer: &Answer) -> impl Future<Output = bool> {
+    called(async move {
+        let workflow = app.client("nora").wait_for_settled(id).await;
+        let expires = time(&workflow["approval"]["expires_at"]);
+        let approved = workflow["approval_status"] == "approved";
+        if approved {
+            assert_eq!(events(&workflow)[2..], ["approved", "execution_started"]);
+            assert!(at(&workflow, "approved") < expires, "{workflow:#}");
+            assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+        } else {
+            assert_eq!(events(&workflow)[2..], ["expired"], "{workflow:#}");
+            assert!(at(&workflow, "expired") >= expires, "{workflow:#}");
+            assert_eq!((answer.status.as_u16(), answer.body["code"].as_str()), (410, Some("expired")), "{}", answer.text);
+        }
+        assert_the_table_agrees(app, id).await;
+        approved
+    })
 }
 
 impl Client {
     /// Waits until a request is no longer pending.
-    async fn wait_for_settled(&self, id: &str) -> Value {
-        let answer = self.get(&format!("/workflows/{id}/wait?since=2&timeout=10s")).await.expect(200);
-        assert_ne!(answer["workflow"]["approval_status"], "pending", "{answer}");
-        answer["workflow"].clone()
+    #[track_caller]
+    fn wait_for_settled(&self, id: &str) -> impl Future<Output = Value> {
+        called(async move {
+            let answer = self.get(&format!("/workflows/{id}/wait?since=2&timeout=10s")).await.expect(200);
+            assert_ne!(answer["workflow"]["approval_status"], "pending", "{answer}");
+            answer["workflow"].clone()
+        })
     }
 }
 

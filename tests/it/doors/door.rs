@@ -1,6 +1,7 @@
 //! The ways in for decisions, each as a real client uses it.
 
 use crate::slack::{press, sign};
+use crate::support::called;
 use crate::support::client::token;
 use crate::support::{Browser, Client, TestApp, services};
 use futures_util::future::BoxFuture;
@@ -143,14 +144,17 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    pub async fn signed_in(app: &TestApp, people: &[&str]) -> Self {
-        let mut browsers = BTreeMap::new();
-        for name in people {
-            let browser = Browser::of(app.addr, name).await;
-            let form_token = browser.get("/").await.expect(200).hidden("/sign-out")[0].1.clone();
-            browsers.insert((*name).to_owned(), (browser, form_token));
-        }
-        Self { addr: app.addr, browsers }
+    #[track_caller]
+    pub fn signed_in(app: &TestApp, people: &[&str]) -> impl Future<Output = Self> {
+        called(async move {
+            let mut browsers = BTreeMap::new();
+            for name in people {
+                let browser = Browser::of(app.addr, name).await;
+                let form_token = browser.get("/").await.expect(200).hidden("/sign-out")[0].1.clone();
+                browsers.insert((*name).to_owned(), (browser, form_token));
+            }
+            Self { addr: app.addr, browsers }
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A browser, as far as the inbox needs one: it keeps a cookie, states the origin of a form, and
 //! sends the fields of a page.
 
+use super::called;
 use super::client::{self, token};
 use regex::Regex;
 use reqwest::{Method, StatusCode};
@@ -119,12 +120,15 @@ impl Browser {
         })
     }
 
-    pub async fn sign_in(&mut self, token: &str, next: &str) -> Page {
-        let page = self.post("/sign-in", &[("token", token), ("next", next)]).await;
-        if let Some(cookie) = page.headers.get("set-cookie") {
-            self.cookie = cookie.to_str().unwrap().split(';').next().map(str::to_owned);
-        }
-        page
+    #[track_caller]
+    pub fn sign_in(&mut self, token: &str, next: &str) -> impl Future<Output = Page> {
+        called(async move {
+            let page = self.post("/sign-in", &[("token", token), ("next", next)]).await;
+            if let Some(cookie) = page.headers.get("set-cookie") {
+                self.cookie = cookie.to_str().unwrap().split(';').next().map(str::to_owned);
+            }
+            page
+        })
     }
 
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -135,9 +139,12 @@ impl Browser {
         }
     }
 
-    pub async fn send(&self, request: reqwest::RequestBuilder) -> Page {
-        let response = request.send().await.expect("an answer");
-        Page { status: response.status(), headers: response.headers().clone(), html: response.text().await.expect("a page") }
+    #[track_caller]
+    pub fn send(&self, request: reqwest::RequestBuilder) -> impl Future<Output = Page> {
+        called(async move {
+            let response = request.send().await.expect("an answer");
+            Page { status: response.status(), headers: response.headers().clone(), html: response.text().await.expect("a page") }
+        })
     }
 
     pub async fn get(&self, path: &str) -> Page {

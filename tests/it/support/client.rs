@@ -1,5 +1,6 @@
 //! A client that acts as a person or an agent.
 
+use super::called;
 use super::contract;
 use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
@@ -85,23 +86,27 @@ impl Client {
     }
 
     /// Sends a request; an error is that of the connection.
-    pub async fn try_send(&self, request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
-        let (http, request) = request.build_split();
-        let request = request?;
-        let (method, path) = (request.method().clone(), request.url().path().to_owned());
-        let is_ours = request.url().as_str().starts_with(&self.base);
-        let response = http.execute(request).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
-        if is_ours {
-            contract::check(&method, &path, status.as_u16(), &headers, &body);
-        }
-        Ok(Answer { status, headers, text, body })
+    #[track_caller]
+    pub fn try_send(&self, request: reqwest::RequestBuilder) -> impl Future<Output = Result<Answer, reqwest::Error>> {
+        called(async move {
+            let (http, request) = request.build_split();
+            let request = request?;
+            let (method, path) = (request.method().clone(), request.url().path().to_owned());
+            let is_ours = request.url().as_str().starts_with(&self.base);
+            let response = http.execute(request).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = response.text().await?;
+            let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
+            if is_ours {
+                contract::check(&method, &path, status.as_u16(), &headers, &body);
+            }
+            Ok(Answer { status, headers, text, body })
+        })
     }
 
-    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        self.try_send(request).await.expect("an answer")
+    #[track_caller]
+    pub fn send(&self, request: reqwest::RequestBuilder) -> impl Future<Output = Answer> {
+        called(async move { self.try_send(request).await.expect("an answer") })
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -1,5 +1,6 @@
 //! One PostgreSQL for the whole test process, and a separate database in it for each test.
 
+use super::called;
 use parkbrake::postgres::{Cluster, Options, Programs};
 use sqlx::{Connection as _, PgConnection};
 use std::cell::RefCell;
@@ -32,11 +33,14 @@ pub struct Database {
 
 impl Database {
     /// A new, empty database.
-    pub async fn create() -> Self {
-        let cluster = cluster().await;
-        let name = next_name();
-        cluster.create_database(&name).await.expect("a database");
-        Self { url: cluster.url(&name) }
+    #[track_caller]
+    pub fn create() -> impl Future<Output = Self> {
+        called(async move {
+            let cluster = cluster().await;
+            let name = next_name();
+            cluster.create_database(&name).await.expect("a database");
+            Self { url: cluster.url(&name) }
+        })
     }
 
     /// A new database, migrated to this version.
@@ -49,13 +53,15 @@ impl Database {
     }
 
     /// A connection for checking what is stored.
-    pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.expect("a connection")
+    #[track_caller]
+    pub fn connect(&self) -> impl Future<Output = PgConnection> {
+        called(async move { PgConnection::connect(&self.url).await.expect("a connection") })
     }
 
     /// One number from the database.
-    pub async fn count(&self, query: &'static str) -> i64 {
-        sqlx::query_scalar(query).fetch_one(&mut self.connect().await).await.expect(query)
+    #[track_caller]
+    pub fn count(&self, query: &'static str) -> impl Future<Output = i64> {
+        called(async move { sqlx::query_scalar(query).fetch_one(&mut self.connect().await).await.expect(query) })
     }
 
     /// Holds the locks of a statement, until the guard is dropped.
@@ -64,12 +70,15 @@ impl Database {
     }
 
     /// The same for a statement that was built at run time.
-    pub async fn hold_text(&self, statement: String) -> Hold {
-        let mut connection = self.connect().await;
-        for statement in ["begin".to_owned(), statement] {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("a lock");
-        }
-        Hold(connection)
+    #[track_caller]
+    pub fn hold_text(&self, statement: String) -> impl Future<Output = Hold> {
+        called(async move {
+            let mut connection = self.connect().await;
+            for statement in ["begin".to_owned(), statement] {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("a lock");
+            }
+            Hold(connection)
+        })
     }
 
     /// Whether the database itself refuses a statement.
@@ -78,8 +87,11 @@ impl Database {
     }
 
     /// Changes the database in a way that parkbrake itself would not.
-    pub async fn execute(&self, statement: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut self.connect().await).await.expect("a statement");
+    #[track_caller]
+    pub fn execute(&self, statement: &str) -> impl Future<Output = ()> {
+        called(async move {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut self.connect().await).await.expect("a statement");
+        })
     }
 }
 
@@ -87,8 +99,11 @@ impl Database {
 pub struct Hold(PgConnection);
 
 impl Hold {
-    pub async fn release(mut self) {
-        sqlx::raw_sql("rollback").execute(&mut self.0).await.expect("its end");
+    #[track_caller]
+    pub fn release(mut self) -> impl Future<Output = ()> {
+        called(async move {
+            sqlx::raw_sql("rollback").execute(&mut self.0).await.expect("its end");
+        })
     }
 }
 
@@ -110,11 +125,14 @@ fn server(cluster: &Cluster) -> Database {
 /// Creates [`TEMPLATE`], and returns the words that have PostgreSQL copy its files: by default, it
 /// writes each page to its log as well, which takes several times as long. Before version 15 it
 /// always copied the files, and did not know the words.
-async fn migrate_template(cluster: &Cluster) -> &'static str {
-    cluster.create_database(TEMPLATE).await.expect("a database");
-    parkbrake::storage::migrate(&cluster.url(TEMPLATE)).await.expect("migrations");
-    let version = server(cluster).count("select current_setting('server_version_num')::bigint").await;
-    if version < 150_000 { "" } else { "strategy file_copy" }
+#[track_caller]
+fn migrate_template(cluster: &Cluster) -> impl Future<Output = &'static str> {
+    called(async move {
+        cluster.create_database(TEMPLATE).await.expect("a database");
+        parkbrake::storage::migrate(&cluster.url(TEMPLATE)).await.expect("migrations");
+        let version = server(cluster).count("select current_setting('server_version_num')::bigint").await;
+        if version < 150_000 { "" } else { "strategy file_copy" }
+    })
 }
 
 /// A name that no other database has. Its database is dropped some time after the thread that asked
@@ -136,18 +154,21 @@ impl Drop for Names {
     }
 }
 
-async fn start() -> Cluster {
-    let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
-    let (memory, disk) = (PathBuf::from(MEMORY), std::env::temp_dir());
-    sweep(&disk);
-    sweep(&memory);
-    let has_room = rustix::fs::statvfs(&memory).is_ok_and(|of| of.f_bavail * of.f_frsize >= ENOUGH_MEMORY);
-    let folder = folder(if has_room { &memory } else { &disk }, std::process::id());
-    let cluster = Cluster::start(&programs, &folder, Options { durable: false }).await.unwrap_or_else(|error| panic!("{error}"));
-    // PostgreSQL keeps a log of up to 1 GB otherwise.
-    server(&cluster).execute("alter system set max_wal_size = '256MB'").await;
-    server(&cluster).execute("select pg_reload_conf()").await;
-    cluster
+#[track_caller]
+fn start() -> impl Future<Output = Cluster> {
+    called(async move {
+        let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
+        let (memory, disk) = (PathBuf::from(MEMORY), std::env::temp_dir());
+        sweep(&disk);
+        sweep(&memory);
+        let has_room = rustix::fs::statvfs(&memory).is_ok_and(|of| of.f_bavail * of.f_frsize >= ENOUGH_MEMORY);
+        let folder = folder(if has_room { &memory } else { &disk }, std::process::id());
+        let cluster = Cluster::start(&programs, &folder, Options { durable: false }).await.unwrap_or_else(|error| panic!("{error}"));
+        // PostgreSQL keeps a log of up to 1 GB otherwise.
+        server(&cluster).execute("alter system set max_wal_size = '256MB'").await;
+        server(&cluster).execute("select pg_reload_conf()").await;
+        cluster
+    })
 }
 
 fn folder(within: &Path, process: u32) -> PathBuf {

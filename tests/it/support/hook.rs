@@ -1,6 +1,7 @@
 //! A receiver of webhooks that accepts only what Standard Webhooks 1.0 allows, and answers as
 //! configured.
 
+use super::called;
 use super::eventually;
 use super::server::SECRET;
 use axum::Router;
@@ -74,12 +75,15 @@ pub struct Hook {
 
 impl Hook {
     /// A receiver that accepts everything.
-    pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let addr = listener.local_addr().expect("an address");
-        let mut hook = Self { addr, book: Arc::default(), task: None };
-        hook.serve(listener);
-        hook
+    #[track_caller]
+    pub fn start() -> impl Future<Output = Self> {
+        called(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let addr = listener.local_addr().expect("an address");
+            let mut hook = Self { addr, book: Arc::default(), task: None };
+            hook.serve(listener);
+            hook
+        })
     }
 
     /// A receiver whose address does not answer until it is started.
@@ -103,9 +107,12 @@ impl Hook {
     }
 
     /// Answers again, at the same address.
-    pub async fn up(&mut self) {
-        let listener = TcpListener::bind(self.addr).await.expect("the same port");
-        self.serve(listener);
+    #[track_caller]
+    pub fn up(&mut self) -> impl Future<Output = ()> {
+        called(async move {
+            let listener = TcpListener::bind(self.addr).await.expect("the same port");
+            self.serve(listener);
+        })
     }
 
     /// Answers the next deliveries like this, and then accepts everything again.

@@ -5,6 +5,7 @@
 //! and forwards everything else byte for byte. A statement is chosen by a part of its text.
 
 use super::Database;
+use super::called;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -101,14 +102,17 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// A proxy in front of this database, which lets everything through.
-    pub async fn before(database: &Database) -> Self {
-        let (socket, name) = socket_and_name(&database.url);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let shared = Arc::new(Shared::default());
-        let open = watch::Sender::new(true);
-        let accepting = tokio::spawn(accept(listener, socket, Arc::clone(&shared), open.clone()));
-        Self { database: name, port, shared, open, accepting }
+    #[track_caller]
+    pub fn before(database: &Database) -> impl Future<Output = Self> {
+        called(async move {
+            let (socket, name) = socket_and_name(&database.url);
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("an address").port();
+            let shared = Arc::new(Shared::default());
+            let open = watch::Sender::new(true);
+            let accepting = tokio::spawn(accept(listener, socket, Arc::clone(&shared), open.clone()));
+            Self { database: name, port, shared, open, accepting }
+        })
     }
 
     /// The address at which a server reaches its database through this proxy.

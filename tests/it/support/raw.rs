@@ -1,15 +1,19 @@
 //! Raw bytes on a connection, for requests that no client library sends.
 
+use super::called;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// A connection from an address of this machine, such as `127.0.0.2`.
-pub async fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("an address of this machine");
-    socket.connect(to).await.expect("a connection")
+#[track_caller]
+pub fn connect_from(from: &str, to: SocketAddr) -> impl Future<Output = TcpStream> {
+    called(async move {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("an address of this machine");
+        socket.connect(to).await.expect("a connection")
+    })
 }
 
 /// Sends bytes, and reads until the server closes the connection or is silent for a while.

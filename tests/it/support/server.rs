@@ -1,5 +1,6 @@
 //! Servers: in this process, if nothing has to be killed, and otherwise as the real program.
 
+use super::called;
 use super::{Client, Config, Database, client};
 use chrono::DateTime;
 use parkbrake::app::{App, Pace, Resources, StartError};
@@ -101,14 +102,17 @@ pub fn kind_of(name: &str) -> PrincipalKind {
 }
 
 /// Gives everybody a token.
-pub async fn hand_out_tokens(database: &Database) {
-    let storage = Storage::connect(&database.url, 1).expect("a database").with_keys(keys());
-    for name in EVERYBODY {
-        let token = client::token(name);
-        let new = NewToken { token_id: Uuid::new_v4(), token: &token, principal: name, kind: kind_of(name), expires_in: None };
-        storage.store_token(&new).await.expect("a token");
-    }
-    storage.close().await;
+#[track_caller]
+pub fn hand_out_tokens(database: &Database) -> impl Future<Output = ()> {
+    called(async move {
+        let storage = Storage::connect(&database.url, 1).expect("a database").with_keys(keys());
+        for name in EVERYBODY {
+            let token = client::token(name);
+            let new = NewToken { token_id: Uuid::new_v4(), token: &token, principal: name, kind: kind_of(name), expires_in: None };
+            storage.store_token(&new).await.expect("a token");
+        }
+        storage.close().await;
+    })
 }
 
 impl TestApp {
@@ -139,8 +143,9 @@ impl TestApp {
         Self { addr: app.addr, app: Some(app), database, config, services }
     }
 
-    async fn app(settings: &Settings, database: &Database, services: Services) -> App {
-        Self::try_app(settings, database, services).await.unwrap_or_else(|error| panic!("{error}"))
+    #[track_caller]
+    fn app(settings: &Settings, database: &Database, services: Services) -> impl Future<Output = App> {
+        called(async move { Self::try_app(settings, database, services).await.unwrap_or_else(|error| panic!("{error}")) })
     }
 
     async fn try_app(settings: &Settings, database: &Database, services: Services) -> Result<App, StartError> {
@@ -291,13 +296,16 @@ impl Process {
     }
 
     /// Starts it in a way that fails, and returns its exit status and its errors.
-    pub async fn refused(config: &Config, database: &Database, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
-        let (mut child, mut log) = Self::spawn(&mut Self::command(config.path(), &database.url, arguments, None));
-        let mut said = Vec::new();
-        while let Some(line) = log.next_line().await.expect("a log") {
-            said.push(line);
-        }
-        (child.wait().await.expect("its end").code(), said)
+    #[track_caller]
+    pub fn refused(config: &Config, database: &Database, arguments: &[&str]) -> impl Future<Output = (Option<i32>, Vec<String>)> {
+        called(async move {
+            let (mut child, mut log) = Self::spawn(&mut Self::command(config.path(), &database.url, arguments, None));
+            let mut said = Vec::new();
+            while let Some(line) = log.next_line().await.expect("a log") {
+                said.push(line);
+            }
+            (child.wait().await.expect("its end").code(), said)
+        })
     }
 
     /// The command that starts it.
@@ -331,32 +339,45 @@ impl Process {
     }
 
     /// SIGKILL: it has no chance to do anything.
-    pub async fn kill(mut self) {
-        self.child.kill().await.expect("a process to kill");
+    #[track_caller]
+    pub fn kill(mut self) -> impl Future<Output = ()> {
+        called(async move {
+            self.child.kill().await.expect("a process to kill");
+        })
     }
 
     /// Stops it, and returns its whole log.
-    pub async fn log(mut self) -> Vec<String> {
-        self.signal_end();
-        self.child.wait().await.expect("its end");
-        self.log.await.expect("its log")
+    #[track_caller]
+    pub fn log(mut self) -> impl Future<Output = Vec<String>> {
+        called(async move {
+            self.signal_end();
+            self.child.wait().await.expect("its end");
+            self.log.await.expect("its log")
+        })
     }
 
     /// Waits until it ends on its own, and returns its exit status.
-    pub async fn ended(mut self) -> Option<i32> {
-        self.child.wait().await.expect("its end").code()
+    #[track_caller]
+    pub fn ended(mut self) -> impl Future<Output = Option<i32>> {
+        called(async move { self.child.wait().await.expect("its end").code() })
     }
 
     /// SIGTERM, as in a deployment; returns whether it ended successfully.
-    pub async fn terminate(mut self) -> bool {
-        self.signal_end();
-        self.child.wait().await.expect("its end").success()
+    #[track_caller]
+    pub fn terminate(mut self) -> impl Future<Output = bool> {
+        called(async move {
+            self.signal_end();
+            self.child.wait().await.expect("its end").success()
+        })
     }
 
     /// Waits until it ends on its own, and returns its exit status and its whole log.
-    pub async fn ended_with_log(mut self) -> (Option<i32>, Vec<String>) {
-        let status = self.child.wait().await.expect("its end").code();
-        (status, self.log.await.expect("its log"))
+    #[track_caller]
+    pub fn ended_with_log(mut self) -> impl Future<Output = (Option<i32>, Vec<String>)> {
+        called(async move {
+            let status = self.child.wait().await.expect("its end").code();
+            (status, self.log.await.expect("its log"))
+        })
     }
 
     fn signal_end(&self) {

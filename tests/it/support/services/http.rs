@@ -1,5 +1,6 @@
 //! What the HTTP stand-ins share.
 
+use super::super::called;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -77,14 +78,17 @@ pub struct Service {
 }
 
 impl Service {
-    pub async fn start(handler: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let shared =
-            Arc::new(Shared { handler: Box::new(handler), calls: Mutex::default(), mishaps: Mutex::default(), down: Mutex::default() });
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
-        tokio::spawn(async move { axum::serve(listener, app).await.expect("a server") });
-        Self { url, shared }
+    #[track_caller]
+    pub fn start(handler: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> impl Future<Output = Self> {
+        called(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let url = format!("http://{}", listener.local_addr().expect("an address"));
+            let shared =
+                Arc::new(Shared { handler: Box::new(handler), calls: Mutex::default(), mishaps: Mutex::default(), down: Mutex::default() });
+            let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+            tokio::spawn(async move { axum::serve(listener, app).await.expect("a server") });
+            Self { url, shared }
+        })
     }
 
     /// The next call has this fault; several are used one after the other.
