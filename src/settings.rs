@@ -27,7 +27,7 @@ pub struct Settings {
     #[arg(long, env = "PARKBRAKE_STRICT")]
     pub strict: bool,
 
-    /// How many parked workflows stay in memory, at most about 1 KB each; the others are read again
+    /// How many parked workflows stay in memory, usually below 1 KB each; the others are read again
     /// when needed
     #[arg(long, env = "PARKBRAKE_MAX_RESIDENT", value_name = "N", default_value_t = 80_000)]
     pub max_resident: usize,
