@@ -129,7 +129,7 @@ impl Check {
 }
 
 fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("a sound pattern")
+    Regex::new(text).expect("a valid pattern")
 }
 
 /// sed addresses, followed by one of the commands that print, delete, quit or substitute. `w`, `r`,
@@ -182,7 +182,7 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
         let text = word.text.as_str();
         let short = text.starts_with('-') && !text.starts_with("--");
         let next = words.peek().and_then(|word| word.as_literal());
-        let sound = match text.split_once('=') {
+        let harmless = match text.split_once('=') {
             Some(("--output", value)) => is_thrown_away(value),
             Some(("--request", value)) => is_question(value),
             Some(("--write-out", value)) => prints(value),
@@ -195,11 +195,11 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
             _ if short => !text[1..].contains(['o', 'X', 'w', 'H']),
             _ => true,
         };
-        if !sound {
+        if !harmless {
             return false;
         }
     }
-    let sound = |word: &&Word| {
+    let harmless = |word: &&Word| {
         let lower = word.text.to_ascii_lowercase();
         if word.text.len() > LONGEST_ADDRESS || TELLING.iter().any(|name| lower.contains(name)) {
             return false;
@@ -208,7 +208,7 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
         let is_here = LOCAL_HOST.is_match(&word.text) && (is_plain || word.known == Known::Begins);
         is_here || (is_plain && is_public(&word.text))
     };
-    !plain.is_empty() && plain.iter().all(sound)
+    !plain.is_empty() && plain.iter().all(harmless)
 }
 
 /// Whether a download goes to a place outside the agent's folder that nobody keeps.
@@ -245,10 +245,10 @@ fn stays(word: &Word) -> bool {
 
 fn stays_at(text: &str) -> bool {
     let pieces = std::iter::once(text).chain(text.split(['=', ':', ',']));
-    let sound = |piece: &str| {
+    let harmless = |piece: &str| {
         (!piece.starts_with('/') || piece == "/dev/null") && !piece.starts_with('~') && piece.split('/').all(|part| part != "..")
     };
-    pieces.into_iter().all(sound) && !text.contains("://") && !text.contains("git@")
+    pieces.into_iter().all(harmless) && !text.contains("://") && !text.contains("git@")
 }
 
 /// Whether an archive is unpacked only into temporary folders; the folder follows `-C` or `-d`.

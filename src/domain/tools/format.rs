@@ -14,7 +14,7 @@ static ACTION: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!(
         r"^(?:(?:json|range|len|with)\s+)?\.(?:{fields})(?:\.[A-Za-z]+)*$|^(?:json\s+)?\.(?:{entries})$|^(?:end|else|println)$"
     ))
-    .expect("a sound pattern")
+    .expect("a valid pattern")
 });
 
 /// Whether there is a format, and every action of every format is known.

@@ -25,14 +25,14 @@ pub fn go_packages(arguments: &[Word], stays: fn(&Word) -> bool) -> bool {
     let Some((command, rest)) = arguments.split_first() else { return false };
     let plain: Vec<&Word> = rest.iter().filter(|word| !word.is_flag()).collect();
     let here = |word: &&&Word| word.text.starts_with('.') || word.text.ends_with(".go");
-    let sound = match command.as_literal() {
+    let harmless = match command.as_literal() {
         Some("mod") => plain.first().is_some_and(|word| {
             word.as_literal().is_some_and(|word| ["tidy", "download", "verify", "graph", "why", "vendor", "init"].contains(&word))
         }),
         Some("run") => plain.first().filter(here).is_some(),
         _ => true,
     };
-    sound && rest.iter().all(stays) && plain.iter().all(|word| !word.text.contains('@'))
+    harmless && rest.iter().all(stays) && plain.iter().all(|word| !word.text.contains('@'))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use regex::Regex;
 use std::sync::LazyLock;
 
 fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("a sound pattern")
+    Regex::new(text).expect("a valid pattern")
 }
 
 const NUMBERS: &str = r"[0-9 +*/().%-]+";
@@ -51,8 +51,8 @@ pub fn are(form: &Regex, arguments: &[Word]) -> bool {
             return false;
         }
         if flag.ends_with(['c', 'e']) || ["--eval", "--print"].contains(&flag) || (flag == "-p" && form.as_str() == NODE.as_str()) {
-            let sound = words.next().and_then(Word::as_literal).is_some_and(|text| form.is_match(text) && !SECRET.is_match(text));
-            if !sound {
+            let harmless = words.next().and_then(Word::as_literal).is_some_and(|text| form.is_match(text) && !SECRET.is_match(text));
+            if !harmless {
                 return false;
             }
             texts += 1;

@@ -121,8 +121,8 @@ pub fn names_files(written: &str) -> bool {
 
 /// The folders that a path with shell wildcards may be; `None` if that is unknown.
 pub fn folders(written: &str) -> Option<Vec<String>> {
-    let sound = |part: &str| part != ".." && !(part.starts_with('.') && part.contains(['*', '?', '[']));
-    expanded(written).filter(|all| all.iter().all(|written| !written.is_empty() && written.split('/').all(sound)))
+    let harmless = |part: &str| part != ".." && !(part.starts_with('.') && part.contains(['*', '?', '[']));
+    expanded(written).filter(|all| all.iter().all(|written| !written.is_empty() && written.split('/').all(harmless)))
 }
 
 /// Whether a path with shell wildcards could expand to one that matches a pattern. A part that is

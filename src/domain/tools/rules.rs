@@ -112,12 +112,12 @@ impl ToolRules {
     /// Whether a variable may be set to these values.
     pub(super) fn may_set(&self, name: &str, values: &[Word]) -> bool {
         let fits = |known: &&Variable| glob(known.name.as_bytes(), name.as_bytes());
-        let sound = |known: &Variable| {
+        let harmless = |known: &Variable| {
             known.check.is_none_or(|check| {
                 values.iter().all(|value| value.as_literal().is_some() && check.holds(std::slice::from_ref(value), &[value]))
             })
         };
-        self.variables.iter().filter(fits).any(sound)
+        self.variables.iter().filter(fits).any(harmless)
     }
 
     /// An unmatched part.

@@ -46,10 +46,10 @@ const WORDS: &[&str] = &[
     "materialized", "distinct", "values", "interval",
 ];
 
-static CALL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"([A-Za-z0-9_."`]+)\s*\("#).expect("a sound pattern"));
-static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[a-z_]+").expect("a sound pattern"));
+static CALL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"([A-Za-z0-9_."`]+)\s*\("#).expect("a valid pattern"));
+static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[a-z_]+").expect("a valid pattern"));
 static META: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"^\\(?:d[a-zA-Z]*\+?|l\+?|conninfo|z)(?: [A-Za-z0-9_.*"]+)?$"#).expect("a sound pattern"));
+    LazyLock::new(|| Regex::new(r#"^\\(?:d[a-zA-Z]*\+?|l\+?|conninfo|z)(?: [A-Za-z0-9_.*"]+)?$"#).expect("a valid pattern"));
 
 /// Commands and pragmas of sqlite3 that describe the database.
 static SQLITE: LazyLock<Regex> = LazyLock::new(|| {
@@ -58,7 +58,7 @@ static SQLITE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!(
         r"^(?:\.(?:tables|schema|indexes|indices|databases|fullschema|dbinfo)(?: {name})?|pragma (?:{pragma})(?:\({name}\))?)$"
     ))
-    .expect("a sound pattern")
+    .expect("a valid pattern")
 });
 
 /// Whether an argument is a statement rather than a name.
@@ -91,16 +91,16 @@ pub fn reads(text: &str) -> bool {
 }
 
 /// Texts and quoted names: duckdb accepts either as the name of a file.
-static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"'([^']*)'|"([^"]*)""#).expect("a sound pattern"));
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"'([^']*)'|"([^"]*)""#).expect("a valid pattern"));
 /// Data files in the folder.
 static DATA: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[A-Za-z0-9_*][A-Za-z0-9_*-]*(?:[./][A-Za-z0-9_*][A-Za-z0-9_*-]*)*\.(?:csv|tsv|parquet|json|jsonl|ndjson)(?:\.gz|\.zst)?$")
-        .expect("a sound pattern")
+        .expect("a valid pattern")
 });
 static TELLING: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("(?i)secret|credential|token|auth|account|key|password|env").expect("a sound pattern"));
+    LazyLock::new(|| Regex::new("(?i)secret|credential|token|auth|account|key|password|env").expect("a valid pattern"));
 static READERS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?i)\b(?:read_csv|read_parquet|read_json|read_ndjson)(?:_auto)?\s*\(").expect("a sound pattern"));
+    LazyLock::new(|| Regex::new(r"(?i)\b(?:read_csv|read_parquet|read_json|read_ndjson)(?:_auto)?\s*\(").expect("a valid pattern"));
 
 /// Whether it is a single duckdb statement that only reads, including data files in the folder.
 pub fn reads_files(text: &str) -> bool {

@@ -102,8 +102,8 @@ impl Reader<'_> {
                 .filter_map(|entry| {
                     let command = entry.command.as_ref().filter(|command| command.is_of(name))?;
                     let left = command.arguments(&after_options, &entry.flags)?;
-                    let sound = entry.check.is_none_or(|check| check.holds(&after_options, &left));
-                    sound.then_some(())?;
+                    let harmless = entry.check.is_none_or(|check| check.holds(&after_options, &left));
+                    harmless.then_some(())?;
                     Some((entry, left.into_iter().cloned().collect()))
                 })
                 .collect();

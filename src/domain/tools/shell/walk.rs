@@ -285,11 +285,11 @@ fn here_text<'s>(node: Node<'_>, source: &'s str) -> Option<&'s str> {
     let [redirect] = *children(node).into_iter().filter(|child| *child != body).collect::<Vec<_>>() else { return None };
     let parts: Vec<Node<'_>> = children(redirect).into_iter().filter(Node::is_named).collect();
     let [start, written, end] = *parts else { return None };
-    let sound = redirect.kind() == "heredoc_redirect"
+    let harmless = redirect.kind() == "heredoc_redirect"
         && (start.kind() == "heredoc_start" && written.kind() == "heredoc_body" && end.kind() == "heredoc_end")
         && text(start, source).starts_with(['\'', '"', '\\'])
         && children(written).iter().all(|inner| inner.kind() == "heredoc_content");
-    sound.then(|| text(written, source).trim_end())
+    harmless.then(|| text(written, source).trim_end())
 }
 
 /// The kind of a command's output.

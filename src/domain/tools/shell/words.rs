@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use tree_sitter::Node;
 
 /// An array index that would run something.
-static INDEX: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w\[[^\]]*(?:\$\(|`)").expect("a sound pattern"));
+static INDEX: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w\[[^\]]*(?:\$\(|`)").expect("a valid pattern"));
 
 fn crafted() -> Word {
     Word { text: String::new(), known: Known::Crafted }

@@ -251,7 +251,7 @@ fn filled(word: &Word, mark: &str, known: Known) -> Word {
 /// `NAME=value`.
 fn assignment(word: &str) -> Option<(&str, &str)> {
     let (name, value) = word.split_once('=')?;
-    let sound =
+    let harmless =
         !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    sound.then_some((name, value))
+    harmless.then_some((name, value))
 }
