@@ -13,7 +13,7 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_says_what_is_halt
     let app = TestApp::start().await;
     let (cora, alice) = (Browser::of(app.addr, "cora").await, Browser::of(app.addr, "alice").await);
     let page = cora.get(PLACE).await.expect(200);
-    page.has("Nothing is halted.").has("There were no halts yet.");
+    page.has("Nothing is halted.").has("There have been no halts yet.");
     let halted = cora.submit(&page, "/inbox/halts/halt", &[("environment", "production"), ("reason", "<b>INC-7</b>")]).await;
     let place = halted.location().to_owned();
     cora.get(&place).await.expect(200).has("The halt is in force: nothing that it covers starts.");
