@@ -344,7 +344,7 @@ async fn a_place_that_no_stream_has_told_is_refused_however_it_is_sent() {
     let far = format!("{far:x}.{}.1", id.replace('-', ""));
     let tomorrow = position(now(&app.database).await + TimeDelta::hours(24));
     let of_one = format!("/workflows/{id}/events");
-    let (ahead, malformed) = ("is ahead", "is not an id");
+    let (ahead, malformed) = ("is later than", "is not an id");
     for (path, sent, expected) in [
         ("/events", far.as_str(), ahead),
         ("/events", "7fffffffffffffff.00000000000000000000000000000000.0", ahead),
