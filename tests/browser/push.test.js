@@ -33,7 +33,7 @@ test("a browser is subscribed, recognized and unsubscribed", async (t) => {
   const page = await signedIn(t, "alice", { permissions: ["notifications"] });
   await pretend(page);
   await page.goto(`${base}/`);
-  await page.getByRole("link", { name: "Also while no page is open" }).click();
+  await page.getByRole("link", { name: "Notify me even while no page is open" }).click();
   await button(page).click();
   await page.getByText("The browser is subscribed").waitFor();
   const row = page.getByRole("row", { name: /Chrome on .* this one/ });
