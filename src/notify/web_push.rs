@@ -247,8 +247,8 @@ fn address(endpoint: &str, allow_private: bool) -> Result<Url, String> {
         return Err(unfit("is longer than that of any push service"));
     }
     let url = Url::parse(endpoint).map_err(|_| unfit("is not an address"))?;
-    let is_sound = url.username().is_empty() && url.password().is_none() && matches!(url.scheme(), "https" | "http");
-    if !is_sound || (url.scheme() == "http" && !allow_private) {
+    let is_plain = url.username().is_empty() && url.password().is_none() && matches!(url.scheme(), "https" | "http");
+    if !is_plain || (url.scheme() == "http" && !allow_private) {
         return Err(unfit("does not begin with https://"));
     }
     if !allow_private && client::is_inside(&url) {

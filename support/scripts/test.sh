@@ -22,7 +22,7 @@ if (($# == 0)); then
   cargo clippy --locked --all-targets -- -D warnings
 fi
 say 'running the tests'
-# Most tests wait more than they work: for a commit, a deadline, or a process that ends.
+# Many tests wait: for a commit, a deadline, or a process that ends.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
 cargo test --locked "$@"
 if (($# == 0)); then
