@@ -104,11 +104,12 @@ static READERS: LazyLock<Regex> =
 
 /// Whether it is a single duckdb statement that only reads, including data files in the folder.
 pub fn reads_files(text: &str) -> bool {
-    let is_sound = |quoted: &str| !quoted.contains(['/', '.', ':', '~']) || (DATA.is_match(quoted) && !TELLING.is_match(quoted));
-    let are_sound = QUOTED.captures_iter(text).all(|found| is_sound(found.get(1).or(found.get(2)).map_or("", |quoted| quoted.as_str())));
+    let is_harmless = |quoted: &str| !quoted.contains(['/', '.', ':', '~']) || (DATA.is_match(quoted) && !TELLING.is_match(quoted));
+    let are_harmless =
+        QUOTED.captures_iter(text).all(|found| is_harmless(found.get(1).or(found.get(2)).map_or("", |quoted| quoted.as_str())));
     // Quoted text is removed: an asterisk after a slash begins no comment there.
     let bare = QUOTED.replace_all(text, "''");
-    are_sound && !text.contains('$') && reads(&READERS.replace_all(&bare, "max("))
+    are_harmless && !text.contains('$') && reads(&READERS.replace_all(&bare, "max("))
 }
 
 #[cfg(test)]
