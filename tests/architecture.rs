@@ -206,7 +206,10 @@ fn nothing_points_up() {
     for (module, allowed) in LAYERS {
         let used = used.remove(*module).unwrap_or_default();
         let idle: Vec<_> = allowed.iter().filter(|other| !used.contains(**other)).collect();
-        assert!(idle.is_empty(), "`{module}` no longer uses {idle:?}: take it out of LAYERS of this test, and the house gets simpler");
+        assert!(
+            idle.is_empty(),
+            "`{module}` no longer uses {idle:?}: take it out of LAYERS of this test, and the architecture gets simpler"
+        );
     }
 }
 
