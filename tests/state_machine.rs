@@ -1,5 +1,6 @@
-//! `support/docs/STATE_MACHINE.md` describes the core. Every table of it is parsed here and
-//! compared with `domain::transition`, cell by cell, so that neither can change without the other.
+//! `support/docs/STATE_MACHINE.md` and `STATE_MACHINE_CASES.md` describe the core. Every table of
+//! them is parsed here and compared with `domain::transition`, cell by cell, so that neither can
+//! change without the other.
 
 #[path = "state_machine/cases.rs"]
 mod cases;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-const PAGE: &str = include_str!("../support/docs/STATE_MACHINE.md");
+const PAGES: &str = concat!(include_str!("../support/docs/STATE_MACHINE.md"), "\n", include_str!("../support/docs/STATE_MACHINE_CASES.md"));
 
 const ID: Uuid = Uuid::from_u128(1);
 /// The acting process.
@@ -373,7 +374,7 @@ struct Table {
 /// The first table under a heading.
 #[track_caller]
 fn table(heading: &str) -> Table {
-    let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("the page has no heading `{heading}`"));
+    let (_, section) = PAGES.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no page has the heading `{heading}`"));
     let section = section.split("\n## ").next().unwrap_or_default();
     let cells = |line: &str| -> Vec<String> { line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect() };
     let mut lines = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|')).map(cells);

@@ -181,12 +181,51 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The most words that the glossary explains.
+const LONGEST_GLOSSARY: usize = 30;
+
+#[test]
+fn the_glossary_is_short_and_no_page_has_a_word_that_it_avoids() {
+    let page = read("support/docs/ARCHITECTURE.md");
+    let (_, section) = page.split_once("\n## Words\n").expect("ARCHITECTURE.md has a heading `## Words`");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let (explained, avoided) = section.split_once("\n| not | but |\n").expect("the words that the pages avoid");
+    let words = explained.lines().filter(|line| line.starts_with("| ")).count() - 1;
+    assert!((20..=LONGEST_GLOSSARY).contains(&words), "the glossary of ARCHITECTURE.md explains {words} words, at most {LONGEST_GLOSSARY}");
+    let quoted = Regex::new("`([^`]+)`").expect("a pattern");
+    let cells = avoided.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let rows: Vec<String> = cells.map(|cell| format!("`{cell}")).collect();
+    let avoided: Vec<&str> =
+        rows.iter().flat_map(|cell| quoted.captures_iter(cell)).map(|found| found.get(1).expect("a word").as_str()).collect();
+    assert!(avoided.len() > 10, "the table of avoided words is read: {avoided:?}");
+    let code_or_address = Regex::new(r"`[^`]*`|\]\([^)]*\)").expect("a pattern");
+    for name in pages() {
+        let text = without_code(&read(&name));
+        let prose = code_or_address.replace_all(&text, "`").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        for word in &avoided {
+            let whole = Regex::new(&format!(r"(?:^|.{{0,40}}[^\w-]){word}(?:[^\w-]|$)")).expect("a pattern");
+            let found = whole.find(&prose).map(|found| found.as_str());
+            assert_eq!(found, None, "{name} has `{word}`, which the glossary of ARCHITECTURE.md avoids");
+        }
+    }
+}
+
+/// The pages whose words are checked.
+fn pages() -> Vec<String> {
+    let folder = files(&root().join("support/docs"), "md").into_iter();
+    let named = folder.map(|path| path.strip_prefix(root()).expect("below the root").display().to_string());
+    let generated = ["CLI_REFERENCE.md", "CONFIGURATION.md", "HTTP_REFERENCE.md"];
+    let mut pages: Vec<String> = named.filter(|name| !generated.iter().any(|end| name.ends_with(end))).collect();
+    pages.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"].map(str::to_owned));
+    pages
+}
+
 /// A document without its code, in which brackets mean something else.
 fn without_code(text: &str) -> String {
     let mut fenced = false;
     let mut prose = String::new();
     for line in text.lines() {
-        if line.starts_with("```") {
+        if line.trim_start().starts_with("```") {
             fenced = !fenced;
         } else if !fenced {
             let _ = writeln!(prose, "{line}");

@@ -177,7 +177,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("supersede", "by the requester, half approved", by_alice.clone(), supersede("deploy-bot", HERE)),
         ("supersede", "by the person that the requester acts for", one.clone(), supersede("tom", HERE)),
         ("supersede", "by the same task, again", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", HERE)),
-        ("supersede", "another task has taken its place", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", THERE)),
+        ("supersede", "another task has superseded it", answered(&one, &supersede("deploy-bot", HERE)), supersede("deploy-bot", THERE)),
         ("supersede", "it is approved", answered(&one, &approve("alice")), supersede("deploy-bot", HERE)),
         ("supersede", "it is rejected", answered(&one, &reject("alice")), supersede("deploy-bot", HERE)),
         ("supersede", "it has expired", answered(&one, &tick(EXPIRY)), supersede("deploy-bot", HERE)),

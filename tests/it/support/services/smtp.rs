@@ -1,4 +1,4 @@
-//! A mail server: strictly the dialogue of RFC 5321, or whatever it is told to answer instead.
+//! A mail server: strictly the dialog of RFC 5321, or whatever it is told to answer instead.
 
 use super::http::lock;
 use super::mail::{self, Mail};
