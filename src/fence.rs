@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_the_end_of_the_work_sees_all_of_it() {
+    async fn idle_waits_for_all_work_to_end() {
         let fence = Fence::new(Uuid::nil(), LEASE);
         fence.renewed(FenceTime::now());
         let work = fence.enter().unwrap();

@@ -213,7 +213,7 @@ mod environment {
         use super::*;
 
         #[test]
-        fn what_is_handed_over_arrives_to_the_byte() {
+        fn passed_variables_arrive_byte_for_byte() {
             let pairs = [("A", &b"1"[..]), ("URL", b"postgres://u:p=%26@h/d"), ("EMPTY", b""), ("LINES", b"a\nb=\xff\xfe")];
             let variables: Vec<_> = pairs.map(|(name, value)| (name.into(), OsString::from_vec(value.to_vec()))).into();
             let mut file = nameless(&variables).unwrap();

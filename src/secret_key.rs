@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_and_never_shown() {
+    fn an_invalid_key_is_refused_and_never_shown() {
         let short = &ONE[1..];
         let (gap, zeros) = (ONE.replacen('0', "g", 1), "0".repeat(64));
         let five = [ONE; 5].join(" ");

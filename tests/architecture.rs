@@ -182,7 +182,7 @@ const OF_THE_CORE: &[&str] = &[
 ];
 
 #[test]
-fn nothing_points_up() {
+fn no_module_uses_a_layer_above_it() {
     let table: BTreeMap<&str, &[&str]> = LAYERS.iter().copied().collect();
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in sources() {
@@ -275,7 +275,7 @@ fn no_row_of_storage_leaves_a_use_case() {
 }
 
 #[test]
-fn what_a_client_asks_for_holds_its_permit_to_its_end() {
+fn client_work_holds_its_permit_until_it_ends() {
     let bare = Regex::new(r"\bengine\s*\.(submit|command)\(").expect("a pattern");
     for file in sources().iter().filter(|file| ["agents", "api", "http", "service", "slack", "web"].contains(&file.module.as_str())) {
         assert!(
@@ -330,7 +330,7 @@ fn a_concept_of_the_core_uses_only_those_before_it() {
 }
 
 #[test]
-fn the_core_asks_nobody() {
+fn the_core_does_no_input_or_output() {
     let world = Regex::new(r"\bstd::(env|fs|net|process|os|io)\b|\bInstant\b|\basync fn\b").expect("a pattern");
     for file in sources().iter().filter(|file| file.module == "domain") {
         if let Some(found) = world.find(&file.code) {

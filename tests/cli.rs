@@ -39,7 +39,7 @@ fn submitted() -> Value {
 }
 
 #[test]
-fn submit_sends_what_the_flags_say_as_the_first_agent() {
+fn submit_sends_its_flags_as_the_first_agent() {
     let stub = Stub::start();
     stub.on("POST /orchestrate", 202, &submitted());
     let args = [
@@ -141,7 +141,7 @@ fn critical() -> Value {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_approved_that_was_not_said_beforehand() {
+fn without_a_terminal_approval_needs_explicit_flags() {
     let stub = Stub::start();
     let path = format!("GET /workflows/{ID}/status");
     ran(&stub, &["approve", ID]).failed(2, &["nobody can be asked here, so nothing was approved", "--yes"]);
@@ -174,7 +174,7 @@ fn on_a_terminal_it_asks() {
 }
 
 #[test]
-fn exit_statuses_tell_refusals_apart() {
+fn exit_statuses_distinguish_refusals() {
     let stub = Stub::start();
     let approve = format!("POST /workflows/{ID}/approve");
     for (status, code, exit) in [
@@ -221,7 +221,7 @@ fn a_pipe_that_is_closed_is_a_normal_end() {
 }
 
 #[test]
-fn reject_status_and_cancel_do_what_they_say() {
+fn reject_status_and_cancel_send_requests_and_show_answers() {
     let stub = Stub::start();
     ran(&stub, &["reject", ID, "--reason", HOSTILE]).said(&["rejected by alice; it will not run"]);
     assert_eq!(stub.last("POST").json(), json!({"reason": HOSTILE}));
@@ -255,7 +255,7 @@ fn reject_status_and_cancel_do_what_they_say() {
 }
 
 #[test]
-fn watch_prints_each_event_once_and_says_how_it_ended() {
+fn watch_prints_each_event_once_and_the_outcome() {
     let stub = Stub::start();
     let wait = format!("GET /workflows/{ID}/wait");
     let unavailable = problem("unavailable", "Unavailable", "the database does not answer").to_string();
@@ -292,7 +292,7 @@ fn status_and_watch_name_the_steps_of_a_plan_and_the_one_that_waits() {
 }
 
 #[test]
-fn a_refusal_says_why() {
+fn a_refusal_gives_its_reason() {
     let stub = Stub::start();
     stub.on(&format!("POST /workflows/{ID}/approve"), 409, &already_decided());
     ran(&stub, &["approve", ID, "--yes"]).failed(
@@ -317,7 +317,7 @@ fn a_refusal_says_why() {
 }
 
 #[test]
-fn where_no_server_answers_it_says_how_to_start_one() {
+fn without_a_server_the_error_explains_how_to_start_one() {
     let stub = Stub::start();
     let url = nowhere();
     ran(&stub, &["pending", "--url", &url]).failed(5, &[&format!("no server answers at {url}"), "task dev", "PARKBRAKE_URL"]);
@@ -325,7 +325,7 @@ fn where_no_server_answers_it_says_how_to_start_one() {
 }
 
 #[test]
-fn who_is_asking_follows_the_rule() {
+fn token_then_flag_then_variable_choose_the_caller() {
     let stub = Stub::start();
     ran(&stub, &["pending", "--as", "tom"]).said(&[]);
     assert_eq!(stub.last("GET").token(), "pbk_tom");

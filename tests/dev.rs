@@ -139,7 +139,7 @@ fn killed_with_everything_it_started_it_starts_again() {
 }
 
 #[test]
-fn it_says_what_is_missing() {
+fn dev_names_what_is_missing() {
     let home = home();
     let dev = |arguments: &[&str], variable: (&str, &str)| {
         let output = Command::new(PROGRAM)

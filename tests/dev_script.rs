@@ -85,7 +85,7 @@ fn where_nothing_is_missing_it_only_starts() {
 }
 
 #[test]
-fn what_is_missing_is_said_and_installed() {
+fn a_missing_tool_is_named_and_installed() {
     for (manager, arguments) in [
         ("apt-get", "install|--yes|--no-install-recommends|build-essential|"),
         ("dnf", "install|--assumeyes|gcc|"),
@@ -113,7 +113,7 @@ fn what_is_missing_is_said_and_installed() {
 }
 
 #[test]
-fn what_cannot_be_installed_is_named() {
+fn a_tool_that_cannot_be_installed_is_named() {
     let machine = Machine::new().without("cc");
     let output = machine.dev();
     assert_eq!(output.status.code(), Some(1));

@@ -42,7 +42,7 @@ fn events_of_every_schema_are_read() {
 }
 
 #[test]
-fn what_the_current_version_reads_it_writes_again_byte_for_byte() {
+fn current_events_are_written_back_byte_for_byte() {
     for (_, file, text) in fixtures(CURRENT) {
         let event = Event::from_stored(&text).unwrap();
         assert_eq!(event.to_stored(), text, "{file}");

@@ -147,7 +147,7 @@ fn is_no(client: &str, output: &Output) -> String {
 }
 
 #[test]
-fn what_the_server_allows_runs_and_nothing_else_does() {
+fn only_calls_that_the_server_allows_run() {
     let server = Server::allows();
     let claude = asked("claude-code", &server.url);
     let reason = "parkbrake: low: needs no approval";
@@ -177,7 +177,7 @@ fn what_the_server_allows_runs_and_nothing_else_does() {
 }
 
 #[test]
-fn whatever_else_a_server_does_lets_nothing_run() {
+fn no_other_server_behavior_lets_a_call_run() {
     let allow = json!({"decision": "allow", "workflow_id": WORKFLOW, "reason": "x"}).to_string();
     let says = |status: &str, media_type: &str, body: &str| Server::answers(status, media_type, body);
     let problem = json!({"type": "/problems/rate-limited", "detail": "deploy-bot may submit 5", "status": 429}).to_string();
@@ -219,7 +219,7 @@ fn whatever_else_a_server_does_lets_nothing_run() {
 }
 
 #[test]
-fn whatever_comes_on_standard_input_lets_nothing_run() {
+fn no_invalid_input_lets_a_call_run() {
     let server = Server::allows();
     let with = |name: &str, value: Value| {
         let mut event = event("PreToolUse");
@@ -263,7 +263,7 @@ fn an_input_that_does_not_end_lets_nothing_run() {
 /// If the answer cannot be written, the exit status and standard error deny the call, even an
 /// allowed one.
 #[test]
-fn an_answer_that_nobody_hears_is_a_no() {
+fn the_hook_denies_if_it_cannot_write_its_answer() {
     let server = Server::allows();
     for client in CLIENTS {
         for out in [">&-", ">/dev/full", ">/dev/null"] {
@@ -324,7 +324,7 @@ fn a_token_goes_to_this_machine_or_by_https_and_comes_from_a_closed_file() {
 }
 
 #[test]
-fn after_a_tool_has_run_its_outcome_is_told_and_nothing_is_answered() {
+fn after_a_tool_call_its_outcome_is_reported_without_an_answer() {
     let server = Server::answers("200 OK", "application/json", &json!({"workflow_id": WORKFLOW, "status": "completed"}).to_string());
     for (client, name, outcome) in [
         ("claude-code", "PostToolUse", "succeeded"),

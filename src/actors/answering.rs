@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_hears_of_the_answer_once_although_the_caller_has_gone_away() {
+    fn the_follow_up_gets_the_answer_once_even_if_the_caller_is_gone() {
         let (afterwards, heard) = heard();
         let (reply, caller) = ractor::concurrency::oneshot();
         drop(caller);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_hears_that_nobody_can_say_where_the_work_was_lost() {
+    fn the_follow_up_of_lost_work_gets_an_unavailable_error() {
         let (afterwards, heard) = heard();
         drop(afterwards);
         let heard = heard.lock().unwrap();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_runs_is_ended_when_the_fence_falls_and_told_once_it_stands_again() {
+    async fn a_run_ends_when_the_fence_falls_and_is_reported_once_it_holds_again() {
         let (executor, fence) = (Endless::default(), Fence::new(Uuid::nil(), Duration::from_millis(3_200)));
         let did = Arc::clone(&executor.0);
         fence.renewed(FenceTime::now());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_cancelled_before_it_was_started_is_not_started() {
+    async fn an_action_cancelled_before_its_start_does_not_start() {
         let (executor, fence) = (Endless::default(), Fence::new(Uuid::nil(), Duration::from_secs(10)));
         fence.renewed(FenceTime::now());
         let (canceler, cancelled) = CancelSignal::pair();

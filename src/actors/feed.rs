@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn each_event_is_told_once() {
+    fn the_feed_emits_each_event_once() {
         let (mut known, now) = (known(100), Instant::now());
         assert_eq!(known.news_from(&mark(103, &[])), 100);
         assert_eq!(versions(&known.learn(&mark(103, &[]), vec![event(101, 1), event(103, 2)], now)), [1, 2]);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_waited_for_for_ever() {
+    fn the_feed_stops_waiting_for_a_stuck_transaction() {
         let (mut known, now) = (known(100), Instant::now());
         known.learn(&mark(110, &[104]), Vec::new(), now);
         known.learn(&mark(120, &[104]), Vec::new(), now + WRITER_TIMEOUT);

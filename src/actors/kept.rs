@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_requests_of_one_kind_have_in_common_is_kept_once() {
+    fn requests_of_one_kind_share_their_common_parts() {
         let (kinds, one) = (Kinds::default(), submission("submitted.json"));
         let other = Submission { task_id: None, digest: Digest::of(b"another"), claim: Some(ID), ..one.clone() };
         let (Kept::Asked(one), Kept::Asked(other)) = (kept(&asked(&one, 0), &kinds), kept(&asked(&other, 1), &kinds)) else {

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_can_be_forgotten_and_what_runs_keeps_its_place() {
+    fn clearing_the_lanes_drops_waiting_work_and_keeps_running_work() {
         let mut lanes = Lanes::default();
         for number in 1..=4 {
             lanes.enter(&lane("api", 2), &one(number));

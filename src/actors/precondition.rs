@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_ended_well_and_was_read_whole_says_something() {
+    fn only_a_successful_precondition_with_complete_output_counts() {
         let most = "x".repeat(LONGEST);
         for text in ["", "three\n", &most] {
             assert_eq!(printed(exits(text, false, false)).as_deref(), Ok(text));

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_requester_has_waiting_starts_in_its_order() {
+    fn work_of_one_requester_starts_in_order() {
         let mut turns = turns(8, 8);
         let ids: Vec<Uuid> = (0..5).map(|_| Uuid::new_v4()).collect();
         for id in &ids {

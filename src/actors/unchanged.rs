@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_the_same_may_run() {
+    async fn an_unchanged_action_may_run() {
         let Work::Run(runs) = Case::new().await.looked_at().await.unwrap() else { panic!("a runbook calls nothing") };
         assert_eq!(runs.command, ["deploy.sh", "api"]);
     }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_changed_since_it_was_approved_is_refused() {
+    async fn an_action_that_changed_since_its_approval_is_refused() {
         let mut case = Case::new().await;
         case.document.push(b' ');
         assert!(case.looked_at().await.unwrap_err().contains("has been changed since it was approved"));

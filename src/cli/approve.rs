@@ -126,7 +126,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_approved_is_what_was_shown() {
+    fn an_approval_covers_what_was_shown() {
         let task = json!({"operation": "deploy", "estimated_cost": 250.0});
         let digest = digest_of(&json!({"task": task})).unwrap();
         assert_eq!(digest, Digest::of(br#"{"estimated_cost":250,"operation":"deploy"}"#).as_str());

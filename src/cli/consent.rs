@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_terminal_only_a_yes_approves() {
+    fn only_y_or_yes_approves_at_the_prompt() {
         for (answer, approved) in [("y\n", true), ("YES\n", true), ("n\n", false), ("\n", false), ("", false), ("yep\n", false)] {
             let (result, asked) = answered(&consent(false, None), "high", false, Some(answer));
             assert_eq!((result.is_ok(), asked.as_str()), (approved, "Approve exactly this? [y/N] "), "{answer:?}");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_terminal_all_is_said_beforehand() {
+    fn without_a_terminal_consent_comes_from_flags() {
         let approved = |yes, confirm, level, bound| answered(&consent(yes, confirm), level, bound, None).0;
         assert!(matches!(approved(false, None, "medium", true), Err(Error::Usage(_))));
         assert!(approved(true, None, "medium", false).is_ok());

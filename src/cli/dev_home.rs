@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_only_by_its_owner() {
+    fn stored_identities_are_read_back_and_private_to_their_owner() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("new");
         let path = write(&folder, &identities()).unwrap();

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_is_approved_step_by_step_stands_at_the_level_of_the_step_that_waits() {
+    fn a_stepwise_plan_is_sorted_by_the_level_of_its_waiting_step() {
         let now = times::read("2026-11-27T07:00:00Z").unwrap();
         let mut items = items();
         items[1]["step"] = json!({"n": 2, "risk_level": "low"});
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_how_old_it_is_what_is_due_and_what_it_needs() {
+    fn a_row_shows_age_due_time_and_needed_roles() {
         let now = times::read("2026-11-27T07:00:00Z").unwrap();
         let cells = |item: &Value| row(item, false, now).into_iter().map(|(text, _)| text).collect::<Vec<_>>().join("|");
         assert_eq!(cells(&items()[0]), "MEDIUM|1h|escalate 1m|bot|deploy in production|team_lead, cto 1/2|a");

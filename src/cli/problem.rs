@@ -100,7 +100,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_decision_says_for_whom_it_was_taken() {
+    fn a_decision_names_the_covered_person() {
         let cover = json!([{"person": "alice", "until": "2099-01-02T08:00:00Z", "roles": ["team_lead"]}]);
         let line = decision(&json!({"verdict": "approved", "approver": "bob", "role": "team_lead", "cover": cover}));
         assert_eq!(line, format!("approved by bob for alice (away until {}) (team_lead)", times::local("2099-01-02T08:00:00Z")));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_says_everything_that_helps() {
+    fn a_problem_shows_its_detail_and_each_error() {
         let body = json!({"title": "Invalid task", "detail": "2 things to correct", "code": "invalid-task",
             "errors": [{"pointer": "/operation", "detail": "is required"}, {"pointer": "", "detail": "is too long"}]});
         assert_eq!(shown(422, &body), "Invalid task: 2 things to correct\n  /operation: is required\n  the task: is too long");
@@ -128,14 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_said_once() {
+    fn a_status_is_shown_once() {
         let body = |detail: &str| json!({"title": "Wrong state", "detail": detail, "current_status": "rejected"});
         assert_eq!(shown(409, &body("its status is rejected")), "Wrong state: its status is rejected");
         assert_eq!(shown(409, &body("too late")), "Wrong state: too late\n  its status now: rejected");
     }
 
     #[test]
-    fn what_is_no_problem_document_is_said_plainly() {
+    fn a_response_without_a_problem_document_is_explained() {
         let problem = Problem::new(502, b"<html>", Some("5"));
         assert_eq!(problem.to_string(), "the server answered with status 502 and no explanation; is it parkbrake?\n  try again in 5 s");
         assert_eq!(problem.code(), None);

@@ -322,7 +322,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_claim_cannot_draw_a_line_of_ours() {
+    fn a_claim_cannot_imitate_parkbrakes_output() {
         let mut page = Page::with_colors(false);
         quoted(&mut page, "claims", "safe\n  would run    true\u{1b}[2K\r\nend\u{202e}\n");
         assert_eq!(page.text(), "  claims       | safe\n               |   would run    true<U+001B>[2K\n               | end<U+202E>\n");

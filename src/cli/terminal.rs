@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colors_are_for_those_who_want_them() {
+    fn color_follows_the_terminal_settings() {
         let env =
             |set: &'static [(&str, &str)]| move |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         assert!(wanted(env(&[("NO_COLOR", ""), ("TERM", "xterm")])));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn json_for_eyes_is_the_same_json() {
+    fn formatted_json_equals_the_original() {
         let body = serde_json::to_string(&serde_json::json!({"a": "x\u{202e}y\u{e0041}z\u{7f}"})).unwrap();
         let escaped = escape_json(&body);
         assert_eq!(escaped, r#"{"a":"x\u202ey\udb40\udc41z\u007f"}"#);

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_said_in_their_largest_unit() {
+    fn durations_are_shown_in_their_largest_unit() {
         for (seconds, said) in
             [(0, "0s"), (-5, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_799, "47h"), (172_800, "2d")]
         {

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_program_could_read_differently_is_not_read() {
+    fn ambiguous_yaml_is_not_read() {
         let with = |more: &str| format!("{SERVICE}{more}");
         assert!(read(&with("schedule: \"*/5 * * * *\"\nrun: a && b\nhost: '*.example.com'\n")).is_some());
         for more in [

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_back_as_it_was_handed_out() {
+    fn a_cursor_is_read_back_as_it_was_issued() {
         let cursor = Cursor { at: DateTime::from_timestamp_micros(1_795_700_000_123_456).unwrap(), workflow_id: Uuid::from_u128(7) };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for text in ["", "1", "1.", ".1", "x.0", "1.0.0"] {

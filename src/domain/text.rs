@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_seen_is_shown_by_its_number() {
+    fn invisible_characters_are_shown_by_their_number() {
         assert_eq!(shown("ok\u{202e}dorp\u{200b}\n"), "ok<U+202E>dorp<U+200B><U+000A>");
         assert_eq!(in_a_line("one\r\n  two\n"), "one two");
         assert_eq!(in_a_line("one\u{2003}two \u{a0}three"), "one<U+2003>two <U+00A0>three");
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_says_nothing() {
+    fn text_of_invisible_characters_counts_as_empty() {
         for nothing in [
             "",
             " \t\n",

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_trouble_is_a_sentence_and_none_is_silence() {
+    fn every_trouble_is_a_sentence() {
         assert!(Troubles::default().lines().is_empty());
         let since = "2026-11-27T08:05:00Z".parse().unwrap();
         let troubles = Troubles {

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_configuration_overrides_what_parkbrake_says_of_the_run() {
+    fn no_configuration_overrides_parkbrakes_own_variables() {
         let given = environment(&["PARKBRAKE_ATTEMPT=TOKEN"], &[("TOKEN", "99")]).unwrap();
         assert_eq!(given["PARKBRAKE_ATTEMPT"], "2");
     }

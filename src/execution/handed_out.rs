@@ -75,7 +75,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_written_is_read_and_the_file_goes_with_its_attempt() {
+    fn outputs_are_read_and_their_file_is_removed_with_the_attempt() {
         let secrets = Secrets::new(Redactions::new([b"hunter2-hunter2".to_vec()]), vec![b"987654".to_vec()]);
         let mut handed_out = HandedOut::open(None).unwrap();
         assert_eq!(handed_out.read(&secrets), Ok(None), "nothing was written");

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_again_gets_what_is_new_and_of_another_attempt_all() {
+    fn a_live_reader_gets_only_new_output_of_the_same_attempt() {
         let (board, id, secrets) = (Board::default(), Uuid::now_v7(), Arc::new(Secrets::default()));
         assert_eq!(board.read(id, None), None);
         let posted = board.post(id, attempt(1), &secrets);

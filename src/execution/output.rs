@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_replaced_wherever_they_stand() {
+    fn secrets_are_replaced_everywhere() {
         assert_eq!(kept(&["hunter2"], &[b"a hunt", b"er2 b hunter2"]).text, "a [redacted] b [redacted]");
         assert_eq!(kept(&["hunter2\n", " "], &[b"hunter2 x"]).text, "[redacted] x");
         assert_eq!(kept(&["abc", "bcd"], &[b"-abcd-"]).text, "-[redacted]-");
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_postgresql_cannot_store_is_replaced() {
+    fn characters_that_postgresql_cannot_store_are_replaced() {
         assert_eq!(kept(&[], &[b"a\0b\xffc"]).text, "a\u{fffd}b\u{fffd}c");
     }
 
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_along_sees_what_is_kept_at_the_end_wherever_it_is_cut() {
+    fn live_output_equals_the_stored_output() {
         use base64::Engine as _;
         let secret = "hunter2-and-more";
         let encoded = base64::engine::general_purpose::STANDARD.encode(format!("user:{secret}"));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_too_slowly_misses_the_middle_and_is_told() {
+    fn a_slow_live_reader_gets_a_note_of_the_gap() {
         let mut tail = Tail::new(Arc::default());
         tail.push(b"first");
         let (_, read_to) = tail.clone().since(0, true);

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_like_a_secret_stays() {
+    fn text_that_only_resembles_a_secret_stays() {
         for text in ["p\"ss", "production", "cA", ""] {
             assert_eq!(masked(SECRET, text, false), text);
         }
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_is_known_by_its_value() {
+    fn redactions_recognize_a_secret_by_its_value() {
         let redactions = Redactions::new([b" hunter2\n".to_vec(), b"tiny".to_vec()]);
         assert!(redactions.knows(b"hunter2") && !redactions.knows(b"tiny") && !redactions.knows(b"hunter22"));
         assert_eq!((Redactions::default().reach(), Redactions::new([b"tiny".to_vec()]).reach()), (0, 0));

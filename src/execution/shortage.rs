@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_will_never_work_is_said_at_once() {
+    async fn permanent_start_errors_are_not_retried() {
         for error in [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC, Errno::TOOBIG] {
             let (mut tried, mut tried_blocking) = (0, 0);
             assert!(retry(failing(error, &mut tried)).await.is_err());

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_becomes_a_task_that_says_all_of_it() {
+    fn a_waiting_deployment_becomes_a_complete_task() {
         let task = delivery(|_| {}).unwrap().task();
         assert_eq!(task["description"], "Deploy example/shop (main, 0123456789) to production, asked by mona in run 7001");
         assert_eq!(
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn a_delivery_without_a_required_field_is_refused_by_name() {
         for name in ["environment", "deployment", "installation", "deployment_callback_url"] {
             let refused = delivery(|body| drop(body.as_object_mut().unwrap().remove(name))).unwrap_err();
             assert!(refused.contains(name), "{refused}");

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_nul_wherever_it_stands() {
+    fn finds_nul_in_every_position() {
         let value = parse(br#"{"a": ["x", "y\u0000"], "k\u0000": 1, "a/b": {"c": "\u0000"}}"#).unwrap();
         let mut faults = Vec::new();
         find_nul(&value, &mut String::new(), &mut faults);

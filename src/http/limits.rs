@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_can_hold_all_connections_unless_somebody_says_so() {
+    fn no_address_can_hold_all_connections_unless_configured() {
         let said = |clients, clients_each| ConnectionLimits { clients, clients_each }.connections();
         assert_eq!(said(Some(100), None), (100, 50));
         assert_eq!(said(Some(100), Some(1_000)), (100, 100));

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_in_a_step_is_named_with_its_place() {
+    fn faults_of_a_step_point_to_it() {
         let read = || json!({"operation": "read"});
         let plan = |steps: Value| json!({"description": "d", "steps": steps});
         assert_eq!(

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_is_not_valid_says_where() {
+    fn an_invalid_template_is_refused_with_its_line() {
         let error = Template::new(Shipped::Slack, Some("fine\n{% if %}")).unwrap_err();
         assert!(error.contains("line 2"), "{error}");
     }

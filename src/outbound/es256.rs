@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_being_shown() {
+    fn an_invalid_key_is_refused_without_being_shown() {
         let cut = KEY.lines().take(2).collect::<Vec<_>>().join("\n");
         let rsa = include_str!("../../tests/fixtures/github/app-key.pem");
         for pem in ["", "hunter2", cut.as_str(), rsa, "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----"] {

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_being_shown() {
+    fn an_invalid_key_is_refused_without_being_shown() {
         let cut = KEY.lines().take(5).collect::<Vec<_>>().join("\n");
         for pem in ["", "hunter2", cut.as_str(), "-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----"] {
             let error = Rs256::of_pem(pem).err().unwrap();

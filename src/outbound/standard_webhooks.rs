@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_none_is_told_without_being_shown() {
+    fn an_invalid_secret_is_refused_without_being_shown() {
         let encoded = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
         for valid in [encoded(24), encoded(64), format!(" {}\n", encoded(32))] {
             assert!(Key::read(&name(), &Secret::new(valid)).is_ok());

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_that_does_not_hold_them_is_refused() {
+    fn a_folder_without_the_programs_is_refused() {
         let machine = TempDir::new().unwrap();
         let error = Programs::chosen(machine.path().to_owned()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("PARKBRAKE_POSTGRES_BIN is {}", machine.path().display())), "{error}");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_are_none_the_text_says_how_to_install_them() {
+    fn missing_programs_are_reported_with_installation_commands() {
         let error = Programs::first(std::iter::once(PathBuf::from("/nowhere"))).unwrap_err().to_string();
         for command in ["apt-get install postgresql", "dnf install postgresql-server", "brew install postgresql", "PARKBRAKE_POSTGRES_BIN"]
         {

@@ -160,7 +160,7 @@ async fn an_interrupted_beginning_is_begun_again() {
 }
 
 #[tokio::test]
-async fn what_is_somebody_elses_is_not_touched() {
+async fn a_foreign_folder_is_not_touched() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("letter.txt"), "dear").unwrap();
     let error = try_to_start(folder.path(), FOR_TESTS).await.unwrap_err();

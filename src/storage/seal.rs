@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_wrote_verifies_also_with_an_earlier_key() {
+    fn a_log_verifies_also_with_an_earlier_key() {
         let id = Uuid::from_u128(1);
         let (log, head) = sealed(id, 3);
         assert_eq!(verified(&keys(ONE), id, &log, &head), Ok(()));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_inserted_removed_moved_or_put_back_is_noticed() {
+    fn inserted_removed_moved_or_restored_events_are_noticed() {
         let id = Uuid::from_u128(1);
         let (log, head) = sealed(id, 4);
         let with = |change: &dyn Fn(&mut Log), head: &(i32, Vec<u8>)| {

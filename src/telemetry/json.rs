@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_the_spans_stand_beside_those_of_the_event_and_the_innermost_holds() {
+    fn a_line_has_the_fields_of_event_and_spans_and_the_innermost_wins() {
         let lines = logged(|| {
             tracing::error_span!("workflow", workflow.id = "of the span", step = 1).in_scope(|| {
                 tracing::warn_span!("inner", step = 2).in_scope(|| tracing::info!(attempt = 3_u64, "it starts"));

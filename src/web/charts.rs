@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_words_and_nothing_else() {
+    fn chart_labels_are_escaped() {
         let hostile = "</text><script>\"&";
         let mut chart = chart(&["one"], &[(hostile, &[1.0])], Unit::Count);
         (chart.title, chart.description) = (hostile, hostile);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_another_site_is_told_apart() {
+    fn forms_from_other_sites_are_recognized() {
         assert!(is_from_here(&headers(&[("sec-fetch-site", "same-origin")])));
         assert!(is_from_here(&headers(&[("origin", "https://park.example"), ("host", "park.example")])));
         for foreign in [

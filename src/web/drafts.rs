@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_wrote_is_theirs_for_a_while_and_as_many_are_kept_as_may_be() {
+    fn drafts_are_private_expire_and_are_limited_in_number() {
         let (drafts, now) = (Drafts::default(), Instant::now());
         let id = Uuid::from_u128;
         assert!(drafts.keep("alice", id(0), written("because"), now));

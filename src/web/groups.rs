@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_in_too_much_or_says_too_much_has_no_table() {
+    fn groups_with_too_many_differences_or_long_texts_have_no_table() {
         let wide = |n: usize| Value::Object((0..=MOST_COLUMNS).map(|column| (format!("f{column}"), json!(column * 10 + n))).collect());
         assert!(compared(&[wide(1), wide(2)]).is_none());
         let long = |n: usize| json!({"description": format!("{n}{}", "x".repeat(LONGEST_CELL))});

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_kubernetes_says_what_it_is() {
+    fn a_kubernetes_manifest_is_titled_by_its_content() {
         let container = |image: &str| json!({"name": "c", "image": image});
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api", "namespace": "shop"},
             "spec": {"replicas": 3, "template": {"spec": {"containers": [container("api:1.4.2"), container("proxy:2")], "initContainers": [container("api:1.4.2")]}}}});

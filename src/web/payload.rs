@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_keeps_its_lines_and_a_diff_says_what_becomes_of_each() {
+    fn a_text_keeps_its_lines_and_a_diff_marks_each_change() {
         let text = shown(json!("a\r\n\n- b"));
         assert_eq!((&text["note"], &text["is_open"]), (&json!("3 lines"), &json!(true)));
         assert_eq!(text["lines"], json!([{"text": "a", "change": ""}, {"text": "", "change": ""}, {"text": "- b", "change": ""}]));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_more_than_forty_lines_is_folded_and_nothing_of_it_is_lost() {
+    fn values_above_forty_lines_are_folded_and_complete() {
         let text = (0..60).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
         let folded = shown(json!({"plan": text, "n": 1}));
         assert_eq!(folded["is_open"], false);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_manifests_says_what_they_are_and_keeps_every_line() {
+    fn a_text_of_manifests_names_them_and_keeps_every_line() {
         let manifests =
             |text: &str| text.contains("kind").then(|| vec![json!({"apiVersion": "v1", "kind": "Namespace"}).as_object().unwrap().clone()]);
         let field = serde_json::to_value(Field::of("x", &json!("kind: Namespace\n# a remark"), &manifests)).unwrap();

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_an_output_is_whole_is_said_only_if_it_is_not() {
+    fn truncation_is_shown_only_if_it_happened() {
         let said = |output: Value| facts(&output).into_iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
         let whole =
             json!({"stdout": "x", "exit_status": 1, "stdout_truncated": false, "stderr_truncated": false, "streams_left_open": false});

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_said_in_one_unit() {
+    fn durations_are_shown_in_one_unit() {
         for (seconds, said) in [
             (0, "just now"),
             (-59, "just now"),

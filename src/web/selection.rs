@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_carried_along_leads_back_to_the_same_list() {
+    fn a_carried_selection_leads_back_to_the_same_list() {
         for place in ["/", "/?of=all", "/?level=high&role=cto&text=a%20%26%20b&sort=due", "/?of=all&sort=newest", "/?group=kind"] {
             let selection = Selection::carried_by(place.trim_start_matches("/").trim_start_matches('?')).unwrap();
             assert_eq!(Selection::carried_by(&selection.carried()).unwrap().address(None), place);

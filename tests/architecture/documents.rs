@@ -64,7 +64,7 @@ fn the_guide_of_the_api_names_what_is_served() {
 }
 
 #[test]
-fn operators_are_told_every_metric() {
+fn the_operator_guide_lists_every_metric() {
     let page = read("support/docs/OPERATIONS.md");
     let metrics = Regex::new(r#"registry\.register\(\s*"([a-z_]+)"(?:[^;]*)?;"#).expect("a pattern");
     let source = read("src/actors/metrics.rs");
@@ -86,7 +86,7 @@ fn operators_are_told_every_metric() {
 }
 
 #[test]
-fn the_code_map_has_every_room() {
+fn the_code_map_lists_every_module() {
     let page = read("support/docs/ARCHITECTURE.md");
     let (_, map) = page.split_once("\n## Code map\n").expect("ARCHITECTURE.md has a heading `## Code map`");
     let map = map.split("\n## ").next().unwrap_or_default();
@@ -117,7 +117,7 @@ fn the_code_map_has_every_room() {
 
 /// The page is for newcomers; more detail belongs in the headers of the files.
 #[test]
-fn the_page_about_the_house_is_short() {
+fn the_architecture_page_is_short() {
     let words = read("support/docs/ARCHITECTURE.md").split_whitespace().count();
     assert!(words <= 5_500, "support/docs/ARCHITECTURE.md has {words} words: let the headers of the files say what is theirs");
 }
@@ -236,7 +236,7 @@ fn without_code(text: &str) -> String {
 
 /// Missing features are listed once, in README.md, so that no two lists can contradict each other.
 #[test]
-fn only_the_readme_says_what_is_missing() {
+fn only_the_readme_lists_missing_features() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/docs");
     let pages =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "md"));
@@ -249,7 +249,7 @@ fn only_the_readme_says_what_is_missing() {
 
 /// `tests/README.md` names each test with its module: the file or the folder that contains it.
 #[test]
-fn every_test_that_the_table_of_faults_names_stands_in_its_module() {
+fn every_test_in_the_fault_table_exists_in_its_module() {
     let page = read("tests/README.md");
     let names = Regex::new("`([a-z0-9_]+)::([a-z0-9_]+)`").unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

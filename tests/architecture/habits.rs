@@ -46,7 +46,7 @@ fn paths_in(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_the_workflows_and_the_guide_for_contributors_name_is_there() {
+fn paths_named_by_workflows_and_the_contributor_guide_exist() {
     let mut texts: Vec<(String, String)> = workflows().into_iter().map(|(name, text, _)| (name, text)).collect();
     texts.push(("CONTRIBUTING.md".to_owned(), read("CONTRIBUTING.md")));
     texts.push((".ci/run".to_owned(), read(".ci/run")));

@@ -36,7 +36,7 @@ fn proposals_are_listed_with_the_command_that_gives_each_and_nothing_is_given() 
 }
 
 #[test]
-fn create_sends_what_the_flags_say_with_an_id_and_revoke_the_reason() {
+fn create_sends_its_flags_with_an_id_and_revoke_sends_the_reason() {
     let stub = Stub::start();
     let grant = json!({"success": true, "grant": {"status": "live", "grant_id": ID, "headline": "x", "used": 0, "uses": 3}});
     stub.on("POST /grants", 201, &grant);

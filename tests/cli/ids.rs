@@ -37,7 +37,7 @@ fn nothing_is_done_where_no_id_or_more_than_one_ends_so() {
 }
 
 #[test]
-fn whoami_says_whose_token_it_is() {
+fn whoami_names_the_owner_of_the_token() {
     let stub = Stub::start();
     let person = |roles: Value| json!({"success": true, "name": "alice", "kind": "person", "roles": roles, "on_behalf_of": null});
     stub.on("GET /whoami", 200, &person(json!(["auditor", "team_lead"])));
@@ -50,7 +50,7 @@ fn whoami_says_whose_token_it_is() {
 }
 
 #[test]
-fn shells_and_man_are_told_of_every_command() {
+fn completions_and_manual_pages_cover_every_command() {
     let stub = Stub::start();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         ran(&stub, &["completions", shell]).said(&["pending", "break-glass"]);

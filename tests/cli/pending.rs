@@ -17,7 +17,7 @@ fn page(n: u8, level: &str, next: Value) -> String {
 }
 
 #[test]
-fn every_page_is_read_and_the_most_dangerous_request_stands_first() {
+fn every_page_is_read_and_the_most_dangerous_request_comes_first() {
     let stub = Stub::start();
     stub.on_raw("GET /workflows/pending", &[(200, &page(1, "high", "a/b+c&d".into())), (200, &page(2, "critical", Value::Null))]);
     let shown = ran(&stub, &["pending", "--mine", "--risk-level", "high", "--role", "team lead"]);

@@ -37,7 +37,7 @@ impl Screen {
 }
 
 #[test]
-fn a_request_is_read_and_approved_by_the_digest_of_what_stood_there() {
+fn review_approves_by_the_digest_of_what_was_shown() {
     let stub = Stub::start();
     let (mut child, terminal) = start(&stub, &["review", "--mine"], "xterm");
     let mut screen = Screen::of(terminal);
@@ -71,6 +71,6 @@ fn a_critical_request_is_not_approved_before_its_target_is_typed() {
 }
 
 #[test]
-fn without_a_terminal_it_says_what_to_use() {
+fn without_a_terminal_review_names_the_alternative() {
     ran(&Stub::start(), &["review"]).failed(2, &["needs a terminal", "parkbrake pending"]);
 }

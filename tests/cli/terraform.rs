@@ -37,7 +37,7 @@ fn submit_sends_what_people_need_of_a_plan_and_no_secret() {
 }
 
 #[test]
-fn what_is_no_plan_is_refused_before_anything_is_sent() {
+fn an_invalid_plan_is_refused_before_anything_is_sent() {
     let stub = Stub::start();
     let log = stub.home().join("log.json");
     std::fs::write(&log, "{\"@level\":\"info\"}\n{\"@level\":\"info\"}\n").unwrap();
@@ -72,7 +72,7 @@ fn a_plan_of_ten_megabytes_becomes_a_small_request() {
 }
 
 #[test]
-fn whoever_approves_reads_what_the_plan_takes_away_first() {
+fn status_lists_deletions_of_a_plan_first() {
     let stub = Stub::start();
     stub.on("POST /orchestrate", 202, &submitted());
     ran(&stub, &["submit", "--terraform-plan", fixture("replace-database.json").to_str().unwrap()]).said(&[ID]);
@@ -92,7 +92,7 @@ fn whoever_approves_reads_what_the_plan_takes_away_first() {
 }
 
 #[test]
-fn verify_plan_is_a_yes_only_where_the_server_says_so() {
+fn verify_plan_succeeds_only_if_the_server_verifies() {
     let stub = Stub::start();
     let path = format!("POST /workflows/{ID}/verify-plan");
     let answer = |verified: bool, reasons: &[&str]| json!({"success": true, "workflow_id": ID, "verified": verified, "reasons": reasons, "status": "executing", "digest": "sha256:1"});

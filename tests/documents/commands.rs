@@ -100,13 +100,13 @@ fn commands(page: &str) -> String {
 }
 
 #[test]
-fn the_first_approval_of_the_readme_works_as_it_stands() {
+fn the_first_approval_of_the_readme_works_as_written() {
     let said = said(&Dev::start(), "-eu", &commands(&read("README.md")));
     assert!(said.contains("deploy.sh api 1.4.2") && said.contains("approved by alice") && said.contains("completed"), "{said}");
 }
 
 #[test]
-fn the_quick_start_works_as_it_stands() {
+fn the_quick_start_works_as_written() {
     let text = commands(&read("support/docs/QUICK_START.md"));
     assert!(text.contains(SERVE) && text.contains(DATABASE), "it goes on to a server: {text}");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -150,7 +150,7 @@ const ANSWERS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_examples_of_the_guide_to_the_api_answer_as_it_says() {
+fn the_api_examples_answer_as_documented() {
     let examples: Vec<Block> = blocks(&read("support/docs/API.md")).into_iter().filter(|block| block.language == "bash").collect();
     let answer = |block: &Block| {
         let fitting: Vec<_> = ANSWERS.iter().filter(|(words, _)| block.text.contains(words)).collect();

@@ -127,7 +127,7 @@ fn describe(page: &mut String, path: &str, command: &Command, said: &[Said]) {
 }
 
 #[test]
-fn the_reference_of_the_command_line_is_what_the_program_says() {
+fn the_command_line_reference_matches_the_program() {
     let mut program = Cli::command();
     program.build();
     let mut page = String::from(

@@ -29,7 +29,7 @@ fn validator(call: &str, status: u16) -> Validator {
 }
 
 #[test]
-fn examples_of_bodies_are_of_their_schemas() {
+fn example_bodies_match_their_schemas() {
     for (document, words, call, status) in SHAPES {
         let page = read(&format!("support/docs/{document}"));
         let found = blocks(&page).into_iter().find(|block| block.language == "json" && block.text.contains(words));
@@ -41,7 +41,7 @@ fn examples_of_bodies_are_of_their_schemas() {
 }
 
 #[test]
-fn every_object_in_a_sentence_can_be_parsed() {
+fn inline_json_parses() {
     let inline = Regex::new(r#"`(\{"[^`]*\})`"#).expect("a pattern");
     let placeholder = Regex::new(r": (?:n|value)([,}])").expect("a pattern");
     let mut seen = 0;

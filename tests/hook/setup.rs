@@ -10,7 +10,7 @@ fn parkbrake(args: &[&str]) -> Output {
 }
 
 #[test]
-fn install_writes_what_it_shows_once_somebody_has_said_yes_and_keeps_what_is_there() {
+fn install_writes_what_it_showed_after_consent_and_keeps_other_settings() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("settings.json"), folder.path().join("link.json"));
     let before = json!({"model": "opus", "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "bell"}]}]}});

@@ -42,7 +42,7 @@ async fn hang_up(client: &Client, task: &Value) {
 }
 
 #[tokio::test]
-async fn who_hangs_up_gives_no_place_back_before_the_work_is_done() {
+async fn a_disconnected_client_keeps_its_permit_until_its_work_ends() {
     let limits = LimitSettings { max_requests_each: 50, max_body_mib_each: 4, ..LimitSettings::default() };
     let app = limited(limits).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -77,7 +77,7 @@ async fn who_hangs_up_gives_no_place_back_before_the_work_is_done() {
 }
 
 #[tokio::test]
-async fn all_together_have_a_limit_and_are_told_to_come_back() {
+async fn requests_beyond_the_total_limit_get_a_retry_after() {
     let limits = LimitSettings { max_requests: 4, max_requests_each: 3, ..LimitSettings::default() };
     let app = limited(limits).await;
     let alice = app.client("alice");
@@ -96,7 +96,7 @@ async fn all_together_have_a_limit_and_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn who_waits_to_hear_keeps_nobody_from_acting() {
+async fn held_calls_do_not_block_changes() {
     let limits = LimitSettings { max_requests_each: 2, ..LimitSettings::default() };
     let app = limited(limits).await;
     let bot = app.client("deploy-bot");

@@ -59,7 +59,7 @@ fn dangerous() -> (&'static str, Value) {
 }
 
 #[tokio::test]
-async fn what_people_approve_passes_the_hook_once_and_is_settled_by_it() {
+async fn an_approved_call_passes_the_hook_once_and_is_settled_by_it() {
     for client in ["claude-code", "codex"] {
         let app = TestApp::start().await;
         let ask = async |id: &str| hook(&app, client, "PreToolUse", id, dangerous()).await;
@@ -93,7 +93,7 @@ async fn what_people_approve_passes_the_hook_once_and_is_settled_by_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_lets_nothing_pass_and_what_was_asked_is_found_by_the_next_one() {
+async fn without_a_server_no_call_passes_and_the_next_server_finds_the_request() {
     let mut app = TestApp::start().await;
     hook(&app, "claude-code", "PreToolUse", "one", dangerous()).await;
     let hold = app.database.hold("lock table workflow_event in exclusive mode").await;

@@ -24,7 +24,7 @@ async fn metrics_are_for_people_whatever_their_roles_and_not_for_agents() {
 }
 
 #[tokio::test]
-async fn an_agent_that_names_no_runbook_is_not_told_which_there_are_and_a_person_is() {
+async fn an_error_about_an_unknown_runbook_lists_the_others_only_to_people() {
     let app = TestApp::with(Config::new().with_runbooks(RUNBOOKS)).await;
     let detail = async |name: &str, path: &str| -> String {
         let task = json!({"description": "d", "operation": "read", "action": {"type": "runbook", "name": "shwo"}});

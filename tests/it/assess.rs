@@ -111,7 +111,7 @@ async fn conditions_see_resolved_words_and_numbers_that_calculate() {
 
 /// This once froze the server: a condition whose cost grows with the square of the request's size.
 #[tokio::test]
-async fn a_dear_assessment_holds_nobody_up() {
+async fn an_expensive_assessment_delays_no_other_call() {
     let app = TestApp::with(with_triggers("  mine: { when: 'metadata.a.all(x, x in metadata.b)', level: high }\n")).await;
     let list: Vec<u32> = (0..20_000).collect();
     let task = json!({"description": "d", "operation": "read", "environment": "development", "resource_type": "service", "metadata": {"a": list, "b": list}});

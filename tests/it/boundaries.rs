@@ -224,14 +224,14 @@ fn act(kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_runbook_runs_once_or_it_is_said_that_nobody_knows_wherever_a_kill_falls() {
+async fn a_killed_runbook_ran_once_or_has_an_unknown_outcome() {
     for row in &ROWS {
         play(row, &Doer::runbook(), &act("runbook"), 0).await;
     }
 }
 
 #[tokio::test]
-async fn a_webhook_is_called_once_or_it_is_said_that_nobody_knows_wherever_a_kill_falls() {
+async fn a_killed_webhook_call_was_made_once_or_has_an_unknown_outcome() {
     for row in ROWS.iter().filter(|row| row.boundary != RunbookDies) {
         let mut task = act("webhook");
         task["action"]["args"] = json!({});
@@ -240,7 +240,7 @@ async fn a_webhook_is_called_once_or_it_is_said_that_nobody_knows_wherever_a_kil
 }
 
 #[tokio::test]
-async fn the_second_step_of_a_plan_runs_once_or_it_is_said_that_nobody_knows_wherever_a_kill_falls() {
+async fn a_killed_second_step_ran_once_or_has_an_unknown_outcome() {
     let step = |name: &str| json!({"operation": "read", "environment": "development", "action": {"type": "runbook", "name": name}});
     let plan = json!({"description": "Look twice", "steps": [step("first"), step("act")]});
     for row in &ROWS {

@@ -84,7 +84,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn what_runs_is_ended_and_its_output_is_kept() {
+async fn cancelling_ends_a_running_action_and_keeps_its_output() {
     let place = Place::new();
     let mut app = TestApp::with(Config::new().with_runbooks(&place.runbooks())).await;
     let bot = app.client("deploy-bot");
@@ -153,7 +153,7 @@ async fn a_runbook_that_finishes_its_work_has_completed_and_the_request_stays_in
 }
 
 #[tokio::test]
-async fn a_call_that_was_made_cannot_be_taken_back_and_an_unknown_outcome_is_resolved_but_not_run_again() {
+async fn cancelling_a_sent_call_leaves_an_unknown_outcome_that_is_resolved_and_not_repeated() {
     let hook = Hook::start().await;
     hook.then([Reply::Silence]);
     let webhooks = format!(
@@ -199,7 +199,7 @@ async fn a_plan_ends_with_the_step_that_was_running() {
 }
 
 #[tokio::test]
-async fn what_only_its_requester_can_end_is_not_cancelled() {
+async fn a_begun_external_action_cannot_be_cancelled() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;

@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(100);
 
 #[tokio::test]
-async fn a_command_that_is_cancelled_is_told_to_end_and_says_by_what_and_what_it_had_printed() {
+async fn a_cancelled_command_gets_a_signal_and_its_record_keeps_signal_and_output() {
     let bench = Bench::script("echo so far; echo $$ > begun; exec sleep 600");
     let Outcome::Cancelled { error, output } = bench.cancelled(LONG, has_begun(&bench)).await else { panic!("it was cancelled") };
     assert!(error.ends_with("ended: SIGTERM"), "{error}");
@@ -41,7 +41,7 @@ async fn a_command_that_finishes_its_work_within_the_grace_has_succeeded_and_one
 }
 
 #[tokio::test]
-async fn what_has_ended_by_itself_has_not_been_cancelled() {
+async fn an_action_that_ended_first_is_not_recorded_as_cancelled() {
     let (canceler, signal) = CancelSignal::pair();
     let bench = Bench::script("exit 3");
     let outcome = bench.run_if(&bench.invocation_found().await, || true, signal, LONG).await.expect("a start");

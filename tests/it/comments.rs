@@ -54,7 +54,7 @@ async fn a_question_is_asked_and_answered_and_decides_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_may_see_it_comments_within_limits() {
+async fn everybody_with_access_comments_within_limits() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;
@@ -154,7 +154,7 @@ async fn reminders_rest_while_a_question_is_open_and_go_on_once_it_is_answered()
 }
 
 #[tokio::test]
-async fn what_nobody_answers_rests_reminders_for_an_hour_at_most() {
+async fn an_unanswered_question_pauses_reminders_for_at_most_an_hour() {
     let hook = Hook::start().await;
     let app = TestApp::with(told_to(&[hook.channel("audit")])).await;
     let id = app.client("deploy-bot").submit_id(high()).await;

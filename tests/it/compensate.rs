@@ -100,7 +100,7 @@ async fn a_plan_that_succeeds_undoes_nothing_and_its_approval_covers_what_would_
 }
 
 #[tokio::test]
-async fn what_undoes_a_step_and_fails_stops_there_and_says_so() {
+async fn a_failed_compensation_stops_the_undoing() {
     let ledger = Ledger::new();
     let app = TestApp::with(ledger.runbooks(Config::new())).await;
     let bot = app.client("deploy-bot");

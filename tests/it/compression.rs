@@ -69,7 +69,7 @@ async fn each_load_of_a_page_has_another_token_and_all_of_them_are_accepted() {
 }
 
 #[tokio::test]
-async fn what_comes_piece_by_piece_is_not_held_back() {
+async fn streamed_responses_are_not_buffered() {
     let app = TestApp::start().await;
     app.client("deploy-bot").submit_id(high()).await;
     let alice = Browser::new(app.addr);

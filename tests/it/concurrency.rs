@@ -27,7 +27,7 @@ fn deployment(service: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_has_the_same_key_runs_one_after_the_other_in_the_order_of_its_release() {
+async fn actions_with_one_concurrency_key_run_in_release_order() {
     let ledger = Ledger::new();
     let app = TestApp::with(runbooks(&ledger, false)).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));

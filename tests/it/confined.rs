@@ -48,7 +48,7 @@ fn sandboxed(mut bench: Bench, network: bool, write: &[&str]) -> Bench {
 }
 
 #[tokio::test]
-async fn what_a_runbook_does_not_say_is_limited_all_the_same() {
+async fn default_limits_apply_to_runbooks_without_limits() {
     let output = Bench::script("cat /proc/self/limits; umask").succeeded().await;
     let said = output["stdout"].as_str().unwrap();
     let hard = |name: &str| {
@@ -60,7 +60,7 @@ async fn what_a_runbook_does_not_say_is_limited_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_runbook_is_held_to_what_it_says() {
+async fn a_runbooks_limits_are_enforced() {
     let mut bench = Bench::script("ulimit -t; ulimit -d; ulimit -n; ulimit -f");
     bench.invocation.limits.cpu = Some(Duration::from_secs(60));
     bench.invocation.limits.memory = Some(Size::parse("512MiB").unwrap());
@@ -109,7 +109,7 @@ async fn a_file_grows_to_its_limit_and_no_further() {
 }
 
 #[tokio::test]
-async fn a_process_that_computes_for_too_long_is_ended_and_it_is_said_why() {
+async fn a_process_over_its_cpu_limit_is_ended_with_a_reason() {
     let mut bench = Bench::script("while :; do :; done");
     bench.invocation.limits.cpu = Some(Duration::from_secs(1));
     let (error, _) = bench.failed().await;
@@ -202,7 +202,7 @@ async fn a_sandbox_of_an_account_of_its_own_holds_it_to_its_limits_too() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_runs_in_a_sandbox_may_clean_up_and_is_ended_to_the_last_process() {
+async fn a_sandboxed_runbook_may_clean_up_and_ends_with_all_its_processes() {
     skip_if!(without_sandbox());
     let script = "trap 'echo cleaned; exit 0' TERM; (setsid sleep 612.5 &); while :; do sleep 0.1; done";
     let bench = sandboxed(Bench::script(script).timeout(Duration::from_secs(2)), false, &[]);
@@ -232,7 +232,7 @@ async fn a_sandbox_that_cannot_be_made_runs_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_does_not_start_with_a_runbook_that_it_cannot_hold_to_what_it_says() {
+async fn a_server_does_not_start_with_a_runbook_whose_limits_it_cannot_enforce() {
     let runbook = |key: &str| {
         Config::new().with_runbooks(&format!(
             "runbooks:\n  go: {{ operation: read, environment: development, working_dir: /, command: [/bin/true], {key} }}\n"

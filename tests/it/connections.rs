@@ -59,7 +59,7 @@ async fn a_person_gets_through_while_others_hold_thousands_of_idle_connections()
 }
 
 #[tokio::test]
-async fn who_sends_a_head_byte_by_byte_has_ten_seconds_and_who_has_had_an_answer_may_rest() {
+async fn a_slow_request_head_is_cut_off_and_an_idle_connection_may_rest() {
     let app = TestApp::start().await;
     let began = Instant::now();
     let mut slow = connect_from("127.0.0.1", app.addr).await;

@@ -31,7 +31,7 @@ fn away(hook: &Hook) -> Config {
 }
 
 #[tokio::test]
-async fn for_whom_somebody_decided_stands_wherever_the_decision_does() {
+async fn decisions_show_whom_the_approver_covered() {
     let hook = Hook::start().await;
     let app = TestApp::with(away(&hook)).await;
     let (bot, nora) = (app.client("deploy-bot"), app.client("nora"));
@@ -60,7 +60,7 @@ async fn for_whom_somebody_decided_stands_wherever_the_decision_does() {
 }
 
 #[tokio::test]
-async fn what_somebody_approved_for_a_person_who_is_back_is_asked_about_again_at_its_start() {
+async fn a_covers_approval_lapses_at_the_start_if_the_person_is_back() {
     let hook = Hook::start().await;
     let mut app = TestApp::with(away(&hook)).await;
     let id = app.client("deploy-bot").submit_id(high()).await;

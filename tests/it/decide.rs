@@ -171,7 +171,7 @@ async fn where_the_digest_is_required_an_approval_without_it_is_refused_and_a_re
 }
 
 #[tokio::test]
-async fn a_critical_approval_says_why_in_characters_that_can_be_seen() {
+async fn a_critical_approval_needs_a_justification_of_visible_characters() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(critical()).await;
     let tess = app.client("tess");
@@ -235,7 +235,7 @@ async fn one_rejection_ends_a_half_approved_request() {
 }
 
 #[tokio::test]
-async fn who_takes_a_yes_back_is_not_told_afterwards_that_it_still_counts() {
+async fn an_approver_who_rejects_cannot_get_the_earlier_approval_answer_back() {
     let app = TestApp::with(Config::new().with_policies("policies: { high: { required: 2 } }")).await;
     let alice = app.client("alice");
     let id = app.client("lone-bot").submit_id(high()).await;
@@ -288,7 +288,7 @@ policies: { high: { required: 2, distinct_roles: true } }",
 }
 
 #[tokio::test]
-async fn whoever_comes_later_is_told_which_decision_won() {
+async fn a_late_decision_is_answered_with_the_winning_one() {
     let app = TestApp::start().await;
     let (bot, alice, tess) = (app.client("deploy-bot"), app.client("alice"), app.client("tess"));
     let approved = bot.submit_id(high()).await;
@@ -316,7 +316,7 @@ async fn whoever_comes_later_is_told_which_decision_won() {
 }
 
 #[tokio::test]
-async fn a_rejection_without_words_says_so() {
+async fn a_rejection_without_a_reason_is_recorded_as_such() {
     let app = TestApp::start().await;
     for body in [json!({}), json!({"reason": null}), json!({"reason": " \u{200b} "})] {
         let id = app.client("deploy-bot").submit_id(high()).await;
@@ -350,7 +350,7 @@ async fn a_task_is_cancelled_by_those_whose_it_is_and_by_an_admin() {
 }
 
 #[tokio::test]
-async fn what_has_been_released_or_settled_is_not_cancelled() {
+async fn released_or_settled_external_actions_cannot_be_cancelled() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;
@@ -375,7 +375,7 @@ async fn there_is_nothing_to_decide_about_a_task_that_needed_no_approval() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_and_what_may_not_be_seen_are_the_same() {
+async fn a_hidden_workflow_looks_like_a_missing_one() {
     let app = TestApp::start().await;
     let foreign = app.client("deploy-bot").submit_id(high()).await;
     let stranger = app.client("lone-bot");

@@ -199,7 +199,7 @@ async fn a_critical_request_takes_the_others_along_at_once() {
 }
 
 #[tokio::test]
-async fn each_person_who_is_asked_has_a_letter_of_their_own() {
+async fn each_asked_person_gets_a_separate_mail() {
     let world = World::mail("policies: { high: { required: 2 } }\nremind_every: 1s\n").await;
     let id = world.submit(high()).await;
     let mut first = world.channel.receives(2).await;
@@ -232,7 +232,7 @@ async fn an_escalation_writes_to_those_who_were_not_asked_before() {
 }
 
 #[tokio::test]
-async fn who_was_never_asked_does_not_hear_of_the_end() {
+async fn follow_ups_go_only_where_the_request_was_delivered() {
     let world = World::room("0s").await;
     world.channel.answers(|_| Err(Undelivered::Later { reason: "away".to_owned(), after: None }));
     let missed = world.submit(high()).await;
@@ -250,7 +250,7 @@ async fn who_was_never_asked_does_not_hear_of_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_a_decision_overtook_on_its_way_has_its_end_told() {
+async fn a_notice_overtaken_by_a_decision_gets_a_follow_up() {
     let world = World::room("0s").await;
     let engine = Arc::clone(&world.engine);
     world.channel.answers(move |message| {
@@ -270,7 +270,7 @@ async fn a_message_that_a_decision_overtook_on_its_way_has_its_end_told() {
 }
 
 #[tokio::test]
-async fn one_that_is_refused_does_not_keep_the_others_of_its_group() {
+async fn a_refused_notice_does_not_block_its_group() {
     let world = World::room("1s").await;
     let refused = |reason: &str| Err(Undelivered::Refused { reason: reason.to_owned() });
     world.channel.answers(move |message| {
@@ -305,7 +305,7 @@ async fn a_channel_that_panics_is_one_that_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_away_after_a_delivery_does_not_have_it_made_twice() {
+async fn a_delivery_is_not_repeated_after_a_database_outage() {
     let world = World::room("0s").await;
     // The table is locked while the message is on its way, so that for a while nobody can record
     // that it arrived.

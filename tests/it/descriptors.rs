@@ -15,7 +15,7 @@ const RUNS: usize = 40;
 const LIMIT: &str = "ulimit -n 128";
 
 #[tokio::test]
-async fn what_cannot_be_started_for_want_of_descriptors_has_no_outcome_and_runs_once_there_are_some() {
+async fn without_file_descriptors_an_action_stays_queued() {
     let folder = tempfile::tempdir().unwrap();
     let (go, ran) = (folder.path().join("go"), folder.path().join("ran"));
     let script = format!("echo \"$PARKBRAKE_WORKFLOW_ID\" >> {}; while [ ! -e {} ]; do sleep 1; done", ran.display(), go.display());

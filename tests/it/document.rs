@@ -74,7 +74,7 @@ async fn every_call_of_the_document_is_served_and_every_other_method_refused() {
 }
 
 #[test]
-fn every_call_says_what_it_does_and_every_code_is_said_by_some_call() {
+fn every_call_is_described_and_every_code_is_documented() {
     let mut said = BTreeSet::new();
     for (method, path, call) in calls() {
         for field in ["summary", "description", "operationId"] {

@@ -194,55 +194,55 @@ fn line(event: &Value, via: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_rule_holds_at_every_door() {
+async fn every_way_in_enforces_every_rule() {
     hold(Config::new(), "", USUAL).await;
 }
 
 #[tokio::test]
-async fn a_yes_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
+async fn every_way_in_that_withdraws_approvals_enforces_the_same_rules() {
     hold(Config::new(), "policies: { medium: { required: 2 } }\n", PAIRED).await;
 }
 
 #[tokio::test]
-async fn a_task_is_taken_back_by_the_same_rules_at_every_door_that_is_for_it() {
+async fn every_way_in_that_cancels_tasks_enforces_the_same_rules() {
     hold(Config::new().with_runbooks(FOR_EVER), "", TAKEN_BACK).await;
 }
 
 #[tokio::test]
-async fn a_step_that_is_approved_by_itself_is_decided_by_the_same_rules_at_every_door_that_shows_plans() {
+async fn every_way_in_that_shows_plans_enforces_the_same_rules_for_single_steps() {
     hold(Config::new(), "", STEPWISE).await;
 }
 
 #[tokio::test]
-async fn the_glass_is_broken_and_reviewed_by_the_same_rules_at_every_door_that_is_for_it() {
+async fn every_way_in_that_breaks_the_glass_enforces_the_same_rules() {
     let config = Config::new();
     hold(config, "policies: { medium: { required: 2, break_glass: [sre] } }\n", GLASS).await;
 }
 
 #[tokio::test]
-async fn whoever_covers_decides_at_every_door_and_no_chain_nor_the_requesters_cover_does() {
+async fn a_cover_decides_at_every_way_in_but_not_by_a_chain_or_for_the_requester() {
     hold(Config::new(), "allow_cover: true\n", COVERED).await;
 }
 
 #[tokio::test]
-async fn a_recent_sign_in_is_asked_for_a_yes_at_every_door_at_which_somebody_does_not_prove_themselves_each_time() {
+async fn every_way_in_without_a_token_per_call_requires_a_recent_sign_in() {
     hold(Config::new(), "policies: { medium: { require_recent_sign_in: 1s } }\n", RECENT).await;
 }
 
 #[tokio::test]
-async fn an_expired_request_is_decided_at_no_door() {
+async fn no_way_in_decides_an_expired_request() {
     hold(Config::new(), "policies: { medium: { expire_after: 1s } }\n", HASTY).await;
 }
 
 #[tokio::test]
-async fn a_required_justification_is_required_at_every_door() {
+async fn every_way_in_requires_a_required_justification() {
     let rules = RULES.replace("approvers: [team_lead] }", "approvers: [team_lead], require_justification: true }");
     assert_ne!(rules, RULES);
     hold(Config::new().with_rules(&rules), "", WORDY).await;
 }
 
 #[tokio::test]
-async fn an_exception_from_a_freeze_is_the_same_at_every_door_that_carries_a_justification() {
+async fn every_way_in_with_justifications_approves_freeze_exceptions_by_the_same_rules() {
     let day = |days: i64| (chrono::Utc::now() + chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string();
     let freeze = format!("freezes: {{ works: {{ from: {}, until: {}, time_zone: UTC, exception: [team_lead] }} }}\n", day(-2), day(2));
     hold(Config::new(), &freeze, FROZEN).await;

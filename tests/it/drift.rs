@@ -82,7 +82,7 @@ fn last<'a>(workflow: &'a Value, event: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn what_drifted_after_people_approved_is_asked_about_again_with_the_difference_and_only_the_new_document_is_approved() {
+async fn drift_after_approval_asks_again_about_the_new_document() {
     let guarded = Guarded::new();
     let app = TestApp::with(guarded.config()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -140,7 +140,7 @@ async fn each_drift_is_asked_about_by_itself_also_back_to_what_was_approved_firs
 }
 
 #[tokio::test]
-async fn what_needs_nobody_runs_by_what_its_precondition_prints_now_and_that_is_on_record() {
+async fn work_without_approval_runs_with_the_current_precondition_output() {
     let guarded = Guarded::new();
     let app = TestApp::with(guarded.config()).await;
     let bot = app.client("deploy-bot");
@@ -183,7 +183,7 @@ async fn a_step_that_drifted_is_asked_about_with_its_plan_and_where_each_step_is
 }
 
 #[tokio::test]
-async fn what_a_grant_let_pass_and_drifted_is_for_people_to_decide() {
+async fn drift_after_a_grant_asks_people() {
     let guarded = Guarded::new();
     let app = TestApp::with(guarded.config()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));

@@ -108,7 +108,7 @@ async fn each_step_of_a_chain_is_taken_once_in_order_and_on_time() {
 }
 
 #[tokio::test]
-async fn to_be_asked_is_to_be_allowed_and_those_asked_before_still_are() {
+async fn an_escalation_adds_approvers_and_keeps_earlier_ones() {
     let policies = "policies: { high: { required: 2 } }\nescalation: { high: [ { after: 2s, to: [cto] } ] }";
     let app = TestApp::with(Config::new().with_policies(policies)).await;
     let id = app.client("lone-bot").submit_id(high()).await;
@@ -208,7 +208,7 @@ async fn a_request_that_is_held_outlives_its_time() {
 }
 
 #[tokio::test]
-async fn what_fell_due_while_the_server_was_away_happens_once_and_in_order_right_after_its_start() {
+async fn deadlines_missed_while_down_are_handled_once_in_order_at_start() {
     let policies = "
 policies: { critical: { expire_after: 4s } }
 escalation: { high: [ { after: 3s, to: [cto] }, { after: 4s, to: [auditor] } ], critical: [ { after: 3s, to: [admin] } ] }

@@ -27,7 +27,7 @@ fn now(database: &Database) -> impl Future<Output = DateTime<Utc>> {
 }
 
 #[tokio::test]
-async fn what_happens_arrives_while_it_happens() {
+async fn events_are_streamed_as_they_are_committed() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let mut stream = alice.follow("/events").await;
@@ -79,7 +79,7 @@ async fn a_crowd_of_events_arrives_once_and_each_workflow_in_order() {
 }
 
 #[tokio::test]
-async fn whoever_was_cut_off_misses_nothing() {
+async fn a_reconnecting_client_misses_no_event() {
     let mut app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let mut stream = alice.follow("/events").await;
@@ -116,7 +116,7 @@ async fn whoever_was_cut_off_misses_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_hears_what_they_may_not_see() {
+async fn streams_omit_events_that_the_caller_may_not_see() {
     let app = TestApp::start().await;
     let clients = ["alice", "deploy-bot", "other-bot", "lone-bot"].map(|name| app.client(name));
     let [alice, bot, other, lone] = &clients;
@@ -174,7 +174,7 @@ async fn one_workflow_is_followed_by_its_versions_to_its_end() {
 }
 
 #[tokio::test]
-async fn what_was_committed_without_an_answer_is_told_from_the_log() {
+async fn events_whose_commit_got_no_answer_are_streamed_from_the_log() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let mut stream = alice.follow("/events").await;
@@ -264,7 +264,7 @@ async fn a_slow_reader_gets_the_backlog_and_all_that_happened_while_it_was_read(
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_the_right_to_hear_it() {
+async fn a_stream_ends_when_the_caller_loses_access() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;
@@ -304,7 +304,7 @@ fn open_streams(client: &Client) -> impl Future<Output = String> {
 }
 
 #[tokio::test]
-async fn streams_are_counted_and_not_without_limit() {
+async fn event_streams_are_limited() {
     let app = TestApp::start().await;
     let (alice, tom) = (app.client("alice"), app.client("tom"));
     let mut streams = Vec::new();
@@ -320,7 +320,7 @@ async fn streams_are_counted_and_not_without_limit() {
 }
 
 #[tokio::test]
-async fn whoever_was_away_too_long_is_told_to_look_anew() {
+async fn a_client_beyond_the_backlog_gets_a_reset() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let long_ago = position(now(&app.database).await - TimeDelta::hours(25));
@@ -332,7 +332,7 @@ async fn whoever_was_away_too_long_is_told_to_look_anew() {
 }
 
 #[tokio::test]
-async fn a_place_that_no_stream_has_told_is_refused_however_it_is_sent() {
+async fn an_event_id_that_was_never_sent_is_refused() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;

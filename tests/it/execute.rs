@@ -68,7 +68,7 @@ async fn a_runbook_that_ends_well_completes_the_workflow() {
 }
 
 #[tokio::test]
-async fn a_runbook_that_ends_badly_fails_the_workflow_and_says_how() {
+async fn a_failed_runbook_fails_the_workflow_and_records_how() {
     let app = app().await;
     let bot = app.client("deploy-bot");
     let fails = |name: &'static str| {
@@ -166,7 +166,7 @@ async fn a_deployment_that_is_called_reading_is_assessed_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn what_was_changed_after_it_was_shown_is_not_run() {
+async fn an_action_changed_after_it_was_shown_does_not_run() {
     let ledger = Ledger::new();
     let mut app = TestApp::with(ledger.runbooks(Config::new())).await;
     for (tampering, reason, restart) in [
@@ -269,7 +269,7 @@ async fn nobody_reports_what_parkbrake_itself_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_approved_runs_once_and_nothing_else_ever_runs() {
+async fn approved_actions_run_once_and_nothing_else_runs() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new()).with_policies("policies: { high: { expire_after: 3s } }");
     let mut app = TestApp::with(config).await;

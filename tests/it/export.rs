@@ -75,7 +75,7 @@ fn table(text: &str) -> Vec<HashMap<String, String>> {
 }
 
 #[tokio::test]
-async fn an_export_says_who_decided_what_and_what_ran() {
+async fn an_export_records_who_decided_and_what_ran() {
     let config = Config::new().with_runbooks(RUNBOOKS).with_policies("policies: { high: { required: 2 } }");
     let app = TestApp::with(config).await;
     let (bot, alice, tess) = (app.client("deploy-bot"), app.client("alice"), app.client("tess"));
@@ -127,7 +127,7 @@ async fn an_export_says_who_decided_what_and_what_ran() {
 }
 
 #[tokio::test]
-async fn what_agents_write_is_no_formula_in_a_table() {
+async fn an_export_neutralizes_formulas() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     for formula in ["=HYPERLINK(\"https://evil.example\",\"ok\")", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", "two, \"three\"\nlines"] {
@@ -189,7 +189,7 @@ async fn an_export_has_the_documents_where_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_proved_is_in_the_export_and_says_so() {
+async fn an_export_marks_workflows_that_do_not_verify() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let (valid, touched) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
@@ -226,7 +226,7 @@ fn hold_page_after(proxy: &Proxy, pages: usize) {
 }
 
 #[tokio::test]
-async fn whoever_hangs_up_ends_the_work_and_gives_the_place_back() {
+async fn disconnecting_ends_an_export_and_frees_its_slot() {
     let (proxy, app) = behind_proxy(60).await;
     let nora = app.client("nora");
     let export = async || nora.request(Method::GET, "/workflows/export").send().await.expect("an answer");

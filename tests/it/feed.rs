@@ -37,7 +37,7 @@ fn one_more(workflow: &str, version: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_lost_answer_changes_neither_the_order_nor_the_number_of_events_that_are_told() {
+async fn lost_commit_answers_neither_reorder_nor_drop_events() {
     let database = Database::migrated().await;
     let proxy = Proxy::before(&database).await;
     let config = Config::new();
@@ -59,7 +59,7 @@ async fn a_lost_answer_changes_neither_the_order_nor_the_number_of_events_that_a
 }
 
 #[tokio::test]
-async fn a_commit_that_stalls_is_heard_in_the_end_and_holds_up_nobody_else() {
+async fn a_stalled_commit_is_eventually_streamed_and_delays_no_other() {
     let app = TestApp::start().await;
     // This wait in a commit, as with a slow disk or a standby, is not ended by any statement
     // timeout.
@@ -113,7 +113,7 @@ async fn an_open_transaction_that_has_nothing_to_do_with_the_log_holds_up_nothin
 }
 
 #[tokio::test]
-async fn an_open_transaction_that_writes_the_log_late_is_heard_by_all_and_holds_up_nobody() {
+async fn events_of_a_late_transaction_reach_all_streams_and_delay_no_other() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let (one, two) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
@@ -148,7 +148,7 @@ async fn an_open_transaction_that_writes_the_log_late_is_heard_by_all_and_holds_
 }
 
 #[tokio::test]
-async fn who_waits_hears_of_what_another_server_wrote() {
+async fn waiters_see_events_of_another_server() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let (rejected, waiting) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
@@ -216,7 +216,7 @@ async fn after_the_database_was_restored_from_a_dump_the_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn in_a_copy_of_the_database_no_new_event_takes_a_place_that_the_original_may_have_told() {
+async fn a_copied_database_reuses_no_event_id_of_the_original() {
     let mut app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let mut stream = alice.follow("/events").await;

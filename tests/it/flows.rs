@@ -68,7 +68,7 @@ async fn a_rejection_ends_it() {
 }
 
 #[tokio::test]
-async fn silence_escalates() {
+async fn a_request_escalates_if_nobody_decides() {
     let app = TestApp::with(Config::new().with_policies("escalation: { high: [ { after: 1s, to: [cto] } ] }")).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
     let id = bot.submit_id(high()).await;

@@ -25,7 +25,7 @@ async fn frozen(ledger: &Ledger, from: i64, until: i64, more: &str) -> TestApp {
 }
 
 #[tokio::test]
-async fn what_a_freeze_holds_says_until_when_and_starts_by_itself_when_it_ends() {
+async fn frozen_work_shows_the_end_of_its_freeze_and_starts_then() {
     let ledger = Ledger::new();
     let app = frozen(&ledger, -60, 8, "").await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));

@@ -121,7 +121,7 @@ pub async fn post(addr: SocketAddr, event: &str, body: &str, signature: &str) ->
 }
 
 #[tokio::test]
-async fn what_people_approve_is_let_through() {
+async fn an_approved_deployment_is_let_through() {
     let harness = Harness::start("").await;
     let id = harness.asked(7_001).await;
     let workflow = harness.alice.workflow(&id).await;
@@ -144,7 +144,7 @@ async fn what_people_approve_is_let_through() {
 }
 
 #[tokio::test]
-async fn what_people_reject_is_stopped_with_their_words() {
+async fn a_rejected_deployment_is_stopped_with_the_reason() {
     let harness = Harness::start("").await;
     let id = harness.asked(7_001).await;
     harness.alice.post(&format!("/workflows/{id}/reject"), json!({"reason": "not on\na Friday"})).await.expect(200);
@@ -154,7 +154,7 @@ async fn what_people_reject_is_stopped_with_their_words() {
 }
 
 #[tokio::test]
-async fn what_expires_or_is_cancelled_is_stopped_and_called_neither_rejected() {
+async fn github_gets_expired_and_cancelled_not_rejected() {
     let harness = Harness::start("policies: { high: { expire_after: 1s } }\n").await;
     harness.asked(7_001).await;
     let answer = harness.answer(7_001).await;
@@ -170,7 +170,7 @@ async fn what_expires_or_is_cancelled_is_stopped_and_called_neither_rejected() {
 }
 
 #[tokio::test]
-async fn what_needs_nobody_is_let_through_at_once() {
+async fn deployments_without_approval_are_let_through_at_once() {
     let harness = Harness::start("").await;
     harness.github.waits(7_001, "development");
     let mut body = delivery(&harness.github, 7_001, 9_001);
@@ -242,7 +242,7 @@ async fn nothing_that_github_sends_decides() {
 }
 
 #[tokio::test]
-async fn how_a_deployment_went_is_known_from_github() {
+async fn github_reports_the_outcome_of_a_deployment() {
     let harness = Harness::start("").await;
     let told = |run: u64, deployment: u64, state: &str| {
         json!({"action": "created", "deployment_status": {"id": 1, "state": state, "environment": "production", "target_url": "https://github.com/x"},
@@ -289,7 +289,7 @@ async fn a_task_that_only_names_a_run_answers_for_no_deployment() {
 }
 
 #[tokio::test]
-async fn what_a_halt_holds_goes_on_waiting_until_it_ends() {
+async fn a_deployment_waits_until_the_halt_ends() {
     let harness = Harness::start("").await;
     let id = harness.asked(7_001).await;
     let cora = harness.app.client("cora");
@@ -328,7 +328,7 @@ async fn an_answer_is_tried_again_with_a_fresh_token() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_before_github_has_answered_tells_it_again() {
+async fn a_server_killed_before_github_answered_sends_the_answer_again() {
     let github = services::Github::start().await;
     let (config, database) = (config(&github, ""), Database::migrated().await);
     hand_out_tokens(&database).await;

@@ -125,7 +125,7 @@ async fn breaking_the_glass_replaces_the_quorum_and_the_roles_and_nothing_else()
 }
 
 #[tokio::test]
-async fn of_many_at_once_one_is_written() {
+async fn concurrent_breaks_of_the_glass_write_one() {
     let app = TestApp::with(config()).await;
     let mut requests = Vec::new();
     for _ in 0..8 {
@@ -168,7 +168,7 @@ async fn a_review_that_another_server_opened_meanwhile_is_seen_by_the_commit() {
 }
 
 #[tokio::test]
-async fn every_channel_hears_of_it_and_everybody_who_was_skipped_whatever_the_routes() {
+async fn every_channel_and_every_skipped_person_is_notified_of_broken_glass() {
     let notifications = "
 channels:
   hook: { type: webhook, url: 'http://127.0.0.1:9/', secret: { from_env: HOOK }, allow_private: true }
@@ -186,7 +186,7 @@ routes: [ { levels: [critical], channels: [hook] } ]
 }
 
 #[tokio::test]
-async fn before_the_start_it_is_asked_whether_that_person_may_still_do_so() {
+async fn the_rights_of_who_broke_the_glass_are_checked_again_before_the_start() {
     let app = TestApp::with(config()).await;
     let (id, digest) = parked(&app).await;
     app.client("cora").post("/halt", json!({"reason": "a moment"})).await.expect(200);

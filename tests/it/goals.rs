@@ -27,7 +27,7 @@ fn percents(hook: &Hook) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_share_of_the_goal_is_told_once_whatever_is_restarted() {
+async fn each_goal_reminder_is_sent_once_despite_restarts() {
     let hook = Hook::start().await;
     let mut app = TestApp::with(with_goal(&hook)).await;
     let id = app.client("deploy-bot").submit_id(high()).await;
@@ -84,7 +84,7 @@ async fn reminders_of_the_goal_rest_while_a_question_is_open() {
 }
 
 #[tokio::test]
-async fn after_an_outage_the_latest_share_alone_is_told() {
+async fn after_an_outage_only_the_latest_goal_reminder_is_sent() {
     let mut hook = Hook::down().await;
     let config = told_to(&[hook.channel("audit")]).with_policies("policies: { high: { goal: 2s, remind: [10%, 90%] } }");
     let app = TestApp::with(config).await;

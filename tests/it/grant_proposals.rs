@@ -45,7 +45,7 @@ fn after_two() -> Config {
 }
 
 #[tokio::test]
-async fn after_equal_approvals_the_narrowest_grant_is_proposed_with_what_else_it_would_have_let_pass() {
+async fn equal_approvals_propose_the_narrowest_grant_and_list_what_else_it_would_have_released() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let mut ids = approved(&app, &build("api"), 4).await;
@@ -78,7 +78,7 @@ async fn after_equal_approvals_the_narrowest_grant_is_proposed_with_what_else_it
 }
 
 #[tokio::test]
-async fn what_matches_something_rejected_is_not_proposed_and_what_passed_by_a_grant_does_not_count() {
+async fn proposals_exclude_rejected_matches_and_do_not_count_uses_of_grants() {
     let app = TestApp::with(after_two()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     approved(&app, &build("api"), 2).await;
@@ -97,7 +97,7 @@ async fn what_matches_something_rejected_is_not_proposed_and_what_passed_by_a_gr
 }
 
 #[tokio::test]
-async fn what_nobody_could_give_is_not_proposed() {
+async fn grants_that_nobody_could_give_are_not_proposed() {
     for policies in ["policies: { high: { required: 2 } }", "policies: { high: { require_digest: true } }", "grants: { levels: [medium] }"]
     {
         let app = TestApp::with(Config::new().with_policies(&format!("{policies}\n"))).await;
@@ -180,7 +180,7 @@ async fn the_inbox_proposes_and_a_press_fills_in_the_form_and_gives_nothing() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_no_approval_and_is_named_beside_them() {
+async fn an_expired_request_is_no_approval_and_is_listed_beside_the_proposal() {
     let config = Config::new().with_policies("grants: { propose_after: 2 }\npolicies: { medium: { expire_after: 5s } }\n");
     let app = TestApp::with(config).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));

@@ -52,7 +52,7 @@ async fn app(ledger: &Ledger) -> TestApp {
 }
 
 #[tokio::test]
-async fn what_is_granted_passes_without_anybody_being_asked_and_says_by_whose_grant() {
+async fn a_granted_request_is_released_and_names_its_grant() {
     let ledger = Ledger::new();
     let app = app(&ledger).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -85,7 +85,7 @@ async fn what_is_granted_passes_without_anybody_being_asked_and_says_by_whose_gr
 }
 
 #[tokio::test]
-async fn a_grant_is_given_only_by_somebody_who_could_approve_each_of_what_it_lets_pass() {
+async fn a_grant_is_given_only_by_somebody_who_could_approve_everything_it_releases() {
     let ledger = Ledger::new();
     let rules = crate::support::config::RULES
         .replace("high:     { auto_approve: false,", "high:     { auto_approve: false, require_justification: true,");
@@ -137,7 +137,7 @@ async fn a_grant_is_given_only_by_somebody_who_could_approve_each_of_what_it_let
 }
 
 #[tokio::test]
-async fn of_64_at_once_as_many_pass_as_may_by_count_and_by_cost() {
+async fn concurrent_uses_of_a_grant_respect_its_count_and_cost() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     for (bound, value) in [("uses", json!(10)), ("cost", json!(1_010))] {
@@ -154,7 +154,7 @@ async fn of_64_at_once_as_many_pass_as_may_by_count_and_by_cost() {
 }
 
 #[tokio::test]
-async fn anything_else_parks() {
+async fn requests_outside_the_grant_park() {
     let ledger = Ledger::new();
     let app = app(&ledger).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -226,7 +226,7 @@ async fn a_grant_like_a_request_is_of_the_same_kind_to_the_letter() {
 }
 
 #[tokio::test]
-async fn revoking_a_grant_stops_what_it_let_pass_and_has_not_started_and_people_are_asked() {
+async fn revoking_a_grant_stops_its_unstarted_work_and_asks_people() {
     let ledger = Ledger::new();
     let app = app(&ledger).await;
     let (bot, alice, cora) = (app.client("deploy-bot"), app.client("alice"), app.client("cora"));
@@ -295,7 +295,7 @@ async fn a_use_whose_answer_was_lost_is_counted_once_and_one_before_a_kill_too()
 }
 
 #[tokio::test]
-async fn kill_nine_between_uses_neither_loses_nor_repeats_one() {
+async fn kill_9_neither_loses_nor_repeats_grant_uses() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
@@ -345,7 +345,7 @@ async fn a_grant_is_worth_nothing_without_its_giver() {
 }
 
 #[tokio::test]
-async fn a_grant_that_was_widened_or_made_in_the_database_lets_nothing_pass() {
+async fn a_grant_widened_or_made_in_the_database_releases_nothing() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let grant = alice.grant(with(grant_of_builds(), "uses", json!(1))).await;

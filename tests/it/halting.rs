@@ -9,7 +9,7 @@ use tokio::process::Command;
 const PLACE: &str = "/inbox/halts";
 
 #[tokio::test]
-async fn an_admin_halts_and_resumes_on_the_page_and_every_page_says_what_is_halted() {
+async fn an_admin_halts_and_resumes_on_the_page_and_every_page_shows_the_halt() {
     let app = TestApp::start().await;
     let (cora, alice) = (Browser::of(app.addr, "cora").await, Browser::of(app.addr, "alice").await);
     let page = cora.get(PLACE).await.expect(200);

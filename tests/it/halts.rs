@@ -136,7 +136,7 @@ async fn a_halt_of_one_environment_holds_that_one_and_what_names_none() {
 }
 
 #[tokio::test]
-async fn only_admins_halt_with_a_reason_and_the_answers_to_repeating_and_overlapping_halts_are_clear() {
+async fn only_admins_halt_and_repeated_halts_are_idempotent() {
     let app = TestApp::start().await;
     let cora = app.client("cora");
     for name in ["alice", "tom", "nora", "deploy-bot"] {
@@ -210,7 +210,7 @@ async fn a_halt_in_the_midst_of_many_starts_holds_the_rest_and_all_of_them_run_o
 }
 
 #[tokio::test]
-async fn what_requesters_have_waiting_starts_in_turns_after_a_halt() {
+async fn after_a_halt_requesters_take_turns() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let settings = Settings { turns: 1, turns_per_requester: 1, ..settings(&config) };

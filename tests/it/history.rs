@@ -111,7 +111,7 @@ async fn workflows_are_found_by_who_decided_what_ran_and_when_and_by_their_ids()
 }
 
 #[tokio::test]
-async fn a_line_says_who_decided_when_and_what_ran() {
+async fn a_line_shows_who_decided_when_and_what_ran() {
     let (app, past) = past().await;
     let page = listed(&app.client("nora"), "?sort=oldest").await;
     let [ran, rejected, read, broken, plan] = &page["workflows"].as_array().unwrap()[..] else { panic!("five") };
@@ -142,7 +142,7 @@ async fn a_line_says_who_decided_when_and_what_ran() {
 }
 
 #[tokio::test]
-async fn a_person_who_broke_the_glass_or_took_a_yes_back_is_listed_with_it() {
+async fn a_persons_page_lists_broken_glass_and_withdrawn_approvals() {
     let (app, past) = past().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let tess = app.client("tess");

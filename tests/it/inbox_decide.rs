@@ -10,7 +10,7 @@ fn place(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_approved_is_what_was_shown() {
+async fn an_approval_covers_what_was_shown() {
     let ledger = Ledger::new();
     let app = TestApp::with(ledger.runbooks(Config::new())).await;
     let task = json!({"description": "run it", "operation": "deploy", "environment": "production", "resource_type": "code",
@@ -49,7 +49,7 @@ async fn what_is_approved_is_what_was_shown() {
 }
 
 #[tokio::test]
-async fn a_rejection_says_why() {
+async fn a_rejection_records_its_reason() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let tess = Browser::of(app.addr, "tess").await;
@@ -75,7 +75,7 @@ async fn a_rejection_says_why() {
 }
 
 #[tokio::test]
-async fn who_may_not_decide_is_told_why() {
+async fn the_inbox_explains_why_a_person_may_not_decide() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let approve = format!("{}/approve", place(&id));

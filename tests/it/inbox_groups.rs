@@ -29,7 +29,7 @@ fn carried(page: &Page) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn equal_requests_fold_into_one_table_in_which_only_what_differs_is_a_column() {
+async fn similar_requests_form_a_table_of_their_differences() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let mut ids = Vec::new();
@@ -79,7 +79,7 @@ async fn equal_requests_fold_into_one_table_in_which_only_what_differs_is_a_colu
 }
 
 #[tokio::test]
-async fn what_is_critical_or_not_for_the_reader_has_no_button_in_a_table() {
+async fn tables_have_no_button_for_critical_or_foreign_requests() {
     let app = TestApp::start().await;
     let bot = app.client("lone-bot");
     for table in ["orders", "users"] {

@@ -179,7 +179,7 @@ async fn pages_in_every_order_lose_nothing_and_repeat_nothing_while_new_ones_arr
 }
 
 #[tokio::test]
-async fn the_heading_the_tabs_and_the_title_say_how_much_waits() {
+async fn heading_tabs_and_title_count_waiting_requests() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     bot.submit_id(high()).await;
@@ -325,7 +325,7 @@ async fn the_target_is_shown_as_it_is_claimed_and_as_it_is_known() {
 }
 
 #[tokio::test]
-async fn what_is_read_first_stands_before_tables_and_digests() {
+async fn the_page_starts_with_what_a_decision_needs() {
     let app = TestApp::start().await;
     let mut task = high();
     task["action"] = json!({"type": "external", "name": "purge", "args": {"table": "sessions"}});
@@ -361,7 +361,7 @@ async fn what_is_read_first_stands_before_tables_and_digests() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_a_page_too() {
+async fn errors_are_pages() {
     let app = TestApp::start().await;
     let alice = Browser::of(app.addr, "alice").await;
     for path in ["/inbox/workflows/0198f0a0-0000-7000-8000-000000000000", "/inbox/workflows/x"] {

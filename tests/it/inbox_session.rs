@@ -36,7 +36,7 @@ async fn a_token_opens_the_inbox_and_the_cookie_is_tied_to_it() {
 }
 
 #[tokio::test]
-async fn who_has_no_good_token_or_is_no_person_stays_outside() {
+async fn only_people_with_a_valid_token_sign_in() {
     let app = TestApp::start().await;
     let mut browser = Browser::new(app.addr);
     app.database.execute("update token set revoked_at = clock_timestamp() where principal = 'tess'").await;
@@ -52,7 +52,7 @@ async fn who_has_no_good_token_or_is_no_person_stays_outside() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_hold_nobody_up_and_lock_nobody_out() {
+async fn wrong_tokens_neither_delay_nor_lock_out_others() {
     let app = TestApp::start().await;
     let guess = |number: usize| {
         let mut browser = Browser::new(app.addr);

@@ -73,7 +73,7 @@ fn approved_and_refused(alice: &Client, id: &str) -> impl Future<Output = String
 }
 
 #[tokio::test]
-async fn what_would_run_is_shown_with_its_real_paths_and_contents() {
+async fn the_command_is_shown_with_real_paths_and_content_digests() {
     let site = Site::new();
     let app = TestApp::with(Config::new().with_runbooks(&site.runbooks(""))).await;
     let bot = app.client("deploy-bot");
@@ -94,7 +94,7 @@ async fn what_would_run_is_shown_with_its_real_paths_and_contents() {
 }
 
 #[tokio::test]
-async fn what_was_edited_or_moved_after_it_was_shown_does_not_run() {
+async fn files_edited_or_moved_after_they_were_shown_do_not_run() {
     for (change, said) in [
         (&(|site: &Site| site.write("v1/run.sh", "#!/bin/sh\necho edited >> ../ran\n")) as &dyn Fn(&Site), "the content of its program"),
         (&|site: &Site| site.write("v1/api.yaml", "edited\n"), "the content of its file"),
@@ -139,7 +139,7 @@ fn rewrite(config: &Path, runbooks: &str) {
 }
 
 #[tokio::test]
-async fn what_could_not_run_or_could_be_changed_by_everybody_is_refused_at_submit() {
+async fn missing_or_world_writable_files_are_refused_at_submit() {
     let site = Site::new();
     let app = TestApp::with(Config::new().with_runbooks(&site.runbooks(""))).await;
     let refused = |said: &'static str| {

@@ -24,7 +24,7 @@ fn runbook(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_was_parked_is_still_parked_and_runs_once_approved() {
+async fn a_parked_request_survives_a_kill_and_runs_once_after_approval() {
     let (ledger, config, database) = world().await;
     let server = Process::serve(&config, &database).await;
     let accepted = server.client("deploy-bot").submit(runbook("once")).await;

@@ -113,7 +113,7 @@ async fn a_server_on_the_machine_of_one_that_was_killed_does_not_wait_for_its_le
 }
 
 #[tokio::test]
-async fn a_second_server_is_refused_while_the_first_goes_on_and_says_which_one_it_is() {
+async fn a_second_server_is_refused_and_names_the_first() {
     let (_, config, database) = world().await;
     let first = Process::serve(&config, &database).await;
     let (status, log) = Process::refused(&config, &database, &[]).await;

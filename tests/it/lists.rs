@@ -27,7 +27,7 @@ fn named(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_waits_is_listed_newest_first_with_all_that_a_decision_needs() {
+async fn pending_requests_are_listed_newest_first_with_all_that_a_decision_needs() {
     let app = TestApp::with(
         Config::new().with_policies("policies: { high: { expire_after: 2h } }\nescalation: { high: [ { after: 1h, to: [cto] } ] }"),
     )
@@ -53,7 +53,7 @@ async fn what_waits_is_listed_newest_first_with_all_that_a_decision_needs() {
 }
 
 #[tokio::test]
-async fn what_waits_can_be_asked_for_by_level_and_by_role() {
+async fn pending_requests_can_be_filtered_by_level_and_role() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let (medium, high, critical) = (bot.submit_id(medium()).await, bot.submit_id(high()).await, bot.submit_id(critical()).await);
@@ -75,7 +75,7 @@ async fn what_waits_can_be_asked_for_by_level_and_by_role() {
 }
 
 #[tokio::test]
-async fn mine_are_those_that_i_may_decide_now() {
+async fn mine_lists_requests_that_the_caller_may_decide_now() {
     let config = Config::new().with_policies("policies: { critical: { required: 2 }, high: { required: 2, distinct_roles: true } }");
     let app = TestApp::with(config).await;
     let of_tom = app.client("deploy-bot").submit_id(high()).await;
@@ -105,14 +105,14 @@ async fn mine_are_those_that_i_may_decide_now() {
 }
 
 #[tokio::test]
-async fn without_separation_of_duties_mine_are_my_own_too() {
+async fn without_separation_of_duties_mine_includes_own_requests() {
     let app = TestApp::with(Config::new().with_policies("separation_of_duties: false")).await;
     let id = app.client("alice").submit_id(high()).await;
     assert_eq!(app.client("alice").ids("/workflows/pending?mine=true").await, [id.as_str()]);
 }
 
 #[tokio::test]
-async fn an_escalation_makes_it_mine() {
+async fn an_escalation_adds_the_request_to_mine() {
     let app = TestApp::with(Config::new().with_policies("escalation: { high: [ { after: 2s, to: [cto] } ] }")).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
     let id = bot.submit_id(high()).await;
@@ -173,7 +173,7 @@ async fn a_page_that_ends_with_the_list_has_no_next() {
 }
 
 #[tokio::test]
-async fn a_query_that_makes_no_sense_is_refused_and_says_which_part() {
+async fn an_invalid_query_is_refused_with_its_parameter() {
     let app = TestApp::start().await;
     let alice = app.client("alice");
     for (query, names) in [
@@ -292,7 +292,7 @@ async fn pages_of_what_an_agent_sees_are_full_in_spite_of_what_it_does_not_see()
 }
 
 #[tokio::test]
-async fn who_waits_for_what_has_happened_already_is_answered_at_once() {
+async fn a_wait_for_a_past_version_returns_at_once() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(high()).await;
@@ -306,7 +306,7 @@ async fn who_waits_for_what_has_happened_already_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn who_waits_in_vain_gets_the_same_body_when_the_time_is_up() {
+async fn a_wait_that_times_out_returns_the_unchanged_workflow() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(high()).await;
@@ -320,7 +320,7 @@ async fn who_waits_in_vain_gets_the_same_body_when_the_time_is_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_change_is_told_at_once_to_all_who_wait_for_it() {
+async fn a_change_answers_every_wait_at_once() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let path = format!("/workflows/{id}/wait?since=2&timeout=55s");

@@ -44,7 +44,7 @@ async fn once(client: &Client, id: &str, stream: &str, text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn who_looks_sees_what_is_written_without_secrets_and_others_see_nothing() {
+async fn live_output_is_masked_and_visible_only_to_those_with_access() {
     let folder = TempDir::new().unwrap();
     let (config, database) = (config(folder.path()), Database::migrated().await);
     hand_out_tokens(&database).await;
@@ -84,7 +84,7 @@ async fn who_looks_sees_what_is_written_without_secrets_and_others_see_nothing()
 }
 
 #[tokio::test]
-async fn who_watches_reads_along_and_the_page_shows_it() {
+async fn watch_and_the_page_show_live_output() {
     let folder = TempDir::new().unwrap();
     let (config, database) = (config(folder.path()), Database::migrated().await);
     hand_out_tokens(&database).await;

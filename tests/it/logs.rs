@@ -104,7 +104,7 @@ async fn a_log_that_cannot_be_trusted_is_an_error_of_its_own() {
 }
 
 #[tokio::test]
-async fn where_the_database_does_not_answer_each_who_waits_hears_of_it_and_may_ask_again() {
+async fn a_failed_log_query_fails_every_waiter_and_can_be_repeated() {
     let (reader, _) = reader("postgres://nobody@127.0.0.1:1/nothing");
     for _ in 0..2 {
         let mut reads = Vec::new();

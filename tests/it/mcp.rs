@@ -135,7 +135,7 @@ async fn a_task_that_is_submitted_by_a_tool_parks_and_goes_on_once_people_have_d
 }
 
 #[tokio::test]
-async fn what_was_rejected_says_so_with_its_reason_and_what_was_taken_back_is_cancelled() {
+async fn rejected_workflows_report_the_reason_and_withdrawn_requests_are_cancelled() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = |parked: &Value| parked["workflow_id"].as_str().unwrap().to_owned();
@@ -149,7 +149,7 @@ async fn what_was_rejected_says_so_with_its_reason_and_what_was_taken_back_is_ca
 }
 
 #[tokio::test]
-async fn a_tool_refuses_what_the_api_refuses_and_says_why() {
+async fn a_tool_refuses_what_the_api_refuses_with_the_reason() {
     let app = TestApp::start().await;
     let (bot, other) = (app.client("deploy-bot"), app.client("lone-bot"));
     let parked = other.told("submit_task", high()).await;
@@ -180,7 +180,7 @@ async fn a_tool_refuses_what_the_api_refuses_and_says_why() {
 }
 
 #[tokio::test]
-async fn nobody_calls_without_a_token_and_the_answer_says_where_tokens_are_described() {
+async fn a_call_without_a_token_is_refused_with_the_address_of_the_metadata() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let nobody = Client::with_token(app.addr, "pbk_wrong");
@@ -323,7 +323,7 @@ async fn the_program_serves_the_same_tools_on_standard_input_and_output() {
 }
 
 #[tokio::test]
-async fn the_program_says_to_its_client_what_is_wrong_with_the_server() {
+async fn the_bridge_reports_server_errors_to_its_client() {
     let mut bridge = Bridge::start("http://127.0.0.1:9");
     bridge.say(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
     let answer = bridge.hear().await;

@@ -53,7 +53,7 @@ async fn becomes(app: &TestApp, kind: &str, status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_workflow_is_told_from_its_request_to_its_end_in_order_and_signed() {
+async fn a_webhook_gets_every_notice_of_a_workflow_in_order_and_signed() {
     let (hook, app) = told_to_one().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;
@@ -84,7 +84,7 @@ async fn a_workflow_is_told_from_its_request_to_its_end_in_order_and_signed() {
 }
 
 #[tokio::test]
-async fn what_no_level_notifies_of_is_not_told() {
+async fn levels_with_notify_false_send_no_notices() {
     let (hook, app) = told_to_one().await;
     let quiet = app.client("deploy-bot").submit_id(low()).await;
     let loud = app.client("deploy-bot").submit_id(high()).await;
@@ -94,7 +94,7 @@ async fn what_no_level_notifies_of_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_failed_delivery_is_made_again_with_the_same_id_and_what_follows_waits_for_it() {
+async fn a_failed_delivery_is_repeated_with_the_same_id_before_later_notices() {
     let (hook, app) = told_to_one().await;
     hook.always(Reply::Status(500));
     let id = app.client("deploy-bot").submit_id(high()).await;
@@ -121,7 +121,7 @@ async fn a_failed_delivery_is_made_again_with_the_same_id_and_what_follows_waits
 }
 
 #[tokio::test]
-async fn of_one_workflow_each_is_told_after_the_one_before_it() {
+async fn notices_of_one_workflow_are_delivered_in_order() {
     let hook = Hook::start().await;
     let app = TestApp::with(told_to(&[hook.channel("audit")])).await;
     let bot = app.client("deploy-bot");
@@ -149,7 +149,7 @@ async fn the_other_side_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test]
-async fn what_nobody_took_for_a_day_is_dead_visible_and_can_be_sent_again() {
+async fn a_notice_undelivered_for_a_day_is_dead_and_can_be_resent() {
     let (hook, app) = told_to_one().await;
     hook.always(Reply::Status(500));
     let (bot, cora, nora) = (app.client("deploy-bot"), app.client("cora"), app.client("nora"));
@@ -188,7 +188,7 @@ async fn what_nobody_took_for_a_day_is_dead_visible_and_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn what_waits_is_not_sent_again_and_lists_have_pages() {
+async fn a_pending_notice_cannot_be_resent_and_lists_have_pages() {
     let hook = Hook::down().await;
     let app = TestApp::with(told_to(&[hook.channel("audit")])).await;
     let ids = [app.client("deploy-bot").submit_id(high()).await, app.client("deploy-bot").submit_id(high()).await];

@@ -76,7 +76,7 @@ async fn sessions(app: &TestApp) -> i64 {
 type Twist = Box<dyn Fn(&mut Value) + Send>;
 
 #[tokio::test]
-async fn a_person_is_proved_by_a_subject_or_by_a_verified_address_and_comes_to_where_they_wanted_to_go() {
+async fn a_subject_or_verified_address_signs_in_and_returns_to_the_page() {
     let provider = OpenId::start().await;
     let app = start(&provider).await;
     let mut browser = Browser::new(app.addr);
@@ -99,7 +99,7 @@ async fn a_person_is_proved_by_a_subject_or_by_a_verified_address_and_comes_to_w
 }
 
 #[tokio::test]
-async fn words_of_the_provider_that_prove_nobody_sign_nobody_in() {
+async fn invalid_provider_answers_sign_nobody_in() {
     let provider = OpenId::start().await;
     let app = start(&provider).await;
     let now = || chrono::Utc::now().timestamp();
@@ -134,7 +134,7 @@ async fn words_of_the_provider_that_prove_nobody_sign_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_provider_has_taken_up_since_is_known() {
+async fn a_new_provider_key_is_fetched() {
     let provider = OpenId::start().await;
     let app = start(&provider).await;
     for _ in 0..3 {
@@ -145,7 +145,7 @@ async fn a_key_that_the_provider_has_taken_up_since_is_known() {
 }
 
 #[tokio::test]
-async fn who_comes_back_has_to_be_the_browser_that_went() {
+async fn an_openid_callback_needs_the_browser_that_began_it() {
     let provider = OpenId::start().await;
     let app = start(&provider).await;
     let (mut one, mut other) = (Browser::new(app.addr), Browser::new(app.addr));
@@ -177,7 +177,7 @@ async fn who_comes_back_has_to_be_the_browser_that_went() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_the_configuration_no_longer_says_whose_the_proof_is() {
+async fn a_session_ends_when_the_configuration_no_longer_maps_its_proof() {
     let provider = OpenId::start().await;
     let mut app = start(&provider).await;
     let (alice, _) = sign_in(&app, &provider, ALICE).await;
@@ -205,7 +205,7 @@ fn again(page: &Page) -> String {
 }
 
 #[tokio::test]
-async fn a_yes_long_after_the_sign_in_leads_through_the_provider_again_and_back_to_what_was_written() {
+async fn a_stale_sign_in_goes_through_the_provider_and_keeps_the_draft() {
     let provider = OpenId::start().await;
     let mut app = start(&provider).await;
     let now = || chrono::Utc::now().timestamp();
@@ -263,7 +263,7 @@ async fn a_yes_long_after_the_sign_in_leads_through_the_provider_again_and_back_
 }
 
 #[tokio::test]
-async fn who_signed_in_with_a_token_signs_in_again_with_it() {
+async fn people_renew_a_sign_in_the_way_they_signed_in() {
     let app = TestApp::with(Config::new().with_policies("policies: { medium: { require_recent_sign_in: 1s } }")).await;
     let mut browser = Browser::of(app.addr, "alice").await;
     let id = app.client("deploy-bot").submit(medium()).await["workflow_id"].as_str().unwrap().to_owned();
@@ -325,7 +325,7 @@ async fn a_group_of_the_provider_gives_a_role_for_deciding_in_that_session_and_f
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_or_says_no_keeps_nobody_from_signing_in_with_a_token() {
+async fn a_failing_or_refusing_provider_blocks_no_sign_in_with_a_token() {
     let provider = OpenId::start().await;
     let app = start(&provider).await;
     provider.service.down(Some(Reply::new(503, "down")));

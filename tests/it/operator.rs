@@ -35,7 +35,7 @@ fn unknown(app: &TestApp) -> impl Future<Output = String> {
 }
 
 #[tokio::test]
-async fn resolve_says_what_became_of_an_action_and_is_refused_with_its_reason() {
+async fn resolve_records_the_outcome_of_an_action_and_shows_refusals() {
     let config = Config::new().with_policies("policies: { high: { report_within: 1s } }\n");
     let app = TestApp::with(config).await;
     let (id, other) = (unknown(&app).await, unknown(&app).await);
@@ -72,7 +72,7 @@ async fn resolve_says_what_became_of_an_action_and_is_refused_with_its_reason() 
 }
 
 #[tokio::test]
-async fn rekey_says_what_it_would_seal_seals_it_and_the_old_key_alone_opens_nothing_any_more() {
+async fn rekey_previews_then_seals_and_the_old_key_alone_opens_nothing() {
     let database = Database::migrated().await;
     hand_out_tokens(&database).await;
     let config = Config::new();

@@ -6,7 +6,7 @@ use crate::support::{Config, Database, TestApp, eventually};
 use parkbrake::postgres::{Cluster, Options, Programs};
 
 #[tokio::test]
-async fn without_a_database_it_says_so_and_it_heals_by_itself() {
+async fn a_server_reports_a_database_outage_and_recovers_by_itself() {
     // A separate PostgreSQL, which can be stopped without affecting other tests.
     let folder = tempfile::tempdir().unwrap();
     let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));

@@ -91,7 +91,7 @@ fn refusal(workflow: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn what_a_step_hands_out_is_shown_in_the_step_that_names_it_and_approved_before_that_runs() {
+async fn outputs_are_shown_and_approved_before_the_step_that_uses_them() {
     let shop = Shop::new();
     let app = TestApp::with(shop.config()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -132,7 +132,7 @@ async fn where_each_step_is_approved_by_itself_it_is_asked_about_once_with_what_
 }
 
 #[tokio::test]
-async fn a_pattern_that_the_configuration_trusts_needs_no_second_approval_and_what_undoes_a_step_names_what_it_handed_out() {
+async fn an_output_of_a_trusted_pattern_needs_no_second_approval_and_feeds_the_compensation() {
     let shop = Shop::new();
     let app = TestApp::with(shop.config()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -150,7 +150,7 @@ async fn a_pattern_that_the_configuration_trusts_needs_no_second_approval_and_wh
 }
 
 #[tokio::test]
-async fn a_step_whose_output_is_not_there_or_does_not_fit_is_not_started_and_says_why() {
+async fn a_step_with_a_missing_or_invalid_output_is_not_started_and_records_why() {
     let shop = Shop::new();
     let app = TestApp::with(shop.config()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));

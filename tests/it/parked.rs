@@ -43,7 +43,7 @@ async fn a_parked_workflow_writes_ten_entries_of_indexes_and_a_short_row() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_the_claim_stands_in_the_document_alone_and_is_shown_as_if_it_stood_in_the_row() {
+async fn a_target_equal_to_the_claim_is_stored_only_in_the_document_and_shown_everywhere() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let submitted = bot.submit(high()).await;
@@ -92,7 +92,7 @@ async fn terms_are_stored_once_for_all_who_are_parked_under_them_and_a_server_th
 }
 
 #[tokio::test]
-async fn terms_that_somebody_has_changed_are_not_acted_upon_and_the_log_that_names_them_says_why() {
+async fn tampered_terms_make_their_log_unreadable_with_a_reason() {
     let app = TestApp::start().await;
     let id: Uuid = parked(&app, high()).await.parse().unwrap();
     let is_asked = |log: &[Recorded]| matches!(log[1].event, Event::ApprovalRequested { .. });

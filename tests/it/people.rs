@@ -84,7 +84,7 @@ routes:
 }
 
 #[tokio::test]
-async fn a_request_is_told_wherever_people_are_and_so_is_its_end() {
+async fn every_channel_announces_a_request_and_its_end() {
     let harness = Harness::start("escalation: { high: [ { after: 1s, to: [cto] } ] }").await;
     let id = harness.app.client("deploy-bot").submit_id(high()).await;
     eventually("a call", || async { harness.pagerduty.open(&id) }).await;
@@ -109,7 +109,7 @@ async fn a_request_is_told_wherever_people_are_and_so_is_its_end() {
 }
 
 #[tokio::test]
-async fn an_outage_of_everything_and_a_restart_lose_nothing_and_tell_nothing_stale() {
+async fn after_an_outage_and_a_restart_no_notice_is_lost_or_stale() {
     let mut harness = Harness::start("").await;
     harness.down(true);
     let kept = harness.app.client("deploy-bot").submit_id(high()).await;

@@ -37,7 +37,7 @@ async fn an_intent_becomes_the_plan_that_is_shown_approved_and_run() {
 }
 
 #[tokio::test]
-async fn what_a_playbook_says_undoes_its_steps_where_a_later_one_fails() {
+async fn compensations_of_a_playbook_run_when_a_later_step_fails() {
     let ledger = Ledger::new();
     let playbook = r#"playbooks:
   release:

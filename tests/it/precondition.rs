@@ -67,7 +67,7 @@ fn refusal(workflow: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn what_a_precondition_prints_is_shown_and_approved_and_what_it_finds_unchanged_runs() {
+async fn precondition_output_is_shown_and_approved_and_the_action_runs_if_it_is_unchanged() {
     let (folder, app) = app().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(task(high(), "release")).await;
@@ -89,7 +89,7 @@ async fn what_a_precondition_prints_is_shown_and_approved_and_what_it_finds_unch
 }
 
 #[tokio::test]
-async fn what_its_precondition_cannot_look_at_after_people_approved_does_not_run() {
+async fn an_approved_action_does_not_run_if_its_precondition_fails() {
     let (folder, app) = app().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(task(high(), "release")).await;
@@ -102,7 +102,7 @@ async fn what_its_precondition_cannot_look_at_after_people_approved_does_not_run
 }
 
 #[tokio::test]
-async fn what_its_precondition_refuses_at_submit_is_not_stored_and_asking_about_risk_runs_nothing() {
+async fn a_failed_precondition_refuses_the_submit_and_assessing_runs_nothing() {
     let (folder, app) = app().await;
     let bot = app.client("deploy-bot");
     bot.post("/risk/assess", task(low(), "check")).await.expect(200);
@@ -146,7 +146,7 @@ async fn a_look_that_was_cut_off_by_a_kill_is_repeated_by_the_next_server_and_ot
 }
 
 #[tokio::test]
-async fn what_is_cancelled_while_its_precondition_looks_does_not_start() {
+async fn an_action_cancelled_during_its_precondition_does_not_start() {
     let (folder, app) = app().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(task(high(), "release")).await;
@@ -162,7 +162,7 @@ async fn what_is_cancelled_while_its_precondition_looks_does_not_start() {
 }
 
 #[tokio::test]
-async fn each_step_is_looked_at_before_it_starts_and_undoing_is_not_held_to_it() {
+async fn each_step_checks_its_precondition_before_it_starts_and_compensations_check_none() {
     let (folder, app) = app().await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(plan([step("check"), step("check")])).await;

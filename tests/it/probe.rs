@@ -64,7 +64,7 @@ async fn a_probe_settles_what_a_killed_server_left_in_doubt_without_a_human() {
 }
 
 #[tokio::test]
-async fn a_probe_that_cannot_tell_looks_once_and_leaves_the_rest_to_a_human() {
+async fn an_undecided_probe_runs_once_and_leaves_the_outcome_to_people() {
     let folder = tempfile::tempdir().unwrap();
     let (config, database, server, id) = in_doubt(&folder, "2").await;
     let bot = server.client("deploy-bot");

@@ -118,7 +118,7 @@ async fn one_of_each(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn only_what_ended_long_ago_goes_and_all_of_it() {
+async fn prune_removes_only_old_final_workflows_completely() {
     let app = TestApp::start().await;
     let database = &app.database;
     one_of_each(&app).await;
@@ -173,7 +173,7 @@ async fn only_what_ended_long_ago_goes_and_all_of_it() {
 }
 
 #[tokio::test]
-async fn by_hand_nothing_is_removed_from_the_log() {
+async fn triggers_refuse_manual_deletes_from_the_log() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     for name in ["old", "new"] {
@@ -310,7 +310,7 @@ async fn a_run_that_is_killed_leaves_each_workflow_whole_or_gone_and_the_next_on
 }
 
 #[tokio::test]
-async fn two_runs_beside_each_other_and_beside_work_disturb_nobody() {
+async fn concurrent_prunes_do_not_disturb_the_server() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     complete(&bot, &alice, "pattern", "succeeded").await;
@@ -344,7 +344,7 @@ async fn two_runs_beside_each_other_and_beside_work_disturb_nobody() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_said() {
+async fn prune_explains_what_it_cannot_do() {
     let database = Database::create().await;
     let run = async |arguments: &[&str]| {
         let done = tokio::time::timeout(Duration::from_secs(20), prune(&database, arguments)).await.expect("an end");

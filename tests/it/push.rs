@@ -166,7 +166,7 @@ async fn only_people_with_a_browser_count_for_quiet_hours_and_levels() {
 }
 
 #[tokio::test]
-async fn who_wants_other_levels_is_told_if_nobody_else_has_a_browser() {
+async fn level_preferences_are_ignored_if_nobody_else_has_a_browser() {
     let harness = Harness::start(", notify: { levels: [critical] }", "").await;
     harness.subscribe("alice", "phone").await;
     harness.submit().await;
@@ -174,7 +174,7 @@ async fn who_wants_other_levels_is_told_if_nobody_else_has_a_browser() {
 }
 
 #[tokio::test]
-async fn who_is_suspended_or_removed_gets_nothing() {
+async fn suspended_or_removed_people_get_no_push_notices() {
     let mut harness = Harness::start("", "").await;
     harness.subscribe("alice", "phone").await;
     harness.subscribe("tess", "laptop").await;
@@ -211,7 +211,7 @@ async fn a_browser_belongs_to_whoever_subscribed_it_last_and_nobody_has_more_tha
 }
 
 #[tokio::test]
-async fn what_does_not_come_from_the_page_or_cannot_be_used_is_refused() {
+async fn foreign_or_unusable_subscriptions_are_refused() {
     let harness = Harness::start("", "").await;
     let alice = Browser::of(harness.app.addr, "alice").await;
     let page = alice.get(PLACE).await.expect(200);
@@ -239,7 +239,7 @@ async fn what_does_not_come_from_the_page_or_cannot_be_used_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_channel_the_page_says_what_is_missing() {
+async fn without_a_push_channel_the_page_explains_what_is_missing() {
     let app = TestApp::start().await;
     let alice = Browser::of(app.addr, "alice").await;
     alice.get(PLACE).await.expect(200).has("No channel sends notices to browsers").lacks("<form method=\"post\" action=\"/inbox/push\"");

@@ -9,7 +9,7 @@ use sqlx::{Column as _, Executor as _, SqlSafeStr as _, Statement as _, TypeInfo
 use std::path::Path;
 
 #[tokio::test]
-async fn what_was_written_down_of_each_query_still_holds() {
+async fn every_prepared_query_matches_the_migrations() {
     let database = Database::migrated().await;
     let mut connection = database.connect().await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");

@@ -70,7 +70,7 @@ impl Harness {
 }
 
 #[tokio::test]
-async fn what_falls_into_quiet_hours_is_one_mail_of_what_still_waits_when_they_end() {
+async fn notices_from_quiet_hours_become_one_mail() {
     let mut harness = Harness::start([&told(&quiet()), "", ""], "").await;
     let bot = harness.app.client("deploy-bot");
     let mut ids = Vec::new();
@@ -106,7 +106,7 @@ async fn what_falls_into_quiet_hours_is_one_mail_of_what_still_waits_when_they_e
 }
 
 #[tokio::test]
-async fn where_everybody_has_quiet_hours_all_are_told_at_once() {
+async fn if_everybody_has_quiet_hours_all_are_notified_at_once() {
     let quiet = told(&quiet());
     let harness = Harness::start([&quiet, &quiet, ""], "").await;
     harness.app.client("deploy-bot").submit_id(high()).await;
@@ -139,7 +139,7 @@ async fn quiet_hours_delay_neither_what_is_critical_nor_an_escalation_nor_what_i
 }
 
 #[tokio::test]
-async fn who_does_not_want_a_level_is_not_told_of_it_unless_nobody_wants_it() {
+async fn level_preferences_apply_unless_nobody_would_be_notified() {
     let only_critical = told("{ levels: [critical] }");
     let harness = Harness::start([&only_critical, "", ""], "").await;
     harness.app.client("deploy-bot").submit_id(high()).await;

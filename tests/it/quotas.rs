@@ -102,7 +102,7 @@ async fn an_agent_has_so_much_waiting_and_no_more_however_much_comes_at_once() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_is_answered_again_and_takes_no_room() {
+async fn a_repeated_submit_gets_its_answer_again_and_uses_no_quota() {
     let app = with_quotas("{ pending: 1 }").await;
     let bot = app.client("deploy-bot");
     let submit = || bot.send(bot.request(Method::POST, "/orchestrate").header("idempotency-key", "the-one").json(&high()));

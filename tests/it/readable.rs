@@ -36,7 +36,7 @@ async fn metadata_and_arguments_are_read_as_what_they_are() {
 }
 
 #[tokio::test]
-async fn manifests_in_yaml_say_what_they_are_and_what_of_them_differs_from_the_request_before() {
+async fn yaml_manifests_are_titled_and_compared_with_the_superseded_request() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let manifest = |replicas: u64, remark: &str| {
@@ -70,7 +70,7 @@ async fn manifests_in_yaml_say_what_they_are_and_what_of_them_differs_from_the_r
 }
 
 #[tokio::test]
-async fn what_is_long_is_folded_and_every_line_of_it_is_on_the_page() {
+async fn long_values_are_folded_and_complete_on_the_page() {
     let app = TestApp::start().await;
     let text: String = (0..1_000).map(|n| format!("resource number {n} changes in some way\n")).collect();
     assert!(text.len() > 40_000 - 4_000, "{}", text.len());

@@ -163,7 +163,7 @@ async fn no_body_leads_to_a_500() {
 }
 
 #[tokio::test]
-async fn what_a_path_does_not_take_is_answered_with_what_it_takes() {
+async fn an_unsupported_method_is_answered_with_the_allowed_ones() {
     let app = TestApp::start().await;
     let alice = app.client("alice");
     for (path, methods) in routes() {

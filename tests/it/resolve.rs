@@ -89,7 +89,7 @@ async fn only_an_unknown_outcome_can_be_resolved() {
 }
 
 #[tokio::test]
-async fn what_is_never_reported_is_asked_for_and_then_nobody_knows() {
+async fn a_missing_report_is_requested_and_then_the_outcome_is_unknown() {
     let config = Config::new().with_policies("policies: { low: { report_within: 1s }, high: { report_within: 1s } }");
     let app = TestApp::with(config).await;
     let (bot, alice) = (app.client("lone-bot"), app.client("alice"));

@@ -51,7 +51,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn what_fails_is_tried_again_with_the_same_key_and_every_attempt_is_recorded() {
+async fn failed_attempts_are_retried_with_the_same_key_and_recorded() {
     let place = Place::new();
     let mut app = TestApp::with(place.config("1s")).await;
     let bot = app.client("deploy-bot");
@@ -92,7 +92,7 @@ async fn the_last_attempt_decides() {
 }
 
 #[tokio::test]
-async fn what_rests_is_queued_and_can_be_cancelled() {
+async fn an_action_waiting_for_its_retry_is_queued_and_can_be_cancelled() {
     let place = Place::new();
     let mut app = TestApp::with(place.config("1h")).await;
     let bot = app.client("deploy-bot");

@@ -31,7 +31,7 @@ async fn a_connection_that_has_rested_is_tried_before_it_is_used() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_connection_gets_the_next_one_that_is_free() {
+async fn waiters_get_the_next_free_connection() {
     let proxy = Proxy::before(&Database::create().await).await;
     let storage = Storage::connect(&proxy.url(), 3).unwrap();
     // Of three connections, this test uses one for its own queries.

@@ -69,7 +69,7 @@ async fn a_changed_rule_is_tried_on_what_was_submitted_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_could_not_be_submitted_any_more_is_counted_apart() {
+async fn rule_preview_counts_requests_that_are_no_longer_valid() {
     let runbooks = "runbooks:\n  show: { operation: read, environment: development, resource_type: code, command: [/bin/echo, ok] }\n";
     let app = TestApp::with(Config::new().with_runbooks(runbooks)).await;
     let task =

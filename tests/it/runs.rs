@@ -240,7 +240,7 @@ async fn a_program_with_a_slash_is_meant_from_the_folder() {
 }
 
 #[tokio::test]
-async fn what_may_no_longer_start_once_its_program_has_been_looked_at_is_not_run() {
+async fn an_action_that_may_no_longer_start_after_its_check_does_not_run() {
     let bench = Bench::script("touch ran");
     let approved = identify(&bench.invocation).await.unwrap();
     assert_eq!(bench.run_if(&approved, || false, CancelSignal::never(), WAIT_LIMIT).await, None);
@@ -250,7 +250,7 @@ async fn what_may_no_longer_start_once_its_program_has_been_looked_at_is_not_run
 }
 
 #[tokio::test]
-async fn what_has_changed_since_it_was_approved_is_not_run() {
+async fn a_program_that_changed_since_its_approval_does_not_run() {
     let bench = Bench::of(&["./run.sh"]);
     let path = bench.dir.path().join("run.sh");
     let write = |text: &str| {
@@ -304,7 +304,7 @@ async fn a_runbook_may_have_an_account_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_cannot_start_says_why_and_that_nothing_ran() {
+async fn a_failed_start_gives_the_reason_and_states_that_nothing_ran() {
     for program in ["no-such-program-anywhere", "./no-such-program"] {
         let mut bench = Bench::of(&[program]);
         // Without the tester's folders that this user cannot enter, which the system would report

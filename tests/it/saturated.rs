@@ -13,7 +13,7 @@ const READING: &str = "select count(*) from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid() and state = 'active' and query like '%target_of(%'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_that_hold_all_their_connections_keep_nobody_from_deciding() {
+async fn saturated_lists_do_not_block_decisions() {
     let hook = Hook::start().await;
     let notifications = format!("channels:\n{}routes: [ {{ levels: [high], channels: [audit] }} ]\n", hook.channel("audit"));
     let config =

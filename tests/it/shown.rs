@@ -37,7 +37,7 @@ async fn app() -> TestApp {
 }
 
 #[tokio::test]
-async fn the_target_is_known_at_submit_and_stands_in_every_answer() {
+async fn the_target_is_known_at_submit_and_in_every_answer() {
     let app = app().await;
     let bot = app.client("deploy-bot");
     let submitted = bot.submit(ledger()).await;
@@ -93,7 +93,7 @@ async fn no_page_names_a_disagreeing_request_without_saying_so() {
 }
 
 #[tokio::test]
-async fn what_agrees_is_named_without_a_mark() {
+async fn matching_claims_are_shown_without_a_warning() {
     let app = app().await;
     let mut task = high();
     task["resource"] = json!("api");
@@ -159,7 +159,7 @@ async fn the_page_with_the_form_shows_every_part_of_the_document_whole() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_seen_is_shown_by_its_number_and_justifies_nothing() {
+async fn invisible_characters_are_shown_by_number_and_justify_nothing() {
     let app = app().await;
     let bot = app.client("deploy-bot");
     let hidden = ['\u{a0}', '\u{1680}', '\u{2003}', '\u{205f}', '\u{3000}', '\u{1bca0}', '\u{13430}', '\u{13443}', '\u{1d159}', '\u{fffc}'];
@@ -205,7 +205,7 @@ async fn below_the_inbox_whatever_is_not_there_is_a_page() {
 }
 
 #[tokio::test]
-async fn every_event_says_by_which_door_it_came() {
+async fn every_event_records_its_way_in() {
     let app = app().await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(medium()).await;
@@ -232,7 +232,7 @@ async fn every_event_says_by_which_door_it_came() {
 }
 
 #[tokio::test]
-async fn rows_from_before_doors_and_targets_are_read_as_what_they_were() {
+async fn old_rows_without_way_in_or_target_stay_readable() {
     let mut app = app().await;
     let id = app.client("deploy-bot").submit_id(low()).await;
     app.stop().await;

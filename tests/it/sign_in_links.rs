@@ -57,7 +57,7 @@ fn operator(app: &TestApp, arguments: &[&str]) -> impl Future<Output = String> {
 }
 
 #[tokio::test]
-async fn a_link_signs_in_once_by_its_button_and_opening_it_spends_nothing() {
+async fn a_sign_in_link_is_used_up_only_by_its_button() {
     let app = TestApp::start().await;
     let path = link(&app, "alice").await;
     assert_eq!(code(&path).len(), "pbl_".len() + 32, "128 bits");
@@ -92,7 +92,7 @@ async fn a_link_signs_in_once_by_its_button_and_opening_it_spends_nothing() {
 }
 
 #[tokio::test]
-async fn of_many_who_press_the_button_of_one_link_one_is_signed_in() {
+async fn concurrent_uses_of_one_link_sign_in_once() {
     let app = TestApp::start().await;
     let path = link(&app, "alice").await;
     let pressed = join_all((0..32).map(|_| async {
@@ -156,7 +156,7 @@ async fn links_are_for_people_who_have_rights_today() {
 }
 
 #[tokio::test]
-async fn an_operator_signs_somebody_out_everywhere_and_takes_links_back() {
+async fn sign_out_ends_all_sessions_and_invalidates_links() {
     let app = TestApp::start().await;
     let (spent, kept) = (link(&app, "alice").await, link(&app, "alice").await);
     let mut by_link = Browser::new(app.addr);
@@ -245,7 +245,7 @@ async fn links_and_sessions_end_by_the_clock_of_the_database() {
 }
 
 #[tokio::test]
-async fn somebody_has_few_links_at_once_and_who_asks_by_mail_gets_no_more_than_three() {
+async fn the_newest_16_token_links_and_three_mailed_links_are_valid() {
     let database = Database::migrated().await;
     hand_out_tokens(&database).await;
     let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys());

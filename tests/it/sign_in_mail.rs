@@ -100,7 +100,7 @@ async fn the_answer_is_the_same_whoever_is_named_and_only_people_with_an_address
 }
 
 #[tokio::test]
-async fn what_a_mailbox_proved_ends_with_the_address_and_by_an_operator() {
+async fn a_sign_in_by_mail_ends_with_its_address_or_by_an_operator() {
     let smtp = Smtp::start().await;
     let mut app = start(&smtp).await;
     let mut browser = Browser::new(app.addr);
@@ -129,7 +129,7 @@ async fn what_a_mailbox_proved_ends_with_the_address_and_by_an_operator() {
 }
 
 #[tokio::test]
-async fn without_a_word_of_the_operator_nobody_signs_in_by_mail() {
+async fn sign_in_by_mail_is_off_by_default() {
     let smtp = Smtp::start().await;
     let config = Config::new().write("hitl/approval-policies.yaml", PEOPLE).write("notifications.yaml", NOTIFICATIONS);
     let app = TestApp::with_services(config, Services { secrets: vec![("SMTP", smtp.url())], ..Services::default() }).await;

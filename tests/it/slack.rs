@@ -159,7 +159,7 @@ async fn the_buttons_stay_while_more_people_are_needed() {
 }
 
 #[tokio::test]
-async fn a_press_that_may_not_decide_decides_nothing_and_is_told_why() {
+async fn a_press_without_the_right_to_decide_is_refused_with_the_reason() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(high()).await;
     let (plain, other) = harness.parked(medium()).await;
@@ -199,7 +199,7 @@ async fn a_level_without_buttons_has_none_whoever_presses() {
 }
 
 #[tokio::test]
-async fn what_slack_did_not_sign_lately_is_nothing() {
+async fn unsigned_or_old_slack_calls_are_refused() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(medium()).await;
     let body = press("U01", APPROVE, &value, &harness.slack.response_url());
@@ -237,7 +237,7 @@ async fn what_slack_did_not_sign_lately_is_nothing() {
 }
 
 #[tokio::test]
-async fn no_press_is_from_the_future() {
+async fn slack_calls_with_a_future_timestamp_are_refused() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(medium()).await;
     let body = press("U01", APPROVE, &value, &harness.slack.response_url());
@@ -249,7 +249,7 @@ async fn no_press_is_from_the_future() {
 }
 
 #[tokio::test]
-async fn a_decision_by_a_button_says_that_it_came_by_slack() {
+async fn a_decision_by_a_button_records_slack_as_its_way_in() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(medium()).await;
     harness.press("U01", APPROVE, &value).await;
@@ -260,7 +260,7 @@ async fn a_decision_by_a_button_says_that_it_came_by_slack() {
 }
 
 #[tokio::test]
-async fn what_no_message_can_show_is_not_approved_by_a_button() {
+async fn requests_too_long_for_a_message_have_no_buttons() {
     let harness = Harness::start().await;
     let mut task = medium();
     task["metadata"] = json!({"plan": "x".repeat(3_000)});
@@ -305,7 +305,7 @@ channels:
 }
 
 #[tokio::test]
-async fn what_is_no_press_is_refused_and_a_link_is_no_decision() {
+async fn slack_payloads_other_than_button_presses_decide_nothing() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(medium()).await;
     for body in [
@@ -327,7 +327,7 @@ async fn what_is_no_press_is_refused_and_a_link_is_no_decision() {
 }
 
 #[tokio::test]
-async fn answers_go_nowhere_but_to_slack_and_the_decision_stands() {
+async fn answers_go_only_to_slack_and_the_decision_holds() {
     let harness = Harness::start().await;
     let elsewhere = services::Slack::start().await;
     for url in [elsewhere.response_url(), String::new(), harness.slack.response_url().replace("/actions/", "/services/")] {
@@ -339,7 +339,7 @@ async fn answers_go_nowhere_but_to_slack_and_the_decision_stands() {
 }
 
 #[tokio::test]
-async fn without_buttons_there_is_no_such_place() {
+async fn without_buttons_the_address_does_not_exist() {
     let app = TestApp::start().await;
     let client = app.client("alice");
     assert_eq!(client.post("/slack/interactions", json!({})).await.status, StatusCode::NOT_FOUND);

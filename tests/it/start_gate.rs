@@ -55,7 +55,7 @@ async fn with_turns(ledger: &Ledger, turns: u16, each: u16) -> TestApp {
 }
 
 #[tokio::test]
-async fn what_waits_for_its_turn_is_queued_and_can_be_cancelled() {
+async fn work_waiting_for_its_turn_is_queued_and_can_be_cancelled() {
     let ledger = Ledger::new();
     let app = with_turns(&ledger, 1, 1).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
@@ -116,7 +116,7 @@ async fn a_restart_leaves_the_queue_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_people_approved_starts_at_once_however_much_an_agent_has_waiting() {
+async fn approved_work_starts_at_once_even_if_an_agent_has_much_waiting() {
     let ledger = Ledger::new();
     let app = with_turns(&ledger, 8, 4).await;
     let (bot, other, alice) = (app.client("deploy-bot"), app.client("lone-bot"), app.client("alice"));
@@ -373,7 +373,7 @@ async fn an_attempt_of_this_server_that_its_runner_does_not_know_is_an_alarm_and
 }
 
 #[tokio::test]
-async fn who_is_asked_again_sees_the_request_as_a_new_one() {
+async fn asking_again_resets_the_row_of_the_request() {
     let database = Database::migrated().await;
     let quiet = Quiet::start(&database).await;
     let id = quiet.queued("once").await;

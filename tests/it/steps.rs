@@ -147,7 +147,7 @@ async fn external_steps_are_reported_by_their_name_and_a_report_that_comes_twice
 }
 
 #[tokio::test]
-async fn a_plan_is_cancelled_between_two_steps_and_says_what_was_done() {
+async fn a_plan_cancelled_between_two_steps_shows_which_steps_ran() {
     let (_ledger, app) = app().await;
     let bot = app.client("deploy-bot");
     // Its turn never comes: this server runs nothing.
@@ -165,7 +165,7 @@ async fn a_plan_is_cancelled_between_two_steps_and_says_what_was_done() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_plan_is_named_with_its_place() {
+async fn faults_of_a_plan_point_to_their_step() {
     let (_ledger, app) = app().await;
     let bot = app.client("deploy-bot");
     let mut named = run("once");

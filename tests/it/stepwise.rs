@@ -116,7 +116,7 @@ async fn low_steps_run_at_once_and_each_other_one_is_asked_about_when_its_turn_h
 }
 
 #[tokio::test]
-async fn a_no_an_expiry_and_a_cancel_at_a_step_end_the_plan_and_leave_on_record_what_ran() {
+async fn rejecting_expiring_or_cancelling_a_step_ends_the_plan_and_keeps_its_history() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new().with_policies("policies: { medium: { expire_after: 2s } }\n"));
     let app = TestApp::with(config).await;

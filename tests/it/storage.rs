@@ -123,7 +123,7 @@ fn escalation(workflow: &Workflow, guard: Guard) -> Advance {
 }
 
 #[tokio::test]
-async fn what_is_read_is_what_was_written() {
+async fn stored_workflows_are_read_back_as_written() {
     let (storage, _) = storage().await;
     let opening = opening("deploy\u{202e} é 🚀 \u{1}");
     assert!(matches!(storage.open(std::slice::from_ref(&opening)).await.unwrap()[..], [Written::Committed { .. }]));
@@ -151,7 +151,7 @@ async fn the_next_event_is_written_once() {
 }
 
 #[tokio::test]
-async fn the_database_s_clock_decides_what_is_too_early_and_too_late() {
+async fn the_database_clock_decides_what_is_too_early_or_too_late() {
     let (storage, database) = storage().await;
     let workflow = opened(&storage).await;
     let now = storage.now().await.unwrap();

@@ -131,7 +131,7 @@ async fn a_key_is_for_one_body_of_one_principal() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_none_is_refused() {
+async fn invalid_idempotency_keys_are_refused() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     for key in ["", "\"\"", "two words", "ключ", &"k".repeat(256)] {
@@ -156,7 +156,7 @@ async fn of_thirty_two_submits_with_one_key_at_once_one_workflow_comes() {
 }
 
 #[tokio::test]
-async fn who_prefers_to_wait_hears_how_a_runbook_ended() {
+async fn prefer_wait_returns_the_outcome_of_a_runbook() {
     let app = TestApp::with(Config::new().with_runbooks(RUNBOOKS)).await;
     let answer = app.client("deploy-bot").submit_and_wait(20, &show("logs")).await;
     assert_eq!((answer.status.as_u16(), &answer.body["status"]), (202, &json!("completed")), "{}", answer.text);
@@ -164,7 +164,7 @@ async fn who_prefers_to_wait_hears_how_a_runbook_ended() {
 }
 
 #[tokio::test]
-async fn who_prefers_to_wait_is_answered_once_a_human_is_needed_or_the_time_is_up() {
+async fn prefer_wait_ends_when_the_task_parks_or_times_out() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let began = Instant::now();
@@ -258,7 +258,7 @@ async fn the_digest_is_that_of_the_canonical_bytes_of_what_is_shown() {
 }
 
 #[tokio::test]
-async fn asking_how_a_task_would_be_assessed_says_the_same_and_stores_nothing() {
+async fn assessing_gives_the_answer_of_a_submit_and_stores_nothing() {
     let policies = "
 policies: { critical: { required: 2, distinct_roles: true, expire_after: 24h } }
 escalation: { high: [ { after: 30m, to: [cto] } ], critical: [ { after: 15m, to: [admin] } ]}

@@ -104,7 +104,7 @@ async fn only_the_same_requester_takes_the_place_of_what_still_waits() {
 }
 
 #[tokio::test]
-async fn what_needs_nobody_takes_the_place_of_what_waits_and_is_released() {
+async fn a_task_without_approval_supersedes_a_pending_one_and_is_released() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let older = bot.submit_id(first()).await;
@@ -170,7 +170,7 @@ fn remembering() -> Config {
 }
 
 #[tokio::test]
-async fn what_was_rejected_a_short_time_ago_is_not_asked_again() {
+async fn a_recently_rejected_task_is_refused_without_asking_again() {
     let app = TestApp::with(remembering()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(first()).await;

@@ -114,7 +114,7 @@ async fn a_parked_workflow_has_no_actor_and_is_decided_and_reported_without_read
 }
 
 #[tokio::test]
-async fn what_comes_while_an_actor_is_at_work_waits_for_it_to_end() {
+async fn messages_to_a_busy_actor_wait_for_it() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;

@@ -18,7 +18,7 @@ fn troubles(system: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_system_in_order_says_so_and_names_its_server() {
+async fn a_healthy_system_reports_no_troubles_and_names_its_server() {
     let hook = Hook::start().await;
     let app = TestApp::with(config(&hook.channel("audit"))).await;
     app.client("deploy-bot").submit_id(high()).await;
@@ -41,7 +41,7 @@ async fn a_system_in_order_says_so_and_names_its_server() {
 }
 
 #[tokio::test]
-async fn what_needs_somebody_is_listed_and_admins_are_told_on_every_page() {
+async fn troubles_are_listed_and_shown_to_admins_on_every_page() {
     let hook = Hook::start().await;
     let app = TestApp::with(config(&hook.channel("audit"))).await;
     let (bot, lone, alice, tess, cora) =

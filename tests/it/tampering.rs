@@ -122,7 +122,7 @@ async fn an_approval_that_somebody_inserted_releases_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_changed_in_a_log_is_not_acted_upon() {
+async fn a_tampered_log_is_not_acted_upon() {
     let evil = "update document set content = convert_to(replace(convert_from(content, 'UTF8'), 'run.sh', 'bad.sh'), 'UTF8');
          update workflow_event set data = regexp_replace(data, 'sha256:[0-9a-f]{64}', 'sha256:' || (select encode(sha256(content), 'hex') from document)) where version = 1;
          update workflow set digest = (select 'sha256:' || encode(sha256(content), 'hex') from document)";

@@ -115,7 +115,7 @@ async fn no_secret_of_a_plan_is_stored_shown_or_sent() {
 }
 
 #[tokio::test]
-async fn evidence_that_is_none_is_refused_with_its_place() {
+async fn invalid_evidence_is_refused_with_its_place() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     for (evidence, pointer) in [
@@ -141,7 +141,7 @@ async fn evidence_that_is_none_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn only_the_very_plan_that_was_approved_may_be_applied_and_only_then() {
+async fn only_the_approved_plan_verifies_and_only_while_released() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(claiming(&plan())).await;
@@ -183,7 +183,7 @@ async fn only_the_very_plan_that_was_approved_may_be_applied_and_only_then() {
 }
 
 #[tokio::test]
-async fn a_condition_looks_at_a_plan_and_a_plan_never_makes_it_silent() {
+async fn a_plan_never_disables_a_condition() {
     let triggers = "triggers:\n  no_databases: { when: '\"aws_db_instance\" in plan.destroyed_types', level: critical }\n  \
                     blind: { when: 'plan.creates == 0 && operation == \"modify\"', level: medium }\n";
     let rules = crate::support::config::RULES.split("triggers:").next().unwrap();

@@ -69,7 +69,7 @@ async fn nobody_is_served_without_a_token_that_is_known() {
 }
 
 #[tokio::test]
-async fn what_only_looks_like_a_token_is_none() {
+async fn malformed_tokens_are_refused() {
     let app = TestApp::start().await;
     // The first client sets up TLS for all.
     let client = app.client("alice");
@@ -131,7 +131,7 @@ async fn a_token_is_refused_once_its_time_is_up() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_refused_within_five_seconds_however_busy_it_is() {
+async fn a_revoked_token_is_refused_within_two_seconds_under_load() {
     let app = TestApp::start().await;
     give(&app.database, "alice", "pbk_second", None).await;
     let (first, second) = (app.client("alice"), Client::with_token(app.addr, "pbk_second"));
@@ -143,7 +143,7 @@ async fn a_revoked_token_is_refused_within_five_seconds_however_busy_it_is() {
         let second = second.clone();
         async move { while second.get("/workflows").await.status == 200 {} }
     });
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_refused(second.get("/workflows").await);
     busy.await.unwrap();
     assert_refused(second.approve(&id).await);
@@ -229,7 +229,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[tokio::test]
-async fn the_command_line_makes_a_token_that_is_shown_once_and_takes_it_back() {
+async fn the_command_line_creates_lists_and_revokes_tokens() {
     let app = TestApp::start().await;
     let (database, config) = (&app.database, &app.config);
     let made = parkbrake(Some(database), config, &["token", "create", "alice", "--expires", "30d"]).await;
@@ -269,7 +269,7 @@ async fn the_command_line_makes_a_token_that_is_shown_once_and_takes_it_back() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_made_leaves_nothing_and_says_why() {
+async fn a_failed_token_creation_leaves_nothing_and_gives_the_reason() {
     let (config, database) = (Config::new(), Database::migrated().await);
     for (arguments, code, why) in [
         (vec!["token", "create", "two words"], 2, "two words"),
@@ -296,7 +296,7 @@ async fn a_token_that_cannot_be_made_leaves_nothing_and_says_why() {
 }
 
 #[tokio::test]
-async fn without_a_database_the_command_line_says_what_is_missing() {
+async fn without_a_database_the_token_command_names_what_is_missing() {
     let config = Config::new();
     let refused = parkbrake(None, &config, &["token", "create", "alice"]).await;
     assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(1), ""));
@@ -314,7 +314,7 @@ async fn waiting(database: &Database) -> i64 {
 }
 
 #[tokio::test]
-async fn who_hangs_up_while_a_token_is_looked_up_costs_no_connection_and_leaves_nothing_behind() {
+async fn disconnecting_during_a_token_lookup_leaks_no_connection() {
     let app = TestApp::start().await;
     let hold = app.database.hold("lock table token in access exclusive mode").await;
     let mut most = 0;

@@ -84,7 +84,7 @@ async fn a_call_that_needs_nobody_is_allowed_and_recorded_and_its_result_settles
 }
 
 #[tokio::test]
-async fn what_is_approved_runs_once_by_the_call_that_claims_it() {
+async fn an_approved_call_runs_once_by_the_call_that_claims_it() {
     let mut app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let parked = ask(&bot, dangerous("one")).await;
@@ -124,7 +124,7 @@ async fn what_is_approved_runs_once_by_the_call_that_claims_it() {
 }
 
 #[tokio::test]
-async fn of_32_same_calls_at_once_one_request_comes_and_one_call_passes() {
+async fn concurrent_equal_calls_make_one_request_and_its_approval_allows_one() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let ask_all = async |round: &str| join_all((0..32).map(|number| ask(&bot, dangerous(&format!("{round}-{number}"))))).await;
@@ -144,7 +144,7 @@ async fn of_32_same_calls_at_once_one_request_comes_and_one_call_passes() {
 }
 
 #[tokio::test]
-async fn what_was_rejected_is_denied_with_the_words_and_asks_nobody_again() {
+async fn a_rejected_call_is_denied_with_the_reason_and_asks_nobody_again() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let waiting = id(&ask(&bot, dangerous("one")).await);
@@ -161,7 +161,7 @@ async fn what_was_rejected_is_denied_with_the_words_and_asks_nobody_again() {
 }
 
 #[tokio::test]
-async fn a_level_says_for_how_long_a_rejection_is_remembered() {
+async fn the_level_sets_how_long_a_rejection_is_remembered() {
     let app =
         TestApp::with(Config::new().with_policies("policies: { high: { rejected_memory: 1s }, critical: { rejected_memory: 1s } }")).await;
     let bot = app.client("deploy-bot");
@@ -175,7 +175,7 @@ async fn a_level_says_for_how_long_a_rejection_is_remembered() {
 }
 
 #[tokio::test]
-async fn what_ended_without_a_decision_is_said_before_anybody_is_asked_anew() {
+async fn an_undecided_end_is_reported_before_people_are_asked_again() {
     let app = TestApp::with(Config::new().with_policies("policies: { high: { expire_after: 1s }, critical: { expire_after: 1s } }")).await;
     let bot = app.client("deploy-bot");
     let waiting = id(&ask(&bot, dangerous("one")).await);
@@ -215,7 +215,7 @@ async fn a_halt_denies_calls_and_uses_no_approval_up() {
 }
 
 #[tokio::test]
-async fn a_call_of_which_nobody_tells_how_it_went_has_an_unknown_outcome() {
+async fn an_unreported_tool_call_has_an_unknown_outcome() {
     let app = TestApp::with(Config::new().with_policies("policies: { low: { report_within: 1s } }")).await;
     let bot = app.client("deploy-bot");
     let answer = ask(&bot, harmless("one")).await;
@@ -238,7 +238,7 @@ async fn a_call_that_parks_takes_one_turn() {
 }
 
 #[tokio::test]
-async fn an_id_stands_for_one_call() {
+async fn one_tool_use_id_identifies_one_call() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     ask(&bot, harmless("one")).await;
@@ -247,7 +247,7 @@ async fn an_id_stands_for_one_call() {
 }
 
 #[tokio::test]
-async fn an_approver_who_has_lost_the_right_by_the_time_of_the_call_lets_nothing_pass() {
+async fn an_approver_without_the_right_at_the_time_of_the_call_allows_nothing() {
     let mut app = TestApp::start().await;
     let waiting = id(&ask(&app.client("deploy-bot"), dangerous("one")).await);
     approve(&app, &waiting).await;
@@ -275,7 +275,7 @@ async fn lists_and_titles_show_no_secret_of_a_command() {
 }
 
 #[tokio::test]
-async fn what_is_no_call_is_refused() {
+async fn invalid_calls_are_refused() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     for (field, value, pointer) in [

@@ -193,7 +193,7 @@ async fn every_workflow_of_an_earlier_version_reads_as_it_did() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_version_parked_is_decided_and_goes_on() {
+async fn requests_parked_by_an_earlier_version_are_decided_and_continue() {
     for version in [UNSEALED, SEALED] {
         let upgraded = Left::upgraded(version).await;
         let (alice, cora, bot) = (upgraded.client("alice"), upgraded.client("cora"), upgraded.client("deploy-bot"));
@@ -248,7 +248,7 @@ async fn names_that_are_on_no_list_any_more_get_nothing_out_of_what_they_parked(
 }
 
 #[tokio::test]
-async fn what_was_under_way_when_an_earlier_version_died_is_settled_by_its_rules() {
+async fn work_interrupted_in_an_earlier_version_follows_the_upgrade_rules() {
     for version in [UNSEALED, SEALED] {
         let upgraded = Left::upgraded(version).await;
         upgraded.ends_as("executing-once", "outcome_unknown").await;
@@ -315,7 +315,7 @@ async fn keys_still_answer_what_they_answered_first() {
 }
 
 #[tokio::test]
-async fn tokens_from_before_the_secret_key_are_void_and_say_so_later_ones_stay_good_and_no_session_does() {
+async fn tokens_from_before_the_secret_key_are_void_later_ones_stay_valid_and_sessions_end() {
     for version in [UNSEALED, SEALED] {
         let upgraded = Left::upgraded(version).await;
         for (name, token) in upgraded.said["tokens"].as_object().unwrap() {
@@ -335,7 +335,7 @@ async fn tokens_from_before_the_secret_key_are_void_and_say_so_later_ones_stay_g
 }
 
 #[tokio::test]
-async fn what_was_still_to_be_said_is_said() {
+async fn an_upgrade_delivers_pending_notices() {
     for version in [UNSEALED, SEALED] {
         let hook = Hook::start().await;
         let notifications = format!(
@@ -361,7 +361,7 @@ async fn what_was_still_to_be_said_is_said() {
 }
 
 #[tokio::test]
-async fn what_ended_long_ago_can_be_pruned_and_nothing_else() {
+async fn only_work_that_ended_long_ago_can_be_pruned() {
     for version in [UNSEALED, SEALED] {
         let upgraded = Left::upgraded(version).await;
         upgraded.ends_as("executing-once", "outcome_unknown").await;

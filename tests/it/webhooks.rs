@@ -27,7 +27,7 @@ fn parked(args: Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_was_approved_is_sent_once_and_signed() {
+async fn an_approved_call_is_sent_once_and_signed() {
     let hook = Hook::start().await;
     hook.then([Reply::With(200, "content-type", "text/plain")]);
     let mut app = TestApp::with(Config::new().with_runbooks(&webhook(&hook, ""))).await;
@@ -110,7 +110,7 @@ async fn a_webhook_that_states_nothing_is_assessed_for_everything_that_it_could_
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused_with_its_place() {
+async fn invalid_calls_are_refused_with_their_place() {
     let hook = Hook::start().await;
     let mut app = TestApp::with(Config::new().with_runbooks(&webhook(&hook, ", args: { ref: { pattern: '[a-z]+' } }"))).await;
     let bot = app.client("deploy-bot");

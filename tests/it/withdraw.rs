@@ -27,7 +27,7 @@ fn approved_by(app: &TestApp, id: &str) -> impl Future<Output = (i32, Vec<String
 }
 
 #[tokio::test]
-async fn a_yes_that_is_taken_back_no_longer_counts_and_may_be_given_again() {
+async fn a_withdrawn_approval_does_not_count_and_can_be_given_again() {
     let app = of_two().await;
     let (bot, alice, tess) = (app.client("lone-bot"), app.client("alice"), app.client("tess"));
     let id = bot.submit_id(high()).await;
@@ -65,7 +65,7 @@ async fn a_yes_that_is_taken_back_no_longer_counts_and_may_be_given_again() {
 }
 
 #[tokio::test]
-async fn only_the_own_yes_is_taken_back_and_only_while_others_are_missing() {
+async fn approvers_withdraw_only_their_own_approval_and_only_before_the_quorum() {
     let app = of_two().await;
     let (bot, alice, tess) = (app.client("deploy-bot"), app.client("alice"), app.client("tess"));
     let id = bot.submit_id(high()).await;
@@ -83,7 +83,7 @@ async fn only_the_own_yes_is_taken_back_and_only_while_others_are_missing() {
 }
 
 #[tokio::test]
-async fn a_role_that_was_answered_for_is_wanted_again_once_its_yes_is_taken_back() {
+async fn withdrawing_an_approval_reopens_its_role() {
     let app = TestApp::with(Config::new().with_policies("policies: { high: { required: 2, distinct_roles: true } }")).await;
     let (tom, tess, alice) = (app.client("tom"), app.client("tess"), app.client("alice"));
     let id = app.client("lone-bot").submit_id(high()).await;
@@ -135,7 +135,7 @@ async fn of_a_withdrawal_and_the_last_approval_at_the_same_moment_one_wins() {
 }
 
 #[tokio::test]
-async fn a_person_takes_the_own_yes_back_in_the_inbox() {
+async fn people_withdraw_their_approval_in_the_inbox() {
     let app = of_two().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let (alice, place) = (Browser::of(app.addr, "alice").await, format!("/inbox/workflows/{id}"));

@@ -32,7 +32,7 @@ proptest! {
     /// The registry's facts about a resource count; an honest requester gains nothing by leaving
     /// something out.
     #[test]
-    fn leaving_out_anything_never_pays_for_the_honest(rules in rules(), task in task(), out in any::<[bool; 3]>()) {
+    fn an_honest_requester_gains_nothing_by_omissions(rules in rules(), task in task(), out in any::<[bool; 3]>()) {
         // Naming an unregistered resource needs an approval, which leaving it out avoids, just like
         // not naming it.
         let rules = Rules { unregistered: None, ..rules };
@@ -55,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn no_lie_about_a_registered_resource_is_below_the_truth(
+    fn a_false_claim_about_a_registered_resource_never_lowers_the_level(
         rules in rules(), task in task(), environment in any::<String>(), known in one_of(&ENVIRONMENTS), kind in any::<String>(),
     ) {
         let truth = honest(&task);
@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn a_runbook_never_calms_what_the_built_in_triggers_say_of_a_claim(levels in prop::collection::vec(level(), 15), task in lies(), facts in facts()) {
+    fn no_runbook_lowers_the_level_that_built_in_triggers_give_a_claim(levels in prop::collection::vec(level(), 15), task in lies(), facts in facts()) {
         let triggers = BuiltIn::ALL.into_iter().zip(levels);
         let trigger = |(known, level): (BuiltIn, Level)| Trigger { name: known.name().to_owned(), level, condition: Condition::BuiltIn(known) };
         let rules = rules_of(triggers.map(trigger).collect(), Level::Low);
@@ -152,7 +152,7 @@ proptest! {
     #[test]
     /// What parkbrake runs is assessed by what parkbrake knows, and every additional claim can only
     /// raise the risk: whatever is claimed instead of the truth, and for whichever fields.
-    fn no_claim_calms_what_parkbrake_runs(rules in rules(), facts in facts(), claims in lies(), more in lies()) {
+    fn no_claim_lowers_the_level_of_what_parkbrake_runs(rules in rules(), facts in facts(), claims in lies(), more in lies()) {
         let claims = Task { operation: facts.operation.clone().unwrap_or_else(|| "read".to_owned()), ..claims };
         let levels: Vec<Level> = (0..CLAIMS).map(|subset| assess(&rules, &claiming(subset, &claims), Some(&facts)).level).collect();
         // Any additional claim, whatever was claimed before.

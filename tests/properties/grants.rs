@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_claimed_does_not_matter_where_something_is_known(request in request(), claim in word()) {
+    fn claims_do_not_matter_where_the_target_is_known(request in request(), claim in word()) {
         let terms = request.exact_terms();
         let mut other = request;
         (other.task.environment, other.task.resource, other.task.operation) = (Some(claim.clone()), Some(claim.clone()), claim);
@@ -143,14 +143,14 @@ proptest! {
     }
 
     #[test]
-    fn a_level_below_passes_and_one_above_does_not(request in request(), level in select(vec![Level::Low, Level::Medium, Level::High, Level::Critical])) {
+    fn a_grant_covers_its_level_and_lower_ones_only(request in request(), level in select(vec![Level::Low, Level::Medium, Level::High, Level::Critical])) {
         let terms = GrantTerms { level, ..request.exact_terms() };
         let passes = request.level <= level;
         prop_assert_eq!(terms.cover(request.asking()).is_some(), passes);
     }
 
     #[test]
-    fn with_a_sum_only_what_says_its_cost_and_fits_into_it_passes(request in request(), most in 0..1_000_u32) {
+    fn a_grant_with_a_sum_covers_only_requests_whose_cost_fits(request in request(), most in 0..1_000_u32) {
         let terms = GrantTerms { cost: Micros::of_dollars(f64::from(most)), ..request.exact_terms() };
         let expected = request.task.estimated_cost.filter(|cost| *cost <= f64::from(most)).and_then(Micros::of_dollars);
         prop_assert_eq!(terms.cover(request.asking()), expected);

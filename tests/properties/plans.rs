@@ -30,7 +30,7 @@ proptest! {
     /// Nothing is undone before a step has failed; only succeeded steps are undone, each once and
     /// the last one first; and once that has begun nothing else begins.
     #[test]
-    fn what_has_succeeded_is_undone_in_reverse_once_a_later_step_has_failed(
+    fn succeeded_steps_are_undone_in_reverse_once_a_later_step_has_failed(
         steps in undoable(), gate in gates(), moves in prop::collection::vec(moves(), 0..80)
     ) {
         let mut run = Run::open(steps, gate, true);
@@ -80,7 +80,7 @@ proptest! {
 
     /// Whatever has happened, a plan whose steps all succeed from here on is completed.
     #[test]
-    fn a_plan_never_stands_still(steps in steps(), gate in gates(), moves in prop::collection::vec(moves(), 0..30)) {
+    fn a_plan_always_makes_progress(steps in steps(), gate in gates(), moves in prop::collection::vec(moves(), 0..30)) {
         let mut run = Run::open(steps, gate, true);
         for asked in moves {
             run.take(asked)?;

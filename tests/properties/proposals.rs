@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_equal_does_not_count(request in request(), change in any::<Index>()) {
+    fn unequal_requests_do_not_count(request in request(), change in any::<Index>()) {
         let (name, change) = CHANGES[change.index(CHANGES.len())];
         // The cost, and the program that its grant binds to, are not in the request's kind.
         prop_assume!(!["another program", "a cost that is none"].contains(&name));

@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_no_plan_is_refused_and_nothing_panics(places in prop::collection::vec((select(&FIELDS[..]), value()), 0..5), plan in plan()) {
+    fn invalid_plans_are_refused_without_a_panic(places in prop::collection::vec((select(&FIELDS[..]), value()), 0..5), plan in plan()) {
         let mut plan = plan;
         for (pointer, value) in places {
             if let Some(place) = plan.pointer_mut(pointer) {
@@ -213,7 +213,7 @@ fn a_secret_that_a_provider_copied_is_hidden_too() {
 }
 
 #[test]
-fn a_plan_says_what_an_approver_has_to_know() {
+fn a_summary_shows_what_an_approver_has_to_know() {
     let text = include_str!("../fixtures/terraform/replace-database.json");
     let (summary, sent) = kept(&serde_json::from_str(text).unwrap());
     assert_eq!(

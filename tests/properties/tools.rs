@@ -45,7 +45,7 @@ fn level(command: &str) -> Level {
 }
 
 #[test]
-fn an_ordinary_day_is_quiet() {
+fn everyday_commands_need_no_approval() {
     let commands = commands(EVERYDAY);
     assert!(commands.len() >= 1_000, "{} commands", commands.len());
     let asked: Vec<String> = commands
@@ -59,7 +59,7 @@ fn an_ordinary_day_is_quiet() {
 }
 
 #[test]
-fn nothing_that_hurts_is_low() {
+fn no_harmful_command_is_low() {
     let commands = commands(DANGEROUS);
     assert!(commands.len() >= 1_300, "{} commands", commands.len());
     let low: Vec<String> = commands
@@ -72,7 +72,7 @@ fn nothing_that_hurts_is_low() {
 }
 
 #[test]
-fn what_is_too_long_or_too_deep_is_unmatched() {
+fn commands_too_long_or_too_deep_are_unmatched() {
     for command in [
         "(".repeat(100_000),
         "$(".repeat(50_000),
@@ -104,7 +104,7 @@ fn what_is_too_long_or_too_deep_is_unmatched() {
 }
 
 #[test]
-fn what_names_too_much_to_look_it_all_up_is_unmatched() {
+fn calls_naming_too_much_to_check_are_unmatched() {
     let wild = format!("*{}", "a*".repeat(15));
     let patch = (0..500).map(|n| format!("*** Add File: src/{n}.rs\n+x\n")).collect::<String>();
     for (tool, input) in [
@@ -206,7 +206,7 @@ proptest! {
 
     /// Any input is interpreted as something, with bounded work.
     #[test]
-    fn any_text_is_read(text in "[ -~\n]{0,200}") {
+    fn every_text_gets_a_classification(text in "[ -~\n]{0,200}") {
         let (judged, because) = judged("Bash", json!({ "command": text }));
         prop_assert!(!because.is_empty() && !judged.facts.operation.is_empty());
     }

@@ -22,7 +22,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_asked_the_log_is_one_that_may_be(case in case()) {
+    fn every_command_leaves_a_valid_log(case in case()) {
         let mut run = Run::open(&case)?;
         for asked in &case.asked {
             run.ask(asked, &case.directory)?;

@@ -54,7 +54,7 @@ fn approve_shows_what_would_run_and_sends_the_digest_that_it_read() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_approved_that_was_not_said_beforehand() {
+fn without_a_terminal_approval_needs_explicit_flags() {
     let stub = Stub::start();
     let approve = |args: &[&str]| ran(&stub, "approve.sh", &[&["--workflow-id", ID], args].concat());
     approve(&[]).failed(2, &["nobody can be asked here, so nothing was approved", "--yes"]);
@@ -119,7 +119,7 @@ fn list_pending_follows_the_cursor() {
 }
 
 #[test]
-fn what_cannot_be_seen_is_escaped_as_the_domain_does_it() {
+fn invisible_characters_are_escaped_as_in_the_domain() {
     let stub = Stub::start();
     // Every character at which hiding begins or ends, and the one before it.
     let edges = ('\u{1}'..=char::MAX).zip('\u{2}'..=char::MAX).filter(|(one, next)| is_invisible(*one) != is_invisible(*next));
@@ -133,7 +133,7 @@ fn what_cannot_be_seen_is_escaped_as_the_domain_does_it() {
 }
 
 #[test]
-fn reject_and_status_do_what_they_say() {
+fn reject_and_status_send_requests_and_show_answers() {
     let stub = Stub::start();
     ran(&stub, "reject.sh", &["--workflow-id", ID, "--reason", HOSTILE]).said(&["rejected by alice; it will not run"]);
     assert_eq!(stub.last("POST").json(), json!({"reason": HOSTILE}));
@@ -143,7 +143,7 @@ fn reject_and_status_do_what_they_say() {
 }
 
 #[test]
-fn a_refusal_says_why_and_fails() {
+fn a_refusal_gives_its_reason_and_fails() {
     let stub = Stub::start();
     stub.on(&format!("POST /workflows/{ID}/approve"), 409, &already_decided());
     ran(&stub, "approve.sh", &["--workflow-id", ID, "--yes"]).failed(
@@ -176,7 +176,7 @@ fn nothing_is_approved_that_could_not_be_shown() {
 }
 
 #[test]
-fn where_no_server_answers_it_says_how_to_start_one() {
+fn without_a_server_the_error_explains_how_to_start_one() {
     let stub = Stub::start();
     let url = nowhere();
     for (name, args) in [("list-pending.sh", &[][..]), ("status.sh", &["--workflow-id", ID]), ("approve.sh", &["--workflow-id", ID])] {

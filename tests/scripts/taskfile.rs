@@ -31,7 +31,7 @@ fn hostile_text_passes_through_go_task_unharmed() {
 }
 
 #[test]
-fn what_is_said_on_the_command_line_of_task_wins() {
+fn the_command_line_of_task_overrides_the_environment() {
     let stub = Stub::start();
     let other = "0198c0de-0000-7000-8000-000000000009";
     let approved = run(go_task(&stub, &["workflow:approve", &format!("WORKFLOW_ID={ID}")]).env("WORKFLOW_ID", other));

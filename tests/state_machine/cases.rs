@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[test]
-fn each_case_that_depends_on_more_than_the_status_does_what_the_table_says() {
+fn every_conditional_case_matches_the_table() {
     let page = table("Where it depends");
     let mut cases = cases();
     for row in &page.rows {

@@ -174,7 +174,7 @@ fn another_document_takes_the_place_of_the_one_that_waits_to_start_and_of_no_oth
 
 /// Each round is about one digest, and the next one voids its approvals.
 #[test]
-fn a_new_round_voids_the_one_before_and_an_answer_about_another_document_cannot_stand_in_the_log() {
+fn a_new_round_voids_the_one_before_and_the_log_refuses_approvals_of_another_document() {
     let asked = answered(&queued(false), &ask_again());
     let outcomes: Vec<_> = asked.rounds.iter().map(|round| (round.number, round.approvals.len(), round.outcome)).collect();
     assert_eq!(outcomes, [(1, 1, Some(RoundOutcome::Voided)), (2, 0, None)]);

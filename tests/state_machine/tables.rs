@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
-fn each_command_in_each_status_does_what_the_table_says() {
+fn every_command_in_every_status_matches_the_table() {
     let page = table("What follows from a command");
     let commands: [(&str, Command); 9] = [
         ("approve", approve("alice")),
@@ -41,7 +41,7 @@ fn each_command_in_each_status_does_what_the_table_says() {
 }
 
 #[test]
-fn events_have_the_fields_that_the_page_says() {
+fn events_have_the_documented_fields() {
     let page = table("Events");
     let mut written: BTreeMap<String, BTreeSet<String>> = events()
         .into_iter()
@@ -91,7 +91,7 @@ fn guards_are_those_of_the_page() {
         })
         .collect();
     // The commit that opens the next round has its own row;
-    // `what_follows_where_the_rules_of_today_are_stricter` checks its guard.
+    // `stricter_rules_of_today_match_the_table` checks its guard.
     let further = ["approval_requested, with the approval that opens the next round", "none", "the expiry", "none"].map(str::to_owned);
     let (all, mut rows) = (page.rows.len(), page.rows);
     rows.retain(|row| *row != further);

@@ -44,7 +44,7 @@ impl Now {
 }
 
 #[test]
-fn what_follows_where_the_rules_of_today_are_stricter() {
+fn stricter_rules_of_today_match_the_table() {
     let then = Now {
         people: vec![("alice", "team_lead"), ("tess", "tech_lead"), ("tom", "cto")],
         agents: vec![("deploy-bot", "tom")],

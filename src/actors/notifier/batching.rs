@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_ask_goes_alone_and_at_once() {
+    fn notices_that_ask_nobody_are_sent_alone_and_at_once() {
         let due = vec![asks(Level::High, 0), notice(Kind::Decided, Level::High, None, 1), notice(Kind::Failed, Level::High, None, 1)];
         assert_eq!(sizes(due, 1, &Sent::new()), (vec![1, 1], Some(59)));
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_for_the_end_of_quiet_hours_is_one_message_for_each_recipient() {
+    fn requests_from_quiet_hours_become_one_message_per_recipient() {
         let waited = |name: &str, kind| DueNotice { waited: true, ..notice(kind, Level::High, Some(name), 0) };
         let due = || {
             vec![waited("ann", Kind::Requested), waited("ben", Kind::Reminded), waited("ann", Kind::Reminded), waited("ann", Kind::Failed)]

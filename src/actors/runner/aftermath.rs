@@ -135,7 +135,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_probe_says_yes_by_0_no_by_1_and_nothing_by_anything_else() {
+    fn probe_exit_status_0_means_happened_1_means_not_and_others_mean_unknown() {
         let exits =
             |status: i64| Outcome::Failed { error: format!("exit status {status}"), output: Some(json!({ "exit_status": status })) };
         assert_eq!(answer(Outcome::Succeeded { output: None }).0, ProbeAnswer::Happened);

@@ -171,13 +171,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_pass_accepts_only_what_the_careful_way_accepts_and_makes_the_same_of_it(body in body()) {
+    fn the_fast_parser_agrees_with_the_strict_parser(body in body()) {
         is_read_as_carefully(&body);
     }
 }
 
 #[test]
-fn what_agents_usually_send_is_read_in_one_pass() {
+fn usual_tasks_take_the_fast_path() {
     let usual = [
         r#"{"description": "d", "operation": "read"}"#,
         r#" {"operation": "read", "description": "gr\u00fc\u00dfe \ud83d\ude00", "metadata": {}, "security_findings": []} "#,
@@ -194,7 +194,7 @@ fn what_agents_usually_send_is_read_in_one_pass() {
 }
 
 #[test]
-fn what_is_unusual_is_read_the_careful_way() {
+fn unusual_tasks_take_the_strict_path() {
     let around = |member: &str| format!(r#"{{"description": "d", "operation": "read", {member}}}"#);
     for member in [
         r#""nothing": 1"#,

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_tells_of_every_event_what_is_stored_of_it() {
+    fn the_history_shows_every_stored_field_of_every_event() {
         let mut names = BTreeSet::new();
         for event in stored() {
             names.insert(event.name());

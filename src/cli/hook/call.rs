@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_is_what_the_client_said_and_no_more() {
+    fn the_hook_forwards_only_known_fields_of_the_client() {
         let read = read(Client::ClaudeCode, sent("PreToolUse").to_string().as_bytes()).unwrap();
         let asked = json!({
             "client": "claude_code", "session_id": "s", "tool_use_id": "toolu_1", "tool_name": "Bash", "tool_input": {"command": "ls"},
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tool_gave_is_told_as_a_word_alone() {
+    fn a_tool_result_is_reported_only_as_an_outcome() {
         let mut event = sent("PostToolUse");
         for (response, outcome) in [
             (json!({"stdout": "s3cr3t", "interrupted": false}), "succeeded"),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_of_another_type_is_no_event() {
+    fn an_event_with_a_missing_or_mistyped_field_is_refused() {
         for name in ["session_id", "tool_use_id", "tool_name", "tool_input", "cwd", "hook_event_name"] {
             for wrong in [Value::Null, json!(1), json!(""), json!([])] {
                 let mut event = sent("PreToolUse");

@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_stays_and_an_earlier_hook_is_replaced() {
+    fn install_keeps_other_settings_and_replaces_an_earlier_hook() {
         let before = json!({
             "model": "opus",
             "hooks": {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn codex_is_told_in_fields_that_it_knows() {
+    fn codex_settings_use_only_fields_that_codex_knows() {
         let after = with_hook(Client::Codex, json!({}), "parkbrake hook codex", 5).unwrap();
         let group = json!([{"hooks": [{"type": "command", "command": "parkbrake hook codex", "timeout": 15}]}]);
         assert_eq!(after, json!({"hooks": {"PreToolUse": group, "PostToolUse": group}}));

@@ -80,7 +80,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn it_is_said_which_step_waits_or_runs() {
+    fn the_waiting_or_running_step_is_named() {
         let step = |n: u64, name: Value, status: &str| json!({"n": n, "name": name, "status": status});
         let mut undo = step(3, Value::Null, "executing");
         undo["compensates"] = json!(1);

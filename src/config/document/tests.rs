@@ -49,7 +49,7 @@ fn words_that_were_booleans_once_are_text() {
 }
 
 #[test]
-fn what_is_not_valid_is_refused_with_its_line() {
+fn invalid_documents_are_refused_with_their_line() {
     for (text, line, words) in [
         ("a: 1\nb: [", 3, "not valid YAML"),
         ("a: 1\n\tb: 2", 2, "tab"),

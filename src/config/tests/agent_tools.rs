@@ -19,7 +19,7 @@ fn read(configuration: &Configuration, command: &str) -> Reading {
 }
 
 #[test]
-fn what_the_operator_writes_comes_before_what_is_shipped() {
+fn entries_of_the_operator_precede_the_shipped_list() {
     let own = "tools:\n  - { tool: Bash, command: \"git status|frobnicate **\", is: { operation: deploy, environment: live } }\n";
     let configuration = valid(&[(APPROVALS, PEOPLE), (TOOLS, own)]);
     let operation = |command: &str| read(&configuration, command).judge(&configuration.rules, "", DateTime::UNIX_EPOCH).facts.operation;
@@ -38,7 +38,7 @@ fn the_example_of_the_page_loads() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_with_its_place() {
+fn nonsensical_entries_are_refused_with_their_place() {
     for (text, place, says) in [
         ("tools: [ { tool: Bash, is: { operation: read } } ]\n", "tools[0]", "name the commands"),
         ("tools: [ { tool: \"*\", is: { operation: read } } ]\n", "tools[0]", "name the commands"),

@@ -32,7 +32,7 @@ fn levels(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn text_that_is_no_valid_yaml() {
+fn invalid_yaml_is_refused() {
     refuses(
         RULES,
         &[
@@ -59,7 +59,7 @@ fn text_that_is_no_valid_yaml() {
 }
 
 #[test]
-fn levels_that_do_not_hold_together() {
+fn inconsistent_levels_are_refused() {
     refuses(
         RULES,
         &[
@@ -137,7 +137,7 @@ fn levels_that_do_not_hold_together() {
 }
 
 #[test]
-fn words_and_resources_that_say_nothing_or_two_things() {
+fn empty_or_ambiguous_words_and_resources_are_refused() {
     refuses(
         RULES,
         &[
@@ -185,7 +185,7 @@ fn an_empty_word_list_is_refused_with_the_triggers_that_need_it() {
 }
 
 #[test]
-fn triggers_that_could_never_be_what_they_seem() {
+fn triggers_that_cannot_work_as_written_are_refused() {
     refuses(
         TRIGGERS,
         &[
@@ -257,7 +257,7 @@ fn triggers_that_could_never_be_what_they_seem() {
 }
 
 #[test]
-fn a_trigger_whose_word_is_gone_or_that_is_in_both_files() {
+fn a_trigger_with_a_removed_word_or_in_both_files_is_refused() {
     let rules = "operations: { deploy: [], modify: [], data_export: [] }\n";
     let problems = invalid(&[(RULES, rules), (TRIGGERS, "triggers:\n  delete_production: critical\n"), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 1, "{problems:?}");
@@ -272,7 +272,7 @@ fn a_trigger_whose_word_is_gone_or_that_is_in_both_files() {
 }
 
 #[test]
-fn all_problems_are_told_at_once_in_the_order_of_files_and_lines() {
+fn all_problems_are_reported_at_once_by_file_and_line() {
     let rules = "unrecognized: nothing\nresources: [ { match: a } ]\n";
     let triggers = "triggers: { a: high, b: high }\n";
     let approvals = format!("remind_every: never\n{PEOPLE}agents: {{ bot: {{ on_behalf_of: nobody }} }}\n");
@@ -294,7 +294,7 @@ fn all_problems_are_told_at_once_in_the_order_of_files_and_lines() {
 }
 
 #[test]
-fn a_file_with_very_many_problems_tells_the_first_ones() {
+fn a_file_with_too_many_problems_reports_the_first_ones() {
     let triggers: String = (0..80).map(|n| format!("  t{n}: high\n")).collect();
     let problems = invalid(&[(TRIGGERS, &format!("triggers:\n{triggers}")), (APPROVALS, PEOPLE)]);
     assert_eq!(problems.len(), 51);

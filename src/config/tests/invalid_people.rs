@@ -4,7 +4,7 @@ use super::invalid::{LEVELS, refuses};
 use super::*;
 
 #[test]
-fn people_and_agents_that_cannot_be() {
+fn invalid_people_and_agents_are_refused() {
     let with = |more: &str| format!("{PEOPLE}{more}");
     let away = |away: &str| format!("{}allow_cover: true\n", PEOPLE.replace("tom: { roles", &format!("tom: {{ away: {away}, roles")));
     let told = |notify: &str| PEOPLE.replace("tom: { roles", &format!("tom: {{ notify: {notify}, roles"));
@@ -77,7 +77,7 @@ fn people_and_agents_that_cannot_be() {
 }
 
 #[test]
-fn terms_that_have_no_effect_or_that_nobody_could_satisfy() {
+fn terms_without_effect_or_that_nobody_could_satisfy_are_refused() {
     let with = |more: &str| format!("{PEOPLE}{more}");
     refuses(
         APPROVALS,

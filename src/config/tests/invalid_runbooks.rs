@@ -4,7 +4,7 @@ use super::invalid::refuses;
 use super::*;
 
 #[test]
-fn runbooks_that_could_not_run_or_would_run_something_else() {
+fn runbooks_that_could_not_run_or_would_run_something_else_are_refused() {
     let with = |runbook: &str| {
         format!(
             "runbooks:\n  go:\n    operation: read\n    command: [go, \"{{{{ what }}}}\"]\n    args: {{ what: {{ pattern: x }} }}\n{runbook}"
@@ -128,7 +128,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else() {
 }
 
 #[test]
-fn runbooks_whose_risk_the_requester_would_choose() {
+fn runbooks_whose_risk_the_requester_would_choose_are_refused() {
     let with = |facts: &str| {
         format!(
             "runbooks:\n  go:\n{facts}    command: [go, \"{{{{ what }}}}\"]\n    args: {{ what: {{ pattern: x|y }}, said: {{ pattern: x|y }} }}\n"
@@ -163,7 +163,7 @@ fn runbooks_whose_risk_the_requester_would_choose() {
 }
 
 #[test]
-fn webhooks_that_could_not_be_called() {
+fn webhooks_that_could_not_be_called_are_refused() {
     let with = |entry: &str| format!("webhooks:\n  ci: {{ {entry} }}\n");
     refuses(
         RUNBOOKS,

@@ -64,7 +64,7 @@ fn nothing_that_was_judged_unacceptable_is_low() {
 }
 
 #[test]
-fn what_is_harmless_is_still_low() {
+fn harmless_work_stays_low() {
     let matrix = shipped_matrix();
     let outside = [Some("staging"), Some("development")];
     for (operation, environments) in [
@@ -104,7 +104,7 @@ fn a_condition_that_looks_at_the_time_counts_with_its_highest_level() {
 
 /// A file with only levels and triggers: what no trigger matches is low, and `check` says so.
 #[test]
-fn the_mission_s_file_alone_leaves_low_what_no_trigger_matches() {
+fn a_file_with_only_triggers_leaves_the_rest_low() {
     let matrix = valid(&[(RULES, super::valid::MISSION), (APPROVALS, PEOPLE)]).rules.matrix();
     for (operation, environment, resource_type, level) in [
         ("modify", Some("production"), Some("database"), Level::Low),

@@ -23,7 +23,7 @@ fn with(notifications: &str) -> Configuration {
 }
 
 #[test]
-fn the_file_of_the_contract_is_read_with_its_defaults() {
+fn the_documented_notifications_file_loads_with_defaults() {
     let read = with(EVERYTHING).notifications;
     assert_eq!(read.public_url.as_deref(), Some("https://parkbrake.example.com"));
     let secret = |name: &str| SecretName(name.to_owned());
@@ -63,7 +63,7 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_does_not_fit_is_told_with_its_line_and_key() {
+fn invalid_settings_are_reported_with_line_and_key() {
     let hook = |more: &str| format!("channels:\n  a: {{ type: webhook, url: \"https://a.example\", secret: {{ from_env: S }}, {more} }}\n");
     let slack = |more: &str| format!("channels:\n  a: {{ type: slack, webhook_url: {{ from_env: S }}, {more} }}\n");
     let push = |subject: &str| format!("channels:\n  a: {{ type: web_push, private_key: {{ from_env: S }}, subject: \"{subject}\" }}\n");
@@ -170,7 +170,7 @@ fn a_route_is_not_blamed_for_a_channel_that_cannot_be_read() {
 }
 
 #[test]
-fn what_is_probably_not_meant_is_noted() {
+fn probable_mistakes_are_noted() {
     let text = "channels:\n  a: { type: webhook, url: \"https://a.example\", secret: { from_env: S } }\n  m: { type: email, smtp_url: { from_env: S }, from: a@b }\n  \
                 p: { type: web_push, private_key: { from_env: S }, subject: \"mailto:a@b.example\", allow_private: true }\n\
                 routes: [ { levels: [low, high], channels: [m, p] } ]\n";

@@ -52,7 +52,7 @@ fn a_playbook_names_runbooks_webhooks_and_what_its_requester_does() {
 }
 
 #[test]
-fn a_step_is_undone_by_what_the_playbook_says_and_takes_what_earlier_steps_hand_out() {
+fn a_playbook_step_has_its_compensation_and_uses_outputs_of_earlier_steps() {
     let undo = "      - { name: keep, runbook: save, args: { service: \"{{ steps.save.output.id }}\" }, compensate: { runbook: save, args: { service: \"{{ steps.keep.output.id }}\" } } }\n";
     let loaded = valid(&[(PLAYBOOKS, &with(&format!("{SAVE}{undo}"))), (RUNBOOKS, ACTIONS), (APPROVALS, PEOPLE)]);
     let step = &loaded.playbooks["go"].steps[1];
@@ -66,7 +66,7 @@ fn a_step_is_undone_by_what_the_playbook_says_and_takes_what_earlier_steps_hand_
 }
 
 #[test]
-fn playbooks_that_could_not_be_carried_out_or_would_do_something_else() {
+fn playbooks_that_could_not_run_or_would_do_something_else_are_refused() {
     let step = |step: &str| with(&format!("{SAVE}      - {step}\n"));
     let many = with(&SAVE.replace("name: save, ", "").repeat(51));
     refuses(&[

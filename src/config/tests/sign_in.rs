@@ -23,7 +23,7 @@ fn links_go_by_the_channel_of_mail_that_is_named_and_by_none_where_none_is() {
 }
 
 #[test]
-fn what_does_not_fit_is_told_with_its_line_and_key() {
+fn invalid_settings_are_reported_with_line_and_key() {
     for (people, notifications, text, expected) in [
         (
             WITH_ADDRESSES,
@@ -61,7 +61,7 @@ fn a_provider_is_read_with_whom_it_proves() {
 }
 
 #[test]
-fn a_provider_that_could_not_be_meant_is_told() {
+fn a_nonsensical_provider_is_reported() {
     let with = |more: &str| format!("openid_connect: {{ client_id: parkbrake, {more} }}");
     let issuer = "issuer: \"https://login.example.com\"";
     let twice = WITH_ADDRESSES.replace("tom: { roles: [tech_lead]", "tom: { roles: [tech_lead], email: ALICE@example.com");

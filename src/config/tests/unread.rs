@@ -49,7 +49,7 @@ fn a_file_that_nothing_reads_is_refused_with_the_name_that_was_probably_meant() 
 }
 
 #[test]
-fn what_is_no_configuration_is_left_alone() {
+fn files_that_are_no_configuration_are_ignored() {
     for path in
         ["README.md", "mail.txt", "slack.json", ".git/config.yaml", "hitl/.runbooks.yaml.swp", "runbooks.yaml.example", "runbooks.yaml~"]
     {

@@ -141,13 +141,13 @@ fn the_shipped_runbooks_can_be_run() {
 }
 
 #[test]
-fn the_mission_s_rules_may_stand_beside_the_shipped_triggers() {
+fn minimal_rules_work_with_the_shipped_triggers() {
     let shipped_triggers = shipped().iter().find(|(name, _)| *name == TRIGGERS).expect("they are shipped").1;
     valid(&[(RULES, MISSION), (TRIGGERS, shipped_triggers), (APPROVALS, PEOPLE)]);
 }
 
 #[test]
-fn the_rules_of_the_mission_load_as_they_are() {
+fn the_minimal_rules_load_unchanged() {
     let loaded = valid(&[(RULES, MISSION), (APPROVALS, PEOPLE)]);
     let names: Vec<_> = loaded.rules.triggers.iter().map(|trigger| trigger.name.as_str()).collect();
     assert_eq!(names.len(), 7, "the triggers of the file hold, and no other: {names:?}");
@@ -171,7 +171,7 @@ fn the_rules_of_the_mission_load_as_they_are() {
 }
 
 #[test]
-fn the_examples_of_the_contract_load_as_they_are() {
+fn the_documented_examples_load_unchanged() {
     let loaded = valid(&CONTRACT);
     assert!(loaded.rules.triggers.iter().any(|trigger| trigger.name == "friday_freeze"));
     let bot = loaded.policy.principal("deploy-bot").unwrap();
@@ -228,7 +228,7 @@ fn an_empty_registry_is_a_choice_and_an_absent_one_is_the_shipped_one() {
 }
 
 #[test]
-fn what_is_low_risk_may_be_named_by_any_spelling() {
+fn low_risk_accepts_every_spelling_of_a_word() {
     let rules = "low_risk: [ { operations: [list, plan] }, { operations: [release], environments: [dev, stage], resource_types: [db] } ]\notherwise: high\nunregistered: critical\n";
     let rules = valid(&[(RULES, rules), (APPROVALS, PEOPLE)]).rules;
     assert_eq!((rules.unregistered, rules.baseline.otherwise), (Some(Level::Critical), Level::High));
@@ -251,7 +251,7 @@ fn hold_never_expires() {
 }
 
 #[test]
-fn what_an_operator_should_know_is_noted() {
+fn surprising_settings_are_noted() {
     let people = "people:\n  ann: { roles: [team_lead, tech_lead, chef], email: one@example.com }\n  bob: { roles: [cto], email: ONE@example.com }\nseparation_of_duties: false\n";
     let order = "environments: { development: [], production: [], staging: [] }\n";
     let loaded = valid(&[
@@ -283,7 +283,7 @@ fn a_runbook_that_leaves_out_what_it_may_has_the_defaults() {
 }
 
 #[test]
-fn a_runbook_says_what_it_may_use_and_reach_and_what_it_does_not_say_is_in_no_document() {
+fn a_runbooks_limits_and_sandbox_are_in_the_document_only_if_set() {
     let runbook = |rest: &str| {
         let text = format!("runbooks: {{ look: {{ operation: list, command: [bin/look]{rest} }} }}\n");
         valid(&[(APPROVALS, PEOPLE), (RUNBOOKS, &text)])

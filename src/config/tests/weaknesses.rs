@@ -16,7 +16,7 @@ fn the_shipped_configuration_has_none() {
 }
 
 #[test]
-fn triggers_that_are_absent_or_lower_than_shipped_are_said() {
+fn check_reports_missing_and_lowered_triggers() {
     let found = weaknesses(&[(TRIGGERS, "triggers: { cost_above_threshold: medium }\n")]);
     for absent in ["delete_production", "deploy_production", "modify_infrastructure", "security_finding_critical", "data_export"] {
         assert!(found.iter().any(|weakness| weakness.contains(&format!("the trigger {absent} is left out"))), "{absent}: {found:?}");
@@ -28,13 +28,13 @@ fn triggers_that_are_absent_or_lower_than_shipped_are_said() {
 }
 
 #[test]
-fn people_who_approve_themselves_are_said() {
+fn check_reports_self_approval() {
     let found = weaknesses(&[(APPROVALS, &format!("{PEOPLE}separation_of_duties: false\n"))]);
     assert!(found.iter().any(|weakness| weakness.contains("separation_of_duties is off")), "{found:?}");
 }
 
 #[test]
-fn runbooks_that_do_more_than_it_seems_are_said() {
+fn check_reports_runbooks_that_do_more_than_they_state() {
     let runbook = |keys: &str, command: &str| {
         format!(
             "runbooks:\n  go:\n    environment: production\n    {keys}\n    command: {command}\n    args: {{ v: {{ pattern: \"[a-z]+\" }} }}\n"
@@ -68,7 +68,7 @@ fn runbooks_that_do_more_than_it_seems_are_said() {
 }
 
 #[test]
-fn a_secret_of_a_channel_that_a_runbook_gets_is_said() {
+fn check_reports_channel_secrets_passed_to_runbooks() {
     let channels = "channels: { a: { type: webhook, url: \"https://a.example\", secret: { from_env: HOOK } } }\nroutes: [ { levels: [high], channels: [a] } ]\n";
     let runbooks = "runbooks: { go: { operation: deploy, environment: production, command: [go], env: { TOKEN: { from_env: HOOK } } } }\n";
     let found = weaknesses(&[(NOTIFICATIONS, channels), (RUNBOOKS, runbooks)]);

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stays_within_one_part_and_stands_for_what_can_be_seen() {
+    fn a_star_matches_visible_ascii_within_one_segment() {
         for (pattern, text, expected) in [
             ("api-*", "api-gateway", true),
             ("api-*", "api-", true),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_is_meant_as_it_is_unless_it_says_otherwise() {
+    fn an_argument_matches_literally_unless_it_is_a_pattern() {
         let read = |value: Value| ArgumentPattern::try_from(value);
         assert!(read(json!("api-*")).unwrap().matches(&json!("api-*")));
         assert!(!read(json!("api-*")).unwrap().matches(&json!("api-x")), "a bare star is a star");

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_is_told_in_words() {
+    fn a_hold_is_described_in_words() {
         assert_eq!(Held::Halted(halt(Some("production"))).to_string(), "cora has halted production since 2026-11-26T10:00:00Z: incident 7");
         let frozen = Held::Frozen { freeze: "weekend".to_owned(), until: at("2026-11-30T07:00:00Z"), exception: vec!["cto".to_owned()] };
         assert_eq!(frozen.to_string(), "the freeze weekend holds it until 2026-11-30T07:00:00Z, unless an exception is approved by cto");

@@ -98,7 +98,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_put_into_a_button_comes_out_of_it() {
+    fn a_button_value_is_read_back_as_written() {
         let (id, digest) = (Uuid::new_v4(), Digest::of(b"document"));
         for word in [Word::Approve, Word::Reject] {
             let question = question(action(word), &value(id, &digest));

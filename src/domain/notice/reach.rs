@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_want_a_level_is_not_told_of_it_unless_nobody_wants_it() {
+    fn level_preferences_apply_unless_nobody_would_be_notified() {
         let (all, high, away) = (person(None, false), person(Some(&[Level::High]), false), Person::default());
         let people = || vec![("all", &all), ("high", &high), ("away", &away)];
         let reached_at = |people, kind, level| names(&recipients(people, kind, level, Medium::Email));
@@ -84,7 +84,7 @@ mod tests {
 
     /// On a Friday, which is quiet all day.
     #[test]
-    fn a_notice_waits_for_the_end_of_quiet_hours_only_while_somebody_else_is_told() {
+    fn quiet_hours_delay_a_notice_only_if_somebody_else_is_notified() {
         let (quiet, awake) = (person(None, true), person(None, false));
         let (now, end) = ("2026-11-27T12:00:00Z".parse().unwrap(), "2026-11-28T00:00:00Z".parse().unwrap());
         let waits = |kind, level, others: &[(&str, &Person)]| {

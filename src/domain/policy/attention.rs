@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_levels_is_told_of_these() {
+    fn a_person_gets_notices_only_of_chosen_levels() {
         let attention = Attention { levels: Some(vec![Level::High, Level::Critical]), quiet: None };
         assert_eq!(Level::ALL.map(|level| attention.wants(level)), [false, false, true, true]);
         assert_eq!(Level::ALL.map(|level| Attention::default().wants(level)), [true; 4]);

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_never_says_less_than_there_is() {
+    fn a_ledger_never_counts_too_few() {
         let mut ledger = Ledger::default();
         assert!(!ledger.admit(3), "nobody has counted");
         ledger.count();

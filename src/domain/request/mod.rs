@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compared_is_visible_ascii() {
+    fn compared_fields_accept_only_visible_ascii() {
         for text in
             ["pr\u{43e}duction", "\u{200b}db", "db\u{ad}prod", "\u{ff44}b", "db\u{2010}prod", "\u{a0}db", "db\t", "d\nb", "db\u{7f}", "\0"]
         {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requester_cannot_say_what_would_run() {
+    fn a_requester_cannot_set_what_runs() {
         let smuggled = json!({"description": "d", "operation": "read", "action": {"type": "external", "runs": {"command": ["rm"]}}});
         assert!(serde_json::from_value::<TaskRequest>(smuggled).is_err());
     }

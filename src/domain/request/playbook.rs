@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place_in_what_was_sent() {
+    fn faults_point_into_the_request() {
         let faults = |playbook: &str, args: Value| admit(playbook, args).unwrap_err();
         let unknown = faults("nothing", json!({}));
         assert!(unknown[0].pointer == "/playbook" && unknown[0].detail.contains("ask the people"), "{unknown:?}");

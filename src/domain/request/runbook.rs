@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_looks_like_an_option_is_refused_unless_the_argument_says_otherwise() {
+    fn a_value_that_looks_like_an_option_is_refused_unless_the_argument_allows_it() {
         let mut runbook = runbook();
         for version in ["--force", "-rf", "-", "--help"] {
             let misfits = runbook.resolve(&args(json!({"service": "api", "version": version}))).unwrap_err();

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_arguments_are_checked_and_say_what_it_acts_on() {
+    fn declared_arguments_are_checked_and_name_the_resource() {
         let webhook = webhook(Some(&[("service", "[a-z]+")]));
         let (call, facts) = webhook.resolve(json!({"service": "api"}).as_object().unwrap()).unwrap();
         assert_eq!((call, facts.resource.as_deref(), facts.operation.as_deref()), (webhook.call.clone(), Some("api"), Some("deploy")));

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_back_as_it_was_handed_out() {
+    fn a_place_is_read_back_as_it_was_issued() {
         for order in Order::ALL {
             for due in [None, DateTime::from_timestamp_micros(1_795_700_000_123_456)] {
                 let place = Place { order, level: Level::High, due, workflow_id: Uuid::from_u128(7) };

@@ -124,7 +124,7 @@ fn detail(assessment: &Assessment, trigger: &str) -> String {
 }
 
 #[test]
-fn each_built_in_trigger_matches_what_it_says_and_nothing_beside_it() {
+fn each_built_in_trigger_matches_its_case_and_nothing_else() {
     let cost = |cost: f64| Task { estimated_cost: Some(cost), ..task("read", "staging", "code") };
     for (task, trigger, words) in [
         (task("delete", "production", "code"), "delete_production", "delete in production"),
@@ -214,7 +214,7 @@ fn where_unrecognized_words_count_for_little_they_still_hide_nothing() {
 }
 
 #[test]
-fn what_is_left_out_is_assessed_for_all_that_it_could_be() {
+fn an_omitted_field_is_assessed_for_every_possible_value() {
     let assessment = assess(&rules(), &task("delete", "-", "code"), None);
     assert_eq!(assessment.level, Level::Critical);
     assert_eq!(detail(&assessment, "delete_production"), "delete in production, assuming environment production");
@@ -249,7 +249,7 @@ fn the_registry_wins_where_it_knows_of_more_danger() {
 }
 
 #[test]
-fn the_registry_never_calms_a_claim() {
+fn the_registry_never_lowers_a_claim() {
     let assessment = assess(&rules(), &on("my-sandbox", task("delete", "production", "code")), None);
     assert_eq!(assessment.level, Level::Critical, "{assessment:?}");
     assert!(detail(&assessment, "environment_disagreement").contains("`development`, the request says `production`"));

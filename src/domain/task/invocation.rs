@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_version_stored_is_never_the_same() {
+    fn an_invocation_of_an_earlier_version_always_differs() {
         let old = Invocation { program: None, ..approved() };
         assert!(old.difference(&approved()).unwrap().contains("earlier version"));
         assert!(old.difference(&old).is_some());

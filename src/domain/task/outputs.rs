@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_runbook_hands_out_an_object_of_texts_and_numbers_within_limits() {
+    fn a_runbooks_output_is_an_object_of_texts_and_numbers_within_limits() {
         assert_eq!(read(b" \n"), Ok(None));
         let written = read(br#"{"path": "/backups/1", "size": 3}"#).unwrap().unwrap();
         assert_eq!(Value::Object(written), json!({"path": "/backups/1", "size": 3}));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_action_hands_out_in_its_own_place() {
+    fn each_kind_of_action_has_its_own_place_for_outputs() {
         let runbook = json!({"stdout": "x", "outputs": {"path": "/a"}});
         let webhook = json!({"status": 200, "body": r#"{"path": "/b", "deep": {}}"#, "body_truncated": false});
         let external = json!({"path": 7, "note": "x".repeat(LONGEST_TEXT + 1)});

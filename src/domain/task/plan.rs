@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_and_a_task_are_told_apart_and_keep_their_bytes() {
+    fn plans_and_tasks_are_distinguished_and_keep_their_bytes() {
         let bytes = digest::canonical(&plan());
         let read = Document::read(&bytes).unwrap();
         assert_eq!(read.canonical(), bytes, "what was read is written as it was");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_undoes_steps_is_numbered_after_them_in_reverse() {
+    fn compensations_are_numbered_after_the_steps_in_reverse() {
         let mut value = plan();
         for (place, operation) in [(0, "delete"), (1, "restart")] {
             value["steps"][place]["compensate"] = json!({"description": "d", "operation": operation, "action": {"type": "external"}});

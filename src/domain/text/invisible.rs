@@ -80,7 +80,7 @@ mod tests {
     const EMPTY: &str = r"\u{2800}\u{2D7F}\u{FFFC}\u{1107F}\u{13430}-\u{13455}\u{16FE4}\u{1BC9D}\u{1D159}";
 
     #[test]
-    fn the_table_is_what_unicode_says() {
+    fn the_table_matches_unicode() {
         let noncharacter = |code: u32| code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code);
         let properties = r"\p{Default_Ignorable_Code_Point}\p{Cf}\p{Co}\p{Zs}\p{Zl}\p{Zp}\p{White_Space}";
         let hidden = Regex::new(&format!("^[{properties}{EMPTY}]$")).unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_glyph_is_seen() {
+    fn characters_with_a_glyph_are_visible() {
         for character in "aZ09 ~éäжあ漢🚀\u{301}\u{FFFD}—…“”".chars() {
             assert!(!is_invisible(character), "{character:?}");
         }

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_changes_what_would_happen_makes_another_call() {
+    fn a_change_of_the_effect_makes_another_call() {
         let asked = call(json!({"command": "rm -r build"}));
         let others = [
             call(json!({"command": "rm -r build "})),

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_is_no_query() {
+    fn statements_that_change_something_are_no_queries() {
         for other in [
             "DROP TABLE users",
             "select 1; drop table users",

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_says_the_tool_and_what_it_would_do_in_one_line() {
+    fn a_title_names_the_tool_and_its_input_in_one_line() {
         for (name, input, title) in [
             ("Bash", json!({"command": "git push\n origin main", "description": "Push"}), "Bash: git push origin main"),
             ("shell", json!({"command": ["bash", "-lc", "ls"]}), "shell: bash -lc ls"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_secret_is_in_no_title() {
+    fn titles_mask_what_looks_like_a_secret() {
         for command in [
             "curl -H 'Authorization: Bearer s3cr3t-value' https://api",
             "export DB_PASSWORD=s3cr3t-value; run",

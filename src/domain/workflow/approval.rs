@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_justification_says_something() {
+    fn a_justification_needs_visible_text() {
         for empty in ["", "  ", "\u{200b}\u{200b}", "\n\t", "\u{2060}\u{feff} ", "\u{1bca0}", "\u{fffc}\u{1d159}", "\u{a0}\u{2003}"] {
             assert_eq!(justification(Some(empty)), None, "{empty:?}");
         }

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_schema_is_read_as_far_as_it_is_known_and_what_is_newer_says_to_upgrade() {
+    fn known_events_of_the_next_schema_are_read_and_newer_schemas_ask_for_an_upgrade() {
         let next = r#"{"schema":4,"event":"expired","round":1,"since":"a later version"}"#;
         assert_eq!(Event::from_stored(next).unwrap(), Event::Expired { round: 1 });
         assert!(matches!(Event::from_stored(r#"{"schema":4,"event":"foretold"}"#), Err(Unreadable::NoEvent(_))));

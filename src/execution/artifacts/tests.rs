@@ -41,7 +41,7 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn what_is_found_has_real_paths_and_the_digests_of_the_contents() {
+fn artifacts_have_real_paths_and_content_digests() {
     let (_folder, path) = folder();
     fs::create_dir(path.join("v1")).unwrap();
     write(&path.join("v1/run.sh"), "#!/bin/sh\n", 0o755);
@@ -91,7 +91,7 @@ fn a_bare_name_is_never_taken_from_a_folder_that_is_relative() {
 }
 
 #[test]
-fn what_everybody_can_change_is_refused() {
+fn world_writable_files_and_folders_are_refused() {
     let (_folder, path) = folder();
     write(&path.join("run.sh"), "#!/bin/sh\n", 0o757);
     assert!(find_in(&path, &["./run.sh"], &[]).unwrap_err().contains("can be written by everyone"));
@@ -105,7 +105,7 @@ fn what_everybody_can_change_is_refused() {
 }
 
 #[test]
-fn what_cannot_run_is_said_in_words() {
+fn programs_that_cannot_run_are_refused_with_a_reason() {
     let (_folder, path) = folder();
     fs::create_dir(path.join("sub")).unwrap();
     write(&path.join("plain"), "x", 0o644);

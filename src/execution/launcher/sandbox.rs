@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_bound_last_and_what_is_needed_of_an_empty_folder_can_be_read() {
+    fn writable_paths_are_bound_last_and_needed_paths_of_an_emptied_folder_stay_readable() {
         let sandbox = Sandbox { network: false, write: vec!["/srv/out".into()] };
         let (needed, written) = ([Path::new("/tmp/work"), Path::new("/srv/tool")], Path::new("/tmp/handed-out"));
         let said = arguments(&sandbox, &needed, Some(written), Path::new("/tmp/work")).unwrap().join(" ");

@@ -78,7 +78,7 @@ async fn answered_with(answer: Option<&[u8]>) -> Outcome {
 }
 
 #[tokio::test]
-async fn what_the_receiver_says_is_the_outcome() {
+async fn the_response_of_the_receiver_decides_the_outcome() {
     let ok = answered_with(Some(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")).await;
     assert_eq!(ok, Outcome::Succeeded { output: Some(json!({"status": 200, "body": "done", "body_truncated": false})) });
     assert!(matches!(answered_with(Some(b"HTTP/1.1 204 No Content\r\n\r\n")).await, Outcome::Succeeded { .. }));
@@ -111,7 +111,7 @@ async fn a_lost_answer_is_unknown_and_never_a_failure() {
 }
 
 #[tokio::test]
-async fn what_was_never_sent_has_failed() {
+async fn a_call_that_was_never_sent_has_failed() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let inside = Call { allow_private: false, ..call_of(format!("http://{free}/secret-path")) };
     let by_name = Call { allow_private: false, ..call_of(format!("http://localhost:{}/secret-path", free.port())) };
@@ -172,7 +172,7 @@ async fn of_a_long_answer_the_beginning_is_kept_and_no_secret() {
 }
 
 #[test]
-fn a_webhook_that_cannot_be_called_is_told_at_the_start_without_its_secret() {
+fn a_webhook_that_cannot_be_called_is_reported_at_the_start_without_its_secret() {
     let webhook =
         |call| Webhook { name: "ci".to_owned(), operation: None, environment: None, resource: None, resource_type: None, args: None, call };
     let signed = |url: &str| Call { secret: Some("CI_SECRET".to_owned()), allow_private: false, ..call_of(url.to_owned()) };

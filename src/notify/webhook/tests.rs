@@ -100,7 +100,7 @@ fn hostile(filler: &str) -> Notice {
 }
 
 #[test]
-fn a_body_is_small_whatever_a_task_says() {
+fn a_body_is_small_for_every_task() {
     for filler in ["x", "\u{1}", "\"", "🚀", "\u{202e}"] {
         let body = body(&hostile(filler));
         assert!(body.len() < LARGEST, "{filler:?}: {}", body.len());

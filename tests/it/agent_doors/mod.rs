@@ -307,7 +307,7 @@ impl House {
 }
 
 #[tokio::test]
-async fn what_an_agent_may_do_is_the_same_at_every_door_by_which_it_asks() {
+async fn agents_have_the_same_rights_at_every_way_in() {
     let mut matrix = Matrix::default();
     for place in 0..House::DOORS {
         let house = House::with(POLICIES).await;
@@ -373,7 +373,7 @@ async fn what_an_agent_may_do_is_the_same_at_every_door_by_which_it_asks() {
 }
 
 #[tokio::test]
-async fn an_agent_has_the_same_turns_at_every_door_by_which_it_asks() {
+async fn agent_quotas_apply_at_every_way_in() {
     let mut matrix = Matrix::default();
     for place in 0..House::DOORS {
         let house = House::with(&format!("{POLICIES}quotas: {{ submits_per_minute: 1, burst: 2 }}\n")).await;

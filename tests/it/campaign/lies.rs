@@ -199,7 +199,7 @@ fn honest() -> History {
 }
 
 #[test]
-fn an_honest_history_passes() {
+fn the_checker_accepts_an_honest_history() {
     let found = check(&honest());
     assert!(found.is_empty(), "{found:#?}");
 }
@@ -219,7 +219,7 @@ fn log(history: &mut History, id: Uuid) -> &mut Stored {
 }
 
 #[test]
-fn a_second_start_is_found() {
+fn the_checker_finds_a_second_start() {
     is_found(Rule::StartedTwice, |history| history.ledger.push(line(30, Mark::Start, ONCE, 1)));
     is_found(Rule::StartedTwice, |history| history.ledger.insert(4, line(4, Mark::Start, AGAIN, 1)));
     is_found(Rule::StartedTwice, |history| history.ledger.push(line(30, Mark::Start, UNKNOWN, 2)));
@@ -227,7 +227,7 @@ fn a_second_start_is_found() {
 }
 
 #[test]
-fn a_start_after_a_no_after_the_end_or_of_nothing_is_found() {
+fn the_checker_finds_a_start_without_a_valid_release() {
     is_found(Rule::StartedUnapproved, |history| history.ledger.push(line(30, Mark::Start, REJECTED, 1)));
     is_found(Rule::StartedAfterItsEnd, |history| history.ledger.push(line(130, Mark::Start, EXPIRED, 1)));
     is_found(Rule::StartedAfterItsEnd, |history| history.ledger[4].at = at(16));
@@ -235,7 +235,7 @@ fn a_start_after_a_no_after_the_end_or_of_nothing_is_found() {
 }
 
 #[test]
-fn a_start_that_too_few_or_the_wrong_people_approved_is_found() {
+fn the_checker_finds_a_start_without_enough_valid_approvals() {
     is_found(Rule::StartedUnapproved, |history| log(history, ONCE).log[3].actor = "alice".to_owned());
     is_found(Rule::StartedUnapproved, |history| log(history, ONCE).log[3].actor = "tom".to_owned());
     is_found(Rule::StartedUnapproved, |history| {
@@ -244,7 +244,7 @@ fn a_start_that_too_few_or_the_wrong_people_approved_is_found() {
 }
 
 #[test]
-fn a_lost_submit_and_a_lost_decision_are_found() {
+fn the_checker_finds_lost_submits_and_decisions() {
     is_found(Rule::SubmitIsLost, |history| drop(history.stored.remove(&ONCE)));
     is_found(Rule::DecisionIsLost, |history| log(history, ONCE).log[3].actor = "cora".to_owned());
     is_found(Rule::DecisionIsLost, |history| history.told.push(told("bot", Call::Cancel, REJECTED, 200, "")));
@@ -257,7 +257,7 @@ fn a_lost_submit_and_a_lost_decision_are_found() {
 }
 
 #[test]
-fn a_lost_start_is_found() {
+fn the_checker_finds_a_lost_start() {
     for last in [1, 2] {
         is_found(Rule::StartIsLost, |history| {
             let stored = log(history, ONCE);
@@ -268,7 +268,7 @@ fn a_lost_start_is_found() {
 }
 
 #[test]
-fn a_hole_in_a_log_and_a_row_that_is_not_its_log_are_found() {
+fn the_checker_finds_log_gaps_and_rows_that_differ_from_the_log() {
     is_found(Rule::LogIsBroken, |history| drop(log(history, ONCE).log.remove(2)));
     is_found(Rule::LogIsBroken, |history| log(history, ONCE).log.swap(2, 3));
     is_found(Rule::LogIsBroken, |history| log(history, REJECTED).status = "pending_approval".to_owned());
@@ -276,7 +276,7 @@ fn a_hole_in_a_log_and_a_row_that_is_not_its_log_are_found() {
 }
 
 #[test]
-fn an_event_that_nobody_heard_and_one_that_came_too_soon_are_found() {
+fn the_checker_finds_missed_and_premature_events() {
     is_found(Rule::HeardWrongly, |history| {
         history.heard[0].remove(3);
     });
@@ -290,31 +290,31 @@ fn an_event_that_nobody_heard_and_one_that_came_too_soon_are_found() {
 }
 
 #[test]
-fn a_wrong_unknown_is_found() {
+fn the_checker_finds_a_wrong_unknown_outcome() {
     is_found(Rule::UnknownIsWrong, |history| history.servers.get_mut(&DEAD).unwrap().ended_at = None);
     is_found(Rule::UnknownIsWrong, |history| history.servers.get_mut(&DEAD).unwrap().ended_at = Some(at(13)));
     is_found(Rule::UnknownIsWrong, |history| drop(log(history, UNKNOWN).log.remove(5)));
 }
 
 #[test]
-fn attempts_that_overlap_are_found() {
+fn the_checker_finds_overlapping_attempts() {
     is_found(Rule::AttemptsOverlap, |history| history.ledger.insert(8, line(14, Mark::Step, AGAIN, 1)));
     is_found(Rule::AttemptsOverlap, |history| history.ledger.push(line(16, Mark::End, AGAIN, 1)));
 }
 
 #[test]
-fn a_success_that_is_invented_is_found() {
+fn the_checker_finds_an_invented_success() {
     is_found(Rule::SuccessIsInvented, |history| history.ledger.retain(|line| line.workflow != ONCE || line.mark != Mark::End));
 }
 
 #[test]
-fn what_comes_too_early_or_too_late_is_found() {
+fn the_checker_finds_early_and_late_events() {
     is_found(Rule::TimeIsWrong, |history| log(history, EXPIRED).log[2].at = at(99));
     is_found(Rule::TimeIsWrong, |history| log(history, REJECTED).log[2].at = at(100));
 }
 
 #[test]
-fn an_answer_that_nobody_may_get_is_found() {
+fn the_checker_finds_an_impossible_answer() {
     for (status, code) in [(404, "workflow-not-found"), (500, "internal"), (401, "unauthenticated"), (502, "")] {
         is_found(Rule::AnswerIsWrong, |history| history.told.push(told("alice", Call::Approve, ONCE, status, code)));
     }

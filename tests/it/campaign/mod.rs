@@ -200,7 +200,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_fails_nothing_is_lost_nothing_starts_twice_and_nothing_is_said_that_is_not_so() {
+async fn under_random_faults_nothing_is_lost_repeated_or_misreported() {
     let (seed, minutes) = (number("CAMPAIGN_SEED"), number("CAMPAIGN_MINUTES"));
     let mut results = Vec::new();
     match (seed, minutes) {

@@ -23,7 +23,7 @@ pub fn start() -> impl Future<Output = (services::Smtp, Email)> {
 }
 
 #[tokio::test]
-async fn a_mail_server_accepts_every_notice_whatever_it_says() {
+async fn a_mail_server_accepts_every_notice() {
     let (service, channel) = start().await;
     let mut sent = 0;
     for notice in everything() {
@@ -113,7 +113,7 @@ async fn many_requests_are_one_mail() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_written_to_is_named() {
+async fn recipients_without_a_usable_address_are_named() {
     let (service, channel) = start().await;
     let mut notice = to_alice(escalated());
     notice.recipient = Some(Contact { email: None, ..alice() });
@@ -126,7 +126,7 @@ async fn who_cannot_be_written_to_is_named() {
 }
 
 #[tokio::test]
-async fn what_the_server_says_is_understood() {
+async fn answers_of_the_mail_server_are_understood() {
     let (service, channel) = start().await;
     let mail = || to_alice(escalated());
     for (command, line) in [
@@ -171,7 +171,7 @@ async fn a_server_that_is_not_there_or_speaks_no_tls_is_for_later() {
 }
 
 #[tokio::test]
-async fn what_is_not_valid_is_shown_without_the_password() {
+async fn an_invalid_mail_setting_is_reported_without_the_password() {
     for (url, from) in
         [("smtp:/secret", FROM), ("https://u:secret@example.com", FROM), ("secret", FROM), ("smtp://localhost", "no address")]
     {

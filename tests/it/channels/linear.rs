@@ -33,7 +33,7 @@ fn settings(api_url: &str) -> Settings {
 }
 
 #[tokio::test]
-async fn linear_accepts_every_notice_whatever_it_says() {
+async fn linear_accepts_every_notice() {
     let (service, channel) = start().await;
     let mut sent = 0;
     for notice in everything() {
@@ -67,7 +67,7 @@ async fn an_issue_follows_its_request_to_the_end() {
 }
 
 #[tokio::test]
-async fn what_comes_to_nothing_is_cancelled() {
+async fn linear_cancels_the_issue_of_a_request_that_ends_undone() {
     for kind in [Kind::Decided, Kind::Expired, Kind::Cancelled, Kind::Superseded] {
         let (service, channel) = start().await;
         let request = notice(Kind::Requested, Level::High);
@@ -98,7 +98,7 @@ async fn states_are_found_by_name_and_asked_for_anew_when_they_change() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_makes_no_second_issue_and_no_second_comment() {
+async fn a_lost_answer_creates_no_second_issue_or_comment() {
     let (service, channel) = start().await;
     let lost = || service.service.next(Mishap::Lost(Reply::new(502, "bad gateway")));
     let request = notice(Kind::Requested, Level::High);
@@ -169,7 +169,7 @@ async fn text_from_outside_stays_in_its_fence() {
 }
 
 #[tokio::test]
-async fn what_linear_answers_is_understood() {
+async fn answers_of_linear_are_understood() {
     let (service, channel) = start().await;
     weathers_what_http_does(&channel, &service.service, &[API_KEY]).await;
     let answer = |reply: Reply| service.service.next(Mishap::Instead(reply));

@@ -20,7 +20,7 @@ pub fn start() -> impl Future<Output = (services::PagerDuty, PagerDuty)> {
 }
 
 #[tokio::test]
-async fn pagerduty_takes_whatever_is_said() {
+async fn pagerduty_accepts_every_notice() {
     let (service, channel) = start().await;
     for notice in everything() {
         let (kind, calls) = (notice.kind, service.service.calls().len());
@@ -72,7 +72,7 @@ async fn an_unknown_outcome_is_a_call_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_pagerduty_answers_is_understood() {
+async fn answers_of_pagerduty_are_understood() {
     let (service, channel) = start().await;
     weathers_what_http_does(&channel, &service.service, &[ROUTING_KEY]).await;
     let wrong = PagerDuty::new(Secret::new("short"), &service.api_url(), None).unwrap();

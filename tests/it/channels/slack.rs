@@ -39,7 +39,7 @@ fn all<'a>(message: &'a Value, key: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn slack_takes_whatever_is_said() {
+async fn slack_accepts_every_notice() {
     let (service, channel) = with_buttons(&Level::ALL).await;
     let mut sent = 0;
     for notice in everything() {
@@ -52,7 +52,7 @@ async fn slack_takes_whatever_is_said() {
 }
 
 #[tokio::test]
-async fn a_request_says_what_would_run_and_mentions_whom_it_asks() {
+async fn a_request_shows_what_would_run_and_mentions_the_approvers() {
     let (service, channel) = start().await;
     let notice = notice(Kind::Requested, Level::High);
     let link = notice.link.clone().unwrap();
@@ -78,7 +78,7 @@ async fn text_from_outside_is_plain() {
 }
 
 #[tokio::test]
-async fn long_words_are_cut_and_the_link_stays() {
+async fn long_texts_are_truncated_and_keep_the_link() {
     let (service, channel) = start().await;
     for text in ["🚀".repeat(1024), "x".repeat(4096), "\u{202e}".repeat(1365), "`<!channel>\n".repeat(340), "\n".repeat(4096)] {
         let mut task = task(&text);
@@ -214,7 +214,7 @@ async fn only_ids_of_members_are_mentioned() {
 }
 
 #[tokio::test]
-async fn what_slack_answers_is_understood() {
+async fn answers_of_slack_are_understood() {
     let (service, channel) = start().await;
     let secret = service.webhook_url();
     weathers_what_http_does(&channel, &service.service, &[&secret, "/services/"]).await;

@@ -68,7 +68,7 @@ fn a_template_that_fails_gives_way_to_the_shipped_one() {
 }
 
 #[test]
-fn what_is_said_of_people_is_said_in_whole_sentences() {
+fn messages_about_people_are_complete_sentences() {
     let sentence = |kind: Kind| Message::of(&[notice(kind, Level::High)]).unwrap().notice.sentence;
     assert_eq!(
         sentence(Kind::Requested),
@@ -79,6 +79,6 @@ fn what_is_said_of_people_is_said_in_whole_sentences() {
 }
 
 #[test]
-fn there_is_no_message_of_nothing() {
+fn an_empty_batch_renders_no_message() {
     assert!(Message::of(&[]).is_none());
 }

@@ -69,7 +69,7 @@ async fn a_browser_gets_a_title_and_the_way_to_the_request_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn whatever_is_said_fits_and_several_lead_to_the_list() {
+async fn every_notice_fits_a_push_message_and_groups_link_to_the_list() {
     let (service, channel) = start().await;
     for notice in everything() {
         let kind = notice.kind;
@@ -106,7 +106,7 @@ async fn one_browser_is_enough() {
 }
 
 #[tokio::test]
-async fn what_a_push_service_answers_is_understood() {
+async fn answers_of_a_push_service_are_understood() {
     let (service, channel) = start().await;
     let instead = |reply: Reply| service.service.next(Mishap::Instead(reply));
     for status in [429, 503] {
@@ -140,7 +140,7 @@ async fn nothing_is_sent_to_this_machine_unless_that_is_allowed() {
 }
 
 #[test]
-fn a_key_that_is_none_is_not_shown() {
+fn an_invalid_key_is_not_shown() {
     let browsers: Arc<dyn Subscriptions> = Arc::new(Browsers(Mutex::default()));
     let settings = Settings { subject: SUBJECT.to_owned(), allow_private: false };
     let problem = WebPush::new(&Secret::new("hunter2"), settings, Arc::new(Clock::new(Utc::now())), browsers).err().unwrap();

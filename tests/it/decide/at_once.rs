@@ -35,7 +35,7 @@ async fn of_sixty_four_approvals_at_once_one_decides_and_the_action_starts_once(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_yes_and_a_no_at_once_are_one_decision() {
+async fn concurrent_approval_and_rejection_yield_one_decision() {
     let app = TestApp::start().await;
     let (bot, alice, tess) = (app.client("lone-bot"), app.client("alice"), app.client("tess"));
     let ids = join_all((0..24).map(|_| bot.submit_id(high()))).await;

@@ -33,7 +33,7 @@ async fn a_drill_measures_every_server_lifts_its_halt_and_is_on_record() {
 }
 
 #[tokio::test]
-async fn a_drill_whose_server_died_holds_nothing_for_longer_than_seconds_and_gives_way_to_a_halt() {
+async fn an_abandoned_drill_lapses_and_yields_to_a_halt() {
     let ledger = Ledger::new();
     let app = app(&ledger).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));

@@ -40,7 +40,7 @@ async fn a_server_that_is_killed_while_halted_and_started_again_is_halted_still(
 }
 
 #[tokio::test]
-async fn a_halt_whose_answer_was_lost_is_told_and_on_record_once() {
+async fn a_halt_whose_commit_answer_was_lost_is_answered_and_recorded_once() {
     let config = Config::new();
     let database = Database::migrated().await;
     let proxy = Proxy::before(&database).await;

@@ -59,7 +59,7 @@ async fn a_decision_that_overtakes_a_suspension_by_a_moment_is_not_written() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_turn_is_asked_for_again_once_its_approver_is_suspended() {
+async fn suspending_an_approver_asks_again_about_queued_work() {
     let folder = tempfile::tempdir().unwrap();
     let (go, ran) = (folder.path().join("go"), folder.path().join("ran"));
     let script = format!("echo \"$PARKBRAKE_WORKFLOW_ID\" >> {}; while [ ! -e {} ]; do sleep 0.05; done", ran.display(), go.display());

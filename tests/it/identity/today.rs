@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 /// The current rules, if a server was restarted with new ones while something was parked.
 #[tokio::test]
-async fn who_was_dismissed_no_longer_counts_and_stricter_terms_hold_for_what_is_parked() {
+async fn lost_roles_and_stricter_terms_apply_to_parked_requests() {
     let policies = "agents: { deploy-bot: {} }\npolicies: { critical: { required: 2 }, high: { required: 1 } }";
     let everybody = "people:\n  tess: { roles: [tech_lead] }\n  tom: { roles: [tech_lead] }\n  cora: { roles: [cto, admin] }\n  alice: { roles: [team_lead] }\n";
     let mut app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", &format!("{everybody}{policies}"))).await;
@@ -46,7 +46,7 @@ async fn an_owner_who_is_declared_later_does_not_approve() {
 }
 
 #[tokio::test]
-async fn what_needed_nobody_when_it_was_submitted_is_asked_for_where_its_level_needs_somebody_at_its_start() {
+async fn queued_work_is_parked_if_its_level_now_needs_approval() {
     let folder = tempfile::tempdir().unwrap();
     let (go, ran) = (folder.path().join("go"), folder.path().join("ran"));
     let script = format!("echo \"$PARKBRAKE_WORKFLOW_ID\" >> {}; while [ ! -e {} ]; do sleep 0.05; done", ran.display(), go.display());
@@ -85,7 +85,7 @@ async fn what_needed_nobody_when_it_was_submitted_is_asked_for_where_its_level_n
 }
 
 #[tokio::test]
-async fn what_nobody_can_decide_any_more_is_counted() {
+async fn undecidable_requests_are_counted() {
     let mut app = TestApp::start().await;
     let undecidable = async |app: &TestApp, count: u32| {
         let line = format!("parkbrake_requests_undecidable {count}");

@@ -33,7 +33,7 @@ async fn a_channel_that_is_no_longer_configured_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_server_does_not_start_without_a_secret_and_says_which() {
+async fn a_server_does_not_start_without_a_secret_and_names_it() {
     let hook = Hook::start().await;
     let config =
         told_to(&[hook.channel("audit").replace("HOOK_SECRET", "MISSING"), hook.channel("other").replace("HOOK_SECRET", "UNSOUND")]);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 #[tokio::test]
-async fn who_does_not_answer_is_reminded_until_there_is_a_decision() {
+async fn reminders_continue_until_the_decision() {
     let mut hook = Hook::start().await;
     let config = told_to(&[hook.channel("audit")]).with_policies("remind_every: 1s\n");
     let app = TestApp::with(config).await;

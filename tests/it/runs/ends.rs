@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn what_stays_in_the_background_does_not_hold_the_run() {
+async fn a_background_process_does_not_block_the_end_of_a_run() {
     let bench = Bench::script("sleep 600 & echo $! > background; echo done");
     let begun = Instant::now();
     let output = bench.succeeded().await;

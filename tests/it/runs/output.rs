@@ -8,7 +8,7 @@ use serde_json::json;
 const KEPT: usize = 64 * 1024;
 
 #[tokio::test]
-async fn exit_status_and_streams_are_told() {
+async fn a_run_reports_exit_status_and_streams() {
     let (error, output) = Bench::script("echo out; echo err >&2; exit 3").failed().await;
     assert_eq!(error, "exit status 3");
     let expected = json!({

@@ -125,7 +125,7 @@ pub(super) fn high_text(field: &str, value: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_not_valid_is_named_stored_nowhere_and_harms_nobody() {
+async fn invalid_bodies_are_named_stored_nowhere_and_harm_no_other() {
     let app = TestApp::with(Config::new().with_runbooks(RUNBOOKS)).await;
     let (bot, other) = (app.client("deploy-bot"), app.client("other-bot"));
     let bad = bad_bodies();
@@ -169,7 +169,7 @@ async fn a_body_that_is_not_declared_as_json_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_body_of_many_megabytes_is_told_that_it_is_too_large() {
+async fn a_body_of_many_megabytes_is_refused_as_too_large() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     for _ in 0..5 {

@@ -54,7 +54,7 @@ fn no_single_key_decides() {
 }
 
 #[test]
-fn what_is_approved_is_what_the_screen_shows() {
+fn the_desk_approves_only_what_the_screen_shows() {
     let mut desk = desk();
     assert_eq!(press(&mut desk, "a\n"), Wish::Nothing, "it was not read yet");
     desk.read(open("c", None));

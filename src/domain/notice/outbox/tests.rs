@@ -191,7 +191,7 @@ fn a_request_asks_everybody_who_may_decide_and_reminds_them() {
 }
 
 #[test]
-fn a_level_that_does_not_notify_says_nothing() {
+fn a_level_with_notify_false_plans_no_notices() {
     assert_eq!(follow(&[&asked_of(Level::Low, "bot", None)]), Vec::new());
 }
 
@@ -232,7 +232,7 @@ fn a_quorum_that_is_short_decides_nothing() {
 }
 
 #[test]
-fn every_end_is_told() {
+fn every_final_state_sends_a_notice() {
     let asked = asked_of(Level::High, "ann", None);
     let digest = Digest::of(b"");
     let rejected = Event::Rejected { round: 1, digest, roles: roles(&["lead"]), reason: "no".to_owned(), cover: Vec::new() };
@@ -258,7 +258,7 @@ fn every_end_is_told() {
 }
 
 #[test]
-fn what_needs_no_approval_is_told_where_its_level_notifies() {
+fn unapproved_work_sends_notices_if_its_level_notifies() {
     let told = told(&follow(&[&[submission(Level::Medium, "bot", None), started()]]));
     assert_eq!(told, ["hook workflow.executing@2"]);
     assert_eq!(follow(&[&[submission(Level::Low, "bot", None), started()]]), Vec::new());
@@ -333,7 +333,7 @@ fn those_who_are_asked_are_warned_once_before_a_request_expires() {
 }
 
 #[test]
-fn who_is_asked_later_is_warned_at_the_same_moment() {
+fn people_asked_later_are_warned_at_the_same_moment() {
     let terms = ApprovalTerms { expire_after: Some(Duration::from_secs(100_000)), ..terms() };
     let step = |place: usize| terms.escalation[place].after.as_secs();
     let asked = [
@@ -369,7 +369,7 @@ fn those_who_are_asked_are_reminded_at_each_share_of_the_goal() {
 }
 
 #[test]
-fn who_is_asked_later_is_reminded_of_the_shares_that_are_still_to_come() {
+fn people_asked_later_get_only_the_remaining_goal_reminders() {
     let asked = asked_of(Level::High, "bot", None);
     let found = reminders_of_the_goal(&with_goal(&[50, 60, 90]), &[&asked, &[escalated(1)], &[escalated(2)]]);
     assert_eq!(found, ["mail approval.goal_nears@4 dora +60 90%"], "dora is asked after 120 s, when 60% has just passed");

@@ -71,7 +71,7 @@ fn sees_the_task_and_the_time() {
 }
 
 #[test]
-fn a_condition_that_fails_says_so() {
+fn a_failing_condition_is_an_error() {
     assert!(holds("metadata.absent == 1").is_err());
     assert!(holds(r#"metadata.ticket"#).is_err());
     assert!(holds("metadata.rows / 0 == 1").is_err());

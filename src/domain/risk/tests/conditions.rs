@@ -102,7 +102,7 @@ fn an_unrecognized_word_costs_little_to_assess() {
 }
 
 #[test]
-fn what_would_take_too_long_counts_as_a_match_and_stops_nothing_else() {
+fn a_condition_over_its_budget_counts_as_a_match_and_stops_no_other() {
     let dear = "metadata.a.all(x, x in metadata.b)";
     let rules = rules_with_all(&[dear, "metadata.a.size() > 3", "operation == \"deploy\""]);
     let with = |length: usize| {

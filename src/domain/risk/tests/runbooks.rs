@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_a_runbook_does_stands_beside_what_the_request_says() {
+fn a_runbooks_facts_are_assessed_with_the_claim() {
     let reading = task("read", "production", "code");
     let assessment = assess(&rules(), &reading, Some(&facts("Deploy ")));
     assert_eq!(assessment.level, Level::High);
@@ -38,7 +38,7 @@ fn a_fact_that_nobody_understands_hides_no_claim() {
 
 /// The runbook of the red team: it deploys wherever it deploys, and says nothing of it.
 #[test]
-fn a_claim_does_not_stand_in_for_what_the_runbook_leaves_out() {
+fn a_claim_does_not_replace_an_omitted_fact_of_the_runbook() {
     let silent = facts("deploy");
     for claimed in ["-", "production", "staging", "dev", "development", " Stage ", "qa"] {
         for resource_type in ["-", "code", "db"] {
@@ -63,7 +63,7 @@ fn a_claim_does_not_stand_in_for_what_the_runbook_leaves_out() {
 }
 
 #[test]
-fn what_the_runbook_states_is_not_asked_of_the_requester() {
+fn the_requester_need_not_repeat_facts_of_the_runbook() {
     let stated = Facts { environment: Some("staging".to_owned()), resource_type: Some("code".to_owned()), ..facts("deploy") };
     let assessment = assess(&rules(), &task("deploy", "-", "-"), Some(&stated));
     assert_eq!((assessment.level, assessment.reasons), (Level::Low, Vec::new()), "it is known, so nothing is assumed");
@@ -72,7 +72,7 @@ fn what_the_runbook_states_is_not_asked_of_the_requester() {
 }
 
 #[test]
-fn what_a_claimed_resource_is_takes_nothing_away_from_what_the_runbook_could_do() {
+fn a_claimed_resource_never_lowers_a_runbooks_level() {
     let condition = Condition::Expression(Expression::compile(r#"environment == "staging""#).unwrap());
     let rules = Rules { triggers: vec![Trigger { name: "own".to_owned(), level: Level::High, condition }], ..rules() };
     let silent = facts("read");

@@ -8,7 +8,7 @@ fn differs(field: &str, claimed: Option<&str>, known: &str, from: Source) -> Dif
 }
 
 #[test]
-fn the_runbook_names_the_target_and_the_claim_is_told_apart() {
+fn the_runbook_names_the_target_and_differing_claims_are_listed() {
     let facts = Facts { resource: Some("db-prod-ledger".to_owned()), ..facts("modify") };
     let target = rules().target(&on("ledger", task("deploy", "staging", "code")), Some(&facts));
     assert_eq!(target.whole(), "modify db-prod-ledger in production");
@@ -40,14 +40,14 @@ fn another_spelling_of_the_same_is_no_difference() {
 }
 
 #[test]
-fn what_is_left_out_is_known_and_no_difference() {
+fn an_omitted_claim_is_no_difference() {
     let target = rules().target(&on("db-prod-1", task("read", "-", "-")), None);
     assert_eq!((target.whole().as_str(), target.resource_type.as_deref()), ("read db-prod-1 in production", Some("database")));
     assert_eq!(target.differs, []);
 }
 
 #[test]
-fn a_runbook_that_the_registry_contradicts_is_told_apart_too() {
+fn a_runbook_that_contradicts_the_registry_is_listed_too() {
     let facts = Facts { environment: Some("staging".to_owned()), resource: Some("db-prod-1".to_owned()), ..facts("modify") };
     let target = rules().target(&task("modify", "-", "database"), Some(&facts));
     assert_eq!(target.differs, [differs("environment", None, "production", Source::Registry)]);

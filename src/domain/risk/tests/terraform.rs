@@ -14,7 +14,7 @@ fn counting(counts: Counts) -> Summary {
 }
 
 #[test]
-fn what_a_plan_does_counts_beside_what_the_task_claims() {
+fn a_terraform_plan_is_assessed_with_the_claim() {
     let claim = || task("read", "staging", "code");
     assert_eq!(level(&claim()), Level::Low);
     assert_eq!(level(&showing(claim(), counting(Counts { drifted: 3, reads: 2, ..Counts::default() }))), Level::Low, "nothing changes");
@@ -29,7 +29,7 @@ fn what_a_plan_does_counts_beside_what_the_task_claims() {
 }
 
 #[test]
-fn a_workspace_is_the_environment_that_the_configuration_says_or_that_it_is_called_like() {
+fn a_workspace_maps_to_its_configured_environment_or_to_the_one_of_its_name() {
     let planned = |workspace: &str| {
         let summary = Summary { workspace: Some(workspace.to_owned()), ..counting(Counts { replaces: 1, ..Counts::default() }) };
         assess(&rules(), &showing(task("modify", "staging", "infrastructure"), summary), None)

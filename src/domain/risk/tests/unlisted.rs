@@ -45,7 +45,7 @@ fn a_trigger_of_a_lower_level_does_not_make_it_low() {
 }
 
 #[test]
-fn an_empty_baseline_is_that_of_the_mission() {
+fn without_low_risk_unmatched_tasks_are_low() {
     assert_eq!(assess(&rules(), &task("modify", "production", "code"), None).level, Level::Low);
 }
 

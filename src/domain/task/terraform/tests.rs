@@ -26,7 +26,7 @@ fn attributes(change: &Change) -> Vec<String> {
 }
 
 #[test]
-fn what_is_taken_away_comes_first_and_everything_is_counted() {
+fn deletions_come_first_and_everything_is_counted() {
     let mut replaced = resource("aws_instance.api", &["create", "delete"], json!({"ami": "a"}), json!({"ami": "b"}));
     replaced["action_reason"] = json!("replace_because_cannot_update");
     replaced["change"]["replace_paths"] = json!([["ami"]]);
@@ -69,7 +69,7 @@ fn what_is_taken_away_comes_first_and_everything_is_counted() {
 }
 
 #[test]
-fn what_either_side_marks_is_hidden_on_both_and_elsewhere() {
+fn a_value_marked_sensitive_on_one_side_is_hidden_everywhere() {
     let mut change = resource(
         "aws_db_instance.main",
         &["update"],
@@ -98,7 +98,7 @@ fn what_either_side_marks_is_hidden_on_both_and_elsewhere() {
 }
 
 #[test]
-fn what_is_called_a_secret_is_hidden_whatever_is_marked() {
+fn attributes_named_like_secrets_are_hidden_even_if_unmarked() {
     let value = json!({"db_password": "s1", "master-password": "s2", "token": "s3", "token_ttl": "60", "secret": [{"name": "n"}], "keys": {"private_key": "s4"}});
     let summary = summary(&plan(json!([resource("x.y", &["create"], json!(null), value)])));
     let shown = attributes(&summary.changes[0]).join("\n");
@@ -143,7 +143,7 @@ fn the_digest_covers_what_is_not_shown_and_nothing_that_changes_by_itself() {
 }
 
 #[test]
-fn what_is_no_plan_is_refused_with_words() {
+fn files_that_are_no_plan_are_refused_with_a_reason() {
     let refused = |value: Value| read(&value, None).unwrap_err().to_string();
     for (value, said) in [
         (json!([]), "has to be an object"),
@@ -165,7 +165,7 @@ fn what_is_no_plan_is_refused_with_words() {
 }
 
 #[test]
-fn a_summary_of_a_huge_plan_is_small_and_says_what_it_leaves_out() {
+fn a_summary_of_a_huge_plan_is_small_and_counts_what_it_omits() {
     let long = "x".repeat(5_000);
     let many = (0..3_000).map(|n| {
         let actions = if n % 10 == 0 { "delete" } else { "create" };
@@ -209,7 +209,7 @@ fn a_summary_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn what_differs_from_the_approved_plan_is_said() {
+fn verification_names_the_differences_from_the_approved_plan() {
     let base = |changes: Value| summary(&plan(changes));
     let approved =
         base(json!([resource("a.b", &["update"], json!({"n": 1}), json!({"n": 2})), resource("a.c", &["create"], json!(null), json!({}))]));

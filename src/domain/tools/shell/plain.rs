@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_fooled_a_reader_is_not_read() {
+    fn ambiguous_shell_constructs_are_unmatched() {
         for script in [
             "cat <<EOF\n`rm -rf src`\nEOF",
             "cat <<< \"${x:-`rm -rf src`}\"",

@@ -137,7 +137,7 @@ fn reason(workflow: &Workflow, setting: &Setting) -> String {
 /// Each way in which a configuration becomes stricter after ann's yes: what the deciding commit of
 /// tina then does, and what the start says where both approved before it.
 #[test]
-fn what_became_stricter_holds_at_the_deciding_and_at_the_starting_commit() {
+fn stricter_rules_apply_at_the_last_approval_and_at_the_start() {
     let first = Setting::first();
     let one = approve(&parked(Some(terms()), None), &first, "ann").unwrap().1;
     let (same, both) = approve(&one, &first, "tina").unwrap();
@@ -230,7 +230,7 @@ fn a_role_that_is_asked_no_more_does_not_approve_and_still_rejects() {
 }
 
 #[test]
-fn what_needed_nobody_is_asked_for_once_its_level_needs_somebody() {
+fn unapproved_work_is_asked_about_once_its_level_needs_approval() {
     let (first, alone) = (Setting::first().changed(|s| s.auto_approve = true), parked(None, None));
     assert_eq!(reason(&alone, &first), "holds");
     let today = Setting::first();
@@ -241,7 +241,7 @@ fn what_needed_nobody_is_asked_for_once_its_level_needs_somebody() {
 }
 
 #[test]
-fn nothing_of_a_requester_without_rights_is_approved_or_started() {
+fn requests_of_principals_without_rights_are_not_approved_or_started() {
     let first = Setting::first();
     let one = approve(&parked(Some(terms()), None), &first, "ann").unwrap().1;
     let both = approve(&one, &first, "tina").unwrap().1;
@@ -252,7 +252,7 @@ fn nothing_of_a_requester_without_rights_is_approved_or_started() {
 }
 
 #[test]
-fn whoever_stands_behind_the_requester_does_not_approve_however_long_the_chain() {
+fn nobody_in_the_requesters_owner_chain_approves() {
     let chain = Setting::first().changed(|s| {
         s.agents.insert("Helper".to_owned(), Agent { on_behalf_of: Some("tom".to_owned()) });
         s.agents.get_mut("bot").unwrap().on_behalf_of = Some("helper".to_owned());
@@ -284,7 +284,7 @@ fn those_who_were_asked_by_then_are_asked_in_the_new_round_from_the_start() {
 /// beside one of the same role. It is found when the other one approves, before anything is
 /// released, and nobody's second press of the button is a new answer.
 #[test]
-fn an_approval_whose_role_is_asked_no_more_does_not_count_by_it_in_the_deciding_commit() {
+fn an_approval_by_a_role_that_is_no_longer_asked_does_not_count() {
     let then = ApprovalTerms { distinct_roles: true, ..terms() };
     let first = Setting::first().changed(|s| {
         s.terms = then.clone();
@@ -301,7 +301,7 @@ fn an_approval_whose_role_is_asked_no_more_does_not_count_by_it_in_the_deciding_
 
 /// Dan has no role, and a group of the provider makes him a lead for an hour from his sign-in on.
 #[test]
-fn a_role_of_a_group_counts_at_the_deciding_and_at_the_starting_commit_while_it_is_given_and_not_too_old() {
+fn a_group_role_counts_only_while_configured_and_recent() {
     let group_roles = GroupRoles {
         issuer: "https://login.example.com".to_owned(),
         roles: BTreeMap::from([("oncall".to_owned(), roles(&["lead"]))]),

@@ -5,7 +5,7 @@ use crate::domain::policy::Away;
 use chrono::TimeDelta;
 
 #[test]
-fn who_covers_is_asked_in_the_place_of_whoever_is_away() {
+fn the_cover_is_asked_in_place_of_the_absent_person() {
     let mut people = policy().people().clone();
     people.get_mut("ann").unwrap().away = Some(Away { until: DateTime::UNIX_EPOCH + TimeDelta::days(1), cover: "zoe".to_owned() });
     let levels = Level::ALL.map(|level| policy().level(level).clone());

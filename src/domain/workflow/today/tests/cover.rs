@@ -28,7 +28,7 @@ fn asks(setting: &Setting, workflow: &Workflow, name: &str) -> Result<Answer, Re
 }
 
 #[test]
-fn whoever_covers_approves_and_rejects_by_the_roles_of_the_person_who_is_away() {
+fn a_cover_approves_and_rejects_with_the_roles_of_the_absent_person() {
     let (setting, workflow) = (covered(), parked(Some(covered().terms), None));
     let Ok(Answer::Commit { events, guard }) = asks(&setting, &workflow, "dan") else { panic!("dan covers for ann") };
     let [Event::Approved(approval), Event::Released { .. }] = events.as_slice() else { panic!("{events:?}") };
@@ -48,7 +48,7 @@ fn whoever_covers_approves_and_rejects_by_the_roles_of_the_person_who_is_away() 
 }
 
 #[test]
-fn nobody_covers_by_a_chain_too_late_for_somebody_suspended_or_for_the_requesters_side() {
+fn covers_do_not_chain_expire_with_the_absence_and_exclude_the_requesters_side() {
     let first = covered();
     let workflow = parked(Some(first.terms.clone()), None);
     for (what, setting, name) in [
@@ -73,7 +73,7 @@ fn nobody_covers_by_a_chain_too_late_for_somebody_suspended_or_for_the_requester
 }
 
 #[test]
-fn cover_holds_at_the_start_as_roles_do() {
+fn cover_is_checked_again_at_the_start() {
     let first = covered();
     let workflow = parked(Some(first.terms.clone()), None);
     let Ok(Answer::Commit { events, .. }) = asks(&first, &workflow, "dan") else { panic!("dan covers for ann") };
@@ -99,7 +99,7 @@ fn cover_holds_at_the_start_as_roles_do() {
 }
 
 #[test]
-fn cover_is_one_yes_of_one_person() {
+fn a_covering_person_counts_as_one_approval() {
     let setting = covered().changed(|s| {
         s.terms.required = 2;
         s.people.get_mut("dan").unwrap().roles = roles(&["tech"]);
