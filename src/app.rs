@@ -61,7 +61,7 @@ pub enum StartError {
     Configuration(Vec<Problem>),
     #[error("the configuration is valid, but --strict refuses it:\n{}", indented(.0))]
     Weak(Vec<String>),
-    #[error("the configuration is valid, but runbooks cannot run here as it says:\n{}", indented(.0))]
+    #[error("the configuration is valid, but this machine cannot run some runbooks as configured:\n{}", indented(.0))]
     Runbooks(Vec<String>),
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -80,7 +80,7 @@ pub enum StartError {
     Folder(std::io::Error),
     #[error("notices could not be sent:\n{}", indented(.0))]
     Channels(Vec<String>),
-    #[error("people could not sign in as sign-in.yaml says:\n{}", indented(.0))]
+    #[error("sign-in.yaml cannot be used:\n{}", indented(.0))]
     SignIn(Vec<String>),
     #[error("webhooks could not be called:\n{}", indented(.0))]
     Webhooks(Vec<String>),

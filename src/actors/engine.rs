@@ -190,7 +190,7 @@ impl Engine {
     ///
     /// # Errors
     /// The reason why there is no output.
-    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
+    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and continues without the caller")]
     pub async fn look_first(self: &Arc<Self>, task: &mut Task, held: impl Send + 'static) -> Result<(), String> {
         let Some(invocation) = task.action.runs.as_mut().filter(|runs| runs.precondition.is_some()) else { return Ok(()) };
         let (engine, looking) = (Arc::clone(self), invocation.clone());
@@ -199,7 +199,7 @@ impl Engine {
             drop(held);
             printed
         });
-        let printed = look.await.map_err(|_| "its precondition could not be looked at: look at the server's log".to_owned())??;
+        let printed = look.await.map_err(|_| "the precondition could not be run; the server's log says why".to_owned())??;
         if let Some(precondition) = &mut invocation.precondition {
             precondition.output = printed;
         }
@@ -303,7 +303,7 @@ impl Engine {
     ///
     /// # Errors
     /// The database does not answer.
-    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
+    #[expect(clippy::disallowed_methods, reason = "it is awaited below, and continues without the caller")]
     pub async fn resend_notice_for(self: &Arc<Self>, id: Uuid, held: impl Send + 'static) -> Result<Resent, Error> {
         let engine = Arc::clone(self);
         let work = tokio::spawn(async move {
@@ -358,7 +358,7 @@ impl Engine {
 }
 
 /// Completes work whether or not the caller stays. The caller waits for [`ANSWER_TIMEOUT`] at most.
-#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
+#[expect(clippy::disallowed_methods, reason = "it is awaited below, and continues without the caller")]
 async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
     match tokio::time::timeout(ANSWER_TIMEOUT, tokio::spawn(work)).await {
         Ok(Ok(answer)) => answer,

@@ -47,7 +47,7 @@ impl Gate {
             Err(reason) => return Some(refused(reason)),
         };
         let title = workflow.submission.step_title(attempt.step);
-        let reason = format!("{title} uses what earlier steps have handed out: {}", filled.values.join(", "));
+        let reason = format!("{title} uses outputs of earlier steps: {}", filled.values.join(", "));
         document.task_mut(attempt.step)?.action = filled.action;
         let renewed = Arc::new(Renewed::of(candidate.document, document.canonical(), reason.clone()));
         let ask = |terms| Verdict::AskAgain { attempt, reason: reason.clone(), terms, renewed: Some(Arc::clone(&renewed)) };
@@ -85,7 +85,7 @@ impl Gate {
         }
         let misfit = |misfits: Vec<Misfit>| {
             let misfits: Vec<_> = misfits.iter().map(|misfit| format!("its argument `{}` {}", misfit.argument, misfit.detail)).collect();
-            format!("what earlier steps have handed out does not fit: {}", misfits.join(", "))
+            format!("outputs of earlier steps do not fit: {}", misfits.join(", "))
         };
         if let (Some(approved), Some(runbook)) = (&action.runs, runbook) {
             let (now, _) = runbook.resolve(&action.args).map_err(misfit)?;

@@ -141,7 +141,7 @@ impl Gate {
         };
         Ok(match self.ask_guards(workflow_id, is_claim).await? {
             Ok(passed) if (passed.job.attempt, &passed.job.digest) != (attempt, &digest) => {
-                Verdict::Wait("something else has come into its place".to_owned())
+                Verdict::Wait("another attempt or document has replaced it".to_owned())
             }
             Ok(passed) => match drift {
                 None => passed.start(),
@@ -240,10 +240,10 @@ impl Gate {
     /// Its expiry does not matter: the request passed in time.
     async fn revoked(&self, grant: Uuid) -> Result<Option<String>, Error> {
         Ok(match self.storage.grant(grant).await? {
-            None => Some(format!("grant {grant}, which let it pass, cannot be found any more")),
+            None => Some(format!("grant {grant}, which released it, no longer exists")),
             Some(found) => found.revoked.map(|revoked| {
                 let reason = revoked.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                format!("{} has revoked grant {grant} of {}, which let it pass{reason}", revoked.by, found.given_by)
+                format!("{} revoked grant {grant} of {}, which had released it{reason}", revoked.by, found.given_by)
             }),
         })
     }

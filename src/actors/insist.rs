@@ -21,7 +21,7 @@ pub async fn insist<T, F: Future<Output = Result<T, Error>>>(statement: impl Fn(
 }
 
 /// Completes work even if the caller goes away.
-#[expect(clippy::disallowed_methods, reason = "it is awaited below, and goes on even if the caller does not stay")]
+#[expect(clippy::disallowed_methods, reason = "it is awaited below, and continues without the caller")]
 pub async fn see_through<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     tokio::spawn(work).await.map_err(|error| Error::Unavailable(error.to_string()))?
 }

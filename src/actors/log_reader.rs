@@ -57,7 +57,7 @@ impl LogReader {
     }
 
     /// Starts a query for waiting callers, if another one may be in progress.
-    #[expect(clippy::disallowed_methods, reason = "a query ends within its time limit, and who waits for it is told when it fails")]
+    #[expect(clippy::disallowed_methods, reason = "a query ends within its time limit, and callers get an error when it fails")]
     fn start(self: &Arc<Self>) {
         let mut state = self.state();
         if !state.waiting.is_empty() && state.reading < READERS {

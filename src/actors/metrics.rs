@@ -89,28 +89,24 @@ impl Default for Metrics {
         registry.register("commit_batch_rows", "Commits that went to the database together", batch_rows.clone());
         registry.register("commit_batch_seconds", "Time from sending a batch to its answer", batch_seconds.clone());
         registry.register("log_batch_logs", "Logs of workflows that were read together", log_batch_logs.clone());
-        registry.register("workflows_resident", "Workflows that are being acted upon, an actor each", resident.clone());
+        registry.register("workflows_resident", "Workflows with an actor", resident.clone());
         registry.register("workflows_remembered", "Workflows whose state is kept in memory, without an actor", remembered.clone());
         registry.register("actions_running", "Actions that this server is running now", running.clone());
         registry.register("actions_queued", "Actions that are released and wait for a turn on this server", queued.clone());
         registry.register("actions_held", "Actions that are released and that a halt or a freeze holds", held.clone());
-        registry.register("halts", "Halts that are in force, drills too", halts.clone());
+        registry.register("halts", "Halts in force, including drills", halts.clone());
         registry.register(
             "executing_without_attempt",
-            "Workflows that were said to be executing on this server while it knew of no attempt; this should never count",
+            "Workflows whose log says that this server runs them, although it does not; always 0 unless there is a bug",
             executing_without_attempt.clone(),
         );
         registry.register("actor_failures", "Failures of a workflow's actor", actor_failures.clone());
-        registry.register("workflows_quarantined", "Workflows that were left alone after repeated failures", quarantined.clone());
+        registry.register("workflows_quarantined", "Workflows quarantined after repeated failures", quarantined.clone());
         let integrity_failures = Counter::default();
-        registry.register(
-            "integrity_failures",
-            "Workflows whose rows somebody else has written, found when they were to be acted upon",
-            integrity_failures.clone(),
-        );
+        registry.register("integrity_failures", "Workflows whose rows do not carry the server's seal", integrity_failures.clone());
         registry.register("event_streams", "Event streams that are open", event_streams.clone());
-        registry.register("requests_under_way", "Changes that are not answered or given up yet", requests_under_way.clone());
-        registry.register("request_bytes_under_way", "Bytes of the bodies of changes under way", request_bytes_under_way.clone());
+        registry.register("requests_under_way", "Changes in progress", requests_under_way.clone());
+        registry.register("request_bytes_under_way", "Bytes of the bodies of changes in progress", request_bytes_under_way.clone());
         registry.register("notices_delivered", "Notices that were delivered, by channel", notices_delivered.clone());
         registry.register("notice_failures", "Attempts to deliver a notice that failed, by channel", notice_failures.clone());
         registry.register("notices_dead", "Notices that were given up, by channel", notices_dead.clone());

@@ -64,7 +64,7 @@ pub struct Dependencies {
 /// Why an actor fails: what it remembers may differ from what is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Stale {
-    /// The database did not answer, which is no fault of this workflow.
+    /// The database did not answer, which is not this workflow's fault.
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]
@@ -91,7 +91,7 @@ pub enum Work {
     Jobs(Start),
 }
 
-/// There is no message to a workflow's actor.
+/// A workflow's actor receives no messages.
 pub enum Nothing {}
 
 pub struct WorkflowActor {

@@ -3,8 +3,8 @@
 //!
 //! A failed actor is restarted after a pause that doubles each time; the new one reads the log and
 //! continues from there. A workflow whose actor keeps failing is put in quarantine, where people
-//! see it, and the others continue. An outage of the database is no failure of an actor and is not
-//! counted.
+//! see it, and the others continue. An outage of the database does not count as a failure of
+//! an actor.
 
 use crate::actors::messages::{SupervisorRef, Ticket, ToRegistry, ToSupervisor};
 use crate::actors::protocol::Failure;
@@ -201,7 +201,7 @@ impl WorkflowSupervisor {
     }
 
     /// Records a quarantine in the database, where everyone can see it. In memory it already holds.
-    #[expect(clippy::disallowed_methods, reason = "in memory the quarantine holds already, and the log tells when it could not be written")]
+    #[expect(clippy::disallowed_methods, reason = "the quarantine is already in memory; a failed write is logged")]
     fn record_quarantine(&self, id: Uuid, reason: String, failures: usize) {
         let storage = self.deps.storage.clone();
         tokio::spawn(async move {

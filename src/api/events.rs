@@ -75,7 +75,7 @@ refused_with!(FollowProblems = CALLER, [Code::WorkflowNotFound], WAIT);
 
 /// Follow a workflow
 ///
-/// What happened and happens to one workflow, from its first event or after `since`, as Server-Sent
+/// The events of one workflow, past and future, from the first one or after `since`, as Server-Sent
 /// Events. Each message is one event: its `data:` is a StreamEvent, its `event:` the event's name,
 /// and its `id:` the version. Every 15 s without news there is a comment.
 #[utoipa::path(
@@ -89,7 +89,7 @@ refused_with!(FollowProblems = CALLER, [Code::WorkflowNotFound], WAIT);
         ("Last-Event-ID" = Option<String>, Header, description = "The same as `since`, and takes precedence over it. Browsers send it automatically."),
     ),
     responses(
-        (status = 200, description = "The stream. It ends after the last event of a workflow to which nothing can happen any more.", body = String,
+        (status = 200, description = "The stream. It ends after the last event of a final workflow.", body = String,
             content_type = "text/event-stream", example = json!(examples::STREAM)),
         (status = 204, description = "Nothing more can happen to the workflow, and the client has received every event. A browser does not reconnect after this."),
         FollowProblems,
@@ -121,5 +121,5 @@ fn since<T: FromStr>(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<
         (None, Some(asked)) => ("since", asked),
         (None, None) => return Ok(None),
     };
-    text.parse().map(|id| Some(Since { name, id })).map_err(|_| invalid(name, "is not an id that such a stream has handed out"))
+    text.parse().map(|id| Some(Since { name, id })).map_err(|_| invalid(name, "is not an id that this stream has sent"))
 }

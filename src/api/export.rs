@@ -126,7 +126,7 @@ pub async fn export(
     let export = service.export(&by, reauthentication, from, until).await?;
     let start = (Some(format.head()), export);
     let pages = stream::try_unfold(start, move |(head, mut export)| async move {
-        let page = export.next().await.inspect_err(|error| tracing::warn!(%error, "an export ended before it was whole"))?;
+        let page = export.next().await.inspect_err(|error| tracing::warn!(%error, "an export ended before it was complete"))?;
         let text = page.map(|page| head.unwrap_or_default() + &format.lines(&page, documents));
         Ok::<_, Broken>(text.map(|text| (Bytes::from(text), (None, export))))
     });

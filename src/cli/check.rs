@@ -27,7 +27,7 @@ pub struct Args {
 ///
 /// # Errors
 /// The configuration is invalid.
-#[expect(clippy::disallowed_methods, reason = "this command is no server: it asks whether the secrets are there")]
+#[expect(clippy::disallowed_methods, reason = "this command is not a server: it asks whether the secrets are there")]
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let base = std::env::current_dir().map_err(|error| Error::Other(format!("the current folder cannot be read: {error}")))?;
     let configuration = config::load(&args.config, &base).map_err(|problems| {

@@ -218,7 +218,7 @@ fn cause(error: &dyn std::error::Error) -> String {
     deepest.to_string()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a client is no server: it reads whose token it sends")]
+#[expect(clippy::disallowed_methods, reason = "a client is not a server: it reads whose token it sends")]
 pub(super) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }

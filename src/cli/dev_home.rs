@@ -65,13 +65,13 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error::NoHome`] if no variable says where the file is.
-#[expect(clippy::disallowed_methods, reason = "this command is no server yet, and these are no secrets")]
+#[expect(clippy::disallowed_methods, reason = "this command is not a server yet, and these are no secrets")]
 pub fn folder() -> Result<PathBuf, Error> {
     folder_for(is_root(), |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
 }
 
 /// The development folder, if a variable names it: other terminals need that variable, too.
-#[expect(clippy::disallowed_methods, reason = "this command is no server yet, and these are no secrets")]
+#[expect(clippy::disallowed_methods, reason = "this command is not a server yet, and these are no secrets")]
 pub fn named() -> Option<PathBuf> {
     std::env::var_os("PARKBRAKE_DEV_HOME").filter(|value| !value.is_empty()).map(PathBuf::from)
 }

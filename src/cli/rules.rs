@@ -181,7 +181,7 @@ impl Found {
             page.line(format_args!("  {count:>5}  refused: {}", escaped(why)));
         }
         if self.unread > 0 {
-            page.line(format_args!("  {:>5}  cannot be read, and were not assessed", self.unread));
+            page.line(format_args!("  {:>5}  could not be read and were not assessed", self.unread));
         }
         if self.listed.is_empty() {
             return;

@@ -7,7 +7,7 @@ use crate::domain::text::escaped;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 /// The time of this machine. It orders and describes the server's answers, and decides nothing.
-#[expect(clippy::disallowed_methods, reason = "a client is no server: how long ago something was is shown by its own clock")]
+#[expect(clippy::disallowed_methods, reason = "a client is not a server: how long ago something was is shown by its own clock")]
 pub fn now() -> DateTime<Utc> {
     Utc::now()
 }

@@ -200,7 +200,7 @@ fn agents(at: &At<'_>, people: &BTreeMap<String, Person>, quotas: &mut Quotas) -
         }
         let on_behalf_of = fields.and_then(|fields| fields.get("on_behalf_of")).and_then(|at| {
             let known = || people.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let unknown = |text: &str| format!("`{}` is none of the people, who are: {}", shown(text), known());
+            let unknown = |text: &str| format!("`{}` is not one of the people: {}", shown(text), known());
             at.parsed(|text| people.contains_key(text).then(|| text.to_owned()).ok_or_else(|| unknown(text)))
         });
         agents.insert(name.to_owned(), Agent { on_behalf_of });

@@ -161,7 +161,7 @@ struct Files {
 type Opened = Result<Option<Source>, Unreadable>;
 
 /// A file that exists, but whose values are unknown. Its problem has been noted; what depends on
-/// its values is not checked, because other files would be blamed for what this one may say.
+/// its values is not checked, because problems would be reported in the wrong file.
 struct Unreadable;
 
 impl Files {

@@ -132,7 +132,7 @@ pub fn resolve(written: SignIn<'_>, notifications: &Notifications, policy: &Poli
             at.problem("needs the address that the links in the mails begin with; write public_url into notifications.yaml");
         }
         if policy.people().values().all(|person| person.email.is_none()) {
-            at.problem("reaches nobody, because none of the people has an email; write one under `people` of approval-policies.yaml");
+            at.problem("reaches nobody, because nobody has an email address; add one under `people` of approval-policies.yaml");
         }
         Some(name)
     });
@@ -150,7 +150,7 @@ fn of_provider(written: OpenId<'_>, notifications: &Notifications, policy: &Poli
     let mut subjects = BTreeMap::new();
     for (name, subject, at) in people {
         if !policy.people().contains_key(name) {
-            at.problem(format!("`{}` is none of the people of approval-policies.yaml, in this spelling", shown(name)));
+            at.problem(format!("`{}` is not one of the people of approval-policies.yaml, in this spelling", shown(name)));
         }
         if let Some(other) = subjects.insert(subject, name.to_owned()) {
             at.problem(format!("is the subject of {other}, too; each person has one of their own"));

@@ -48,7 +48,11 @@ impl Troubles {
                 "notice was given up in the last 7 days: somebody was not notified.",
                 "notices were given up in the last 7 days: somebody was not notified.",
             ),
-            some(self.quarantined, "workflow is left alone after repeated failures.", "workflows are left alone after repeated failures."),
+            some(
+                self.quarantined,
+                "workflow is in quarantine after repeated failures.",
+                "workflows are in quarantine after repeated failures.",
+            ),
             some(self.unknown_outcomes, "action has an outcome that nobody knows.", "actions have outcomes that nobody knows."),
             some(self.open_reviews, "review of broken glass is open.", "reviews of broken glass are open."),
             some(self.undecidable, "request waits that nobody can decide.", "requests wait that nobody can decide."),

@@ -56,7 +56,9 @@ impl HandedOut {
         };
         let secret = handed_out.iter().flatten().find(|(name, value)| secrets.are_in(name.as_bytes()) || hides(value));
         match secret {
-            Some(_) => Err("one of its outputs holds a secret, which no output may show: hand out where it is found instead".to_owned()),
+            Some(_) => {
+                Err("one of its outputs holds a secret, which no output may show: provide the place where it is stored instead".to_owned())
+            }
             None => Ok(handed_out),
         }
     }

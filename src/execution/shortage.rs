@@ -78,7 +78,7 @@ pub fn retry_blocking<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<
 }
 
 fn warn(error: &io::Error) {
-    tracing::warn!(%error, "the machine is short of files, processes or memory, the start of an action is tried again");
+    tracing::warn!(%error, "the machine is short of files, processes or memory; retrying the start of an action");
 }
 
 /// Whether the error means a temporary shortage.

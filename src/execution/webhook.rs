@@ -212,7 +212,7 @@ async fn answered(mut response: Response, call: &Call, redactions: &Redactions) 
         }
         // A proxy, or the receiver's own timeout, gave up; the service behind it may have acted.
         StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
-            Outcome::Unknown { reason: format!("the answer was {worded}, which does not say whether the call reached what acts on it") }
+            Outcome::Unknown { reason: format!("the answer was {worded}, which does not show whether the receiver acted on the call") }
         }
         _ => Outcome::Failed { error: format!("the answer was {worded}"), output },
     }
@@ -224,7 +224,7 @@ fn not_called(reason: &str) -> Outcome {
 
 fn unknown(call: &Call, error: &reqwest::Error) -> Outcome {
     let reason = if error.is_timeout() {
-        format!("the call was made, and there was no whole answer within {}", duration::show(call.timeout))
+        format!("the call was made, and no complete answer arrived within {}", duration::show(call.timeout))
     } else {
         format!("the call was made, and its answer was lost: {}", client::cause(error))
     };

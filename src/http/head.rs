@@ -81,7 +81,7 @@ pub fn is_for_us(head: &Parts, hosts: &Hosts) -> Result<(), Box<Response>> {
     match [header, line].into_iter().flatten().find(|host| !hosts.serves(host)) {
         Some(host) if !FOR_ALL.contains(&head.uri.path()) => {
             let detail = format!(
-                "this server does not go by the name `{name}`: if it is to, start it with --allow-host {name}, add {name} to \
+                "this server does not answer to the name `{name}`: to allow it, start the server with --allow-host {name}, add {name} to \
                  PARKBRAKE_ALLOW_HOSTS, or set public_url in notifications.yaml",
                 name = hosts::name_of(host)
             );

@@ -95,9 +95,9 @@ impl Code {
             Self::GrantNotFound => (StatusCode::NOT_FOUND, "grant-not-found", "There is no such grant"),
             Self::AlreadyDecided => (StatusCode::CONFLICT, "already-decided", "The request has been decided"),
             Self::AlreadyRejected => (StatusCode::CONFLICT, "already-rejected", "The same task was rejected a short time ago"),
-            Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The workflow is not in a state for this"),
+            Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The current status does not allow this"),
             Self::Halted => (StatusCode::CONFLICT, "halted", "Parkbrake is halted"),
-            Self::ReviewOpen => (StatusCode::CONFLICT, "review-open", "Your last break of the glass is not reviewed yet"),
+            Self::ReviewOpen => (StatusCode::CONFLICT, "review-open", "You have an open break-glass review"),
             Self::IdempotencyKeyInUse => {
                 (StatusCode::CONFLICT, "idempotency-key-in-use", "The first request with this key is not done yet")
             }
@@ -105,15 +105,15 @@ impl Code {
             Self::DigestMismatch => (StatusCode::PRECONDITION_FAILED, "digest-mismatch", "The decision is about another document"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body has to be JSON"),
-            Self::MisdirectedRequest => (StatusCode::MISDIRECTED_REQUEST, "misdirected-request", "The server does not go by this name"),
-            Self::InvalidTask => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", "The request does not make sense"),
+            Self::MisdirectedRequest => (StatusCode::MISDIRECTED_REQUEST, "misdirected-request", "The server does not answer to this name"),
+            Self::InvalidTask => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-task", "The request is invalid"),
             Self::JustificationRequired => (StatusCode::UNPROCESSABLE_ENTITY, "justification-required", "A justification is needed"),
             Self::IdempotencyKeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key was used for another request")
             }
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests at once"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is under way, or somebody else is writing this"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy, or somebody else is changing this"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available at the moment"),
         }
     }

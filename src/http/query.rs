@@ -110,7 +110,7 @@ fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
 /// The API did not return this text as a `next_cursor`.
 pub fn cursor<C: Place>(text: Option<&str>) -> Result<Option<C>, Problem> {
     let read = |text: &str| text.parse().ok().filter(C::is_possible);
-    text.map(|text| read(text).ok_or_else(|| invalid("cursor", "is not one that a list has handed out"))).transpose()
+    text.map(|text| read(text).ok_or_else(|| invalid("cursor", "is not a cursor that a list returned"))).transpose()
 }
 
 /// A position in a list, as clients send it back.

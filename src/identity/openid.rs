@@ -16,7 +16,7 @@ impl Identity {
         let sign_in = self.known_by_openid(&proven).ok_or_else(|| {
             let subject = &proven.subject;
             unproved(format!(
-                "the provider knows you by the subject {subject}, and nobody here is known by that: an operator writes it under \
+                "your subject at the provider is {subject}, and nobody in the configuration has it: ask an operator to add it under \
                  `openid_connect.people` in sign-in.yaml"
             ))
         })?;

@@ -156,8 +156,8 @@ fn next(workflow: &Workflow, status: Status) -> String {
             format!("It was rejected{why}. Do not do it, and do not submit the same again.")
         }
         Status::Expired => "Nobody decided in time. It was not rejected: submit it again if it is still wanted.".to_owned(),
-        Status::Cancelled => "It was taken back. Do not do it.".to_owned(),
-        Status::Superseded => "Another request has taken its place. Do not do this one.".to_owned(),
+        Status::Cancelled => "It was cancelled. Do not do it.".to_owned(),
+        Status::Superseded => "Another request has superseded it. Do not do this one.".to_owned(),
     }
 }
 

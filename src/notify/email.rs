@@ -43,8 +43,8 @@ impl Email {
     pub fn new(smtp_url: &Secret, from: &str, template: Option<&str>) -> Result<Self, String> {
         // Fails only if a provider is already installed, which then does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let invalid = "the address of the mail server is not valid: write it as smtps://USER:PASSWORD@HOST, with what is special in the \
-                       password percent-encoded";
+        let invalid = "the address of the mail server is not valid: write it as smtps://USER:PASSWORD@HOST, with special characters of \
+                       the password percent-encoded";
         // The error may repeat the address, which holds the password, so it is not passed on.
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp_url.expose()).map_err(|_| invalid.to_owned())?;
         let from = from.parse().map_err(|_| format!("`{}` is not a mail address to send from", shown(from)))?;

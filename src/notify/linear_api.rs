@@ -52,7 +52,7 @@ impl Api {
     /// No header can hold the key. The error does not show it.
     pub fn new(client: Client, url: &str, key: &Secret) -> Result<Self, String> {
         // A personal key is sent without `Bearer`, which is for OAuth.
-        let mut value = HeaderValue::from_str(key.expose()).map_err(|_| "the API key of Linear has characters that none has".to_owned())?;
+        let mut value = HeaderValue::from_str(key.expose()).map_err(|_| "the Linear API key contains invalid characters".to_owned())?;
         value.set_sensitive(true);
         Ok(Self { client, url: url.to_owned(), key: value })
     }
@@ -101,7 +101,7 @@ fn trouble(error: &Value, after: Option<std::time::Duration>) -> Trouble {
     let words = |field: &str| extensions[field].as_str().unwrap_or_default().to_ascii_lowercase().replace(['_', ' '], "");
     let (code, kind) = (words("code"), words("type"));
     let is = |word: &str| code == word || kind == word;
-    let said = extensions["userPresentableMessage"].as_str().or_else(|| error["message"].as_str()).unwrap_or("an error without words");
+    let said = extensions["userPresentableMessage"].as_str().or_else(|| error["message"].as_str()).unwrap_or("an error without a message");
     let reason = format!("Linear says: {}", shown(said));
     if is("ratelimited") || is("internalservererror") || is("internalerror") || is("networkerror") || is("lockedtimeout") {
         return Undelivered::Later { reason, after }.into();

@@ -239,12 +239,12 @@ fn headline(notice: &Notice) -> String {
         Kind::Decided => decided(&notice.workflow, &actor),
         Kind::Granted => granted(&notice.workflow),
         Kind::GlassBroken => format!("{actor} broke the glass and approved it alone ({risk} risk)"),
-        Kind::Reviewed => format!("{actor} has reviewed that the glass was broken"),
+        Kind::Reviewed => format!("{actor} reviewed the broken glass"),
         Kind::Expired => "Expired, because nobody decided in time".to_owned(),
         Kind::Cancelled => format!("Cancelled by {actor}"),
         Kind::Superseded => format!("Superseded by another request of {actor}"),
-        Kind::Asked => format!("Question of {actor} to the requester"),
-        Kind::Answered => format!("Answer of {actor}"),
+        Kind::Asked => format!("Question from {actor} to the requester"),
+        Kind::Answered => format!("Answer from {actor}"),
         Kind::Executing => "Running".to_owned(),
         Kind::Succeeded => "Succeeded".to_owned(),
         Kind::Failed => "Failed".to_owned(),
@@ -269,8 +269,8 @@ fn decider(decision: &Decision) -> String {
 
 fn granted(workflow: &Workflow) -> String {
     match workflow.decisions.last() {
-        Some(Decision { approver, grant: Some(grant), .. }) => format!("Let pass by grant {grant} of {}", shown(approver)),
-        _ => "Let pass by a grant".to_owned(),
+        Some(Decision { approver, grant: Some(grant), .. }) => format!("Released by grant {grant} of {}", shown(approver)),
+        _ => "Released by a grant".to_owned(),
     }
 }
 
@@ -280,9 +280,9 @@ fn sentence(notice: &Notice, headline: &str) -> String {
         (true, Some(Round { step: Some(step), .. })) => {
             let title = shown(&notice.workflow.submission.step_title(*step));
             let needed = notice.workflow.round().map(needed).unwrap_or_default();
-            format!(" This is about {title} of the plan alone: it does not run before {needed} said yes.")
+            format!(" This is about {title} of the plan alone: it runs only after {needed}.")
         }
-        (true, Some(round)) => format!(" It does not run before {} said yes.", needed(round)),
+        (true, Some(round)) => format!(" It runs only after {}.", needed(round)),
         _ => String::new(),
     };
     let then = match notice.kind {
@@ -309,9 +309,9 @@ fn sentence(notice: &Notice, headline: &str) -> String {
 fn needed(round: &Round) -> String {
     let roles = approval::entitled_roles(round).into_iter().map(|role| shown(role)).collect::<Vec<_>>().join(" or ");
     match (round.terms.required, round.approvals.len()) {
-        (1, _) => format!("one person who is {roles} has"),
-        (required, 0) => format!("{required} people who are {roles} have"),
-        (required, given) => format!("{required} people who are {roles} have ({given} so far)"),
+        (1, _) => format!("one person who is {roles} has approved it"),
+        (required, 0) => format!("{required} people who are {roles} have approved it"),
+        (required, given) => format!("{required} people who are {roles} have approved it ({given} so far)"),
     }
 }
 

@@ -81,11 +81,11 @@ impl Template {
         if self.has_own {
             match self.render_one(OWN, &message) {
                 Ok(text) => return text,
-                Err(error) => tracing::warn!(reason = explain(&error), "a template failed, the shipped one is used instead"),
+                Err(error) => tracing::warn!(reason = explain(&error), "a template failed; the shipped one is used"),
             }
         }
         self.render_one(SHIPPED, &message).unwrap_or_else(|error| {
-            tracing::error!(reason = explain(&error), "a shipped template failed, the message has only its title");
+            tracing::error!(reason = explain(&error), "a shipped template failed; the message has only its title");
             message.get_attr("title").map(|title| title.to_string()).unwrap_or_default()
         })
     }

@@ -106,7 +106,7 @@ impl WebPush {
                 Ok(())
             }
             Some(failure) => Err(failure),
-            None => Err(refused(format!("{} has no subscribed browser any more", shown(&person.name)))),
+            None => Err(refused(format!("{} no longer has a subscribed browser", shown(&person.name)))),
         }
     }
 
@@ -163,9 +163,9 @@ impl WebPush {
     /// the next time.
     async fn forget(&self, browser: &Subscription) {
         match self.subscriptions.forget(browser.id).await {
-            Ok(()) => tracing::info!(subscription.id = %browser.id, "a browser is not subscribed any more, and was removed"),
+            Ok(()) => tracing::info!(subscription.id = %browser.id, "an expired subscription was removed"),
             Err(reason) => {
-                tracing::warn!(subscription.id = %browser.id, reason, "a browser that is not subscribed any more was not removed")
+                tracing::warn!(subscription.id = %browser.id, reason, "an expired subscription could not be removed")
             }
         }
     }

@@ -35,7 +35,7 @@ impl Account {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "PostgreSQL is started by a command that is no server, or that has no secrets in its environment"
+        reason = "PostgreSQL is started by a command that is not a server, or that has no secrets in its environment"
     )]
     fn named(name: &str) -> Option<Self> {
         let number = |option: &str| {
@@ -58,7 +58,7 @@ impl Account {
     /// environment, whose `PG…` variables would change its behavior.
     #[expect(
         clippy::disallowed_methods,
-        reason = "PostgreSQL is started by a command that is no server, or that has no secrets in its environment"
+        reason = "PostgreSQL is started by a command that is not a server, or that has no secrets in its environment"
     )]
     pub fn command(self, program: impl Into<PathBuf>) -> Command {
         let mut command = Command::new(program.into());

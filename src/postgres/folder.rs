@@ -202,7 +202,7 @@ fn works_in(pid: Pid, data: &Path) -> bool {
 
 /// Whether a process is a server of this data, judged by its command line.
 #[cfg(not(target_os = "linux"))]
-#[expect(clippy::disallowed_methods, reason = "`ps` is asked by a command that is no server")]
+#[expect(clippy::disallowed_methods, reason = "`ps` is asked by a command that is not a server")]
 fn works_in(pid: Pid, data: &Path) -> bool {
     let output = std::process::Command::new("ps").args(["-o", "args=", "-p", &pid.as_raw_pid().to_string()]).output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*data.to_string_lossy()))

@@ -42,7 +42,7 @@ impl Programs {
     /// # Errors
     /// The programs are not installed, or are not where the variable says; the text says how to
     /// install them.
-    #[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
+    #[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is not a server")]
     pub fn find() -> Result<Self, NotFound> {
         if let Some(chosen) = std::env::var_os(CHOICE).filter(|value| !value.is_empty()) {
             return Self::chosen(PathBuf::from(chosen));
@@ -84,7 +84,7 @@ impl Programs {
 
 /// The folder that `pg_config` names, if it exists. (On Debian it names the folder of the newest
 /// client.)
-#[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is no server")]
+#[expect(clippy::disallowed_methods, reason = "a program of the machine, found and asked by a command that is not a server")]
 fn pg_config() -> Option<PathBuf> {
     let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))

@@ -92,7 +92,7 @@ impl Service {
             let differences = compare::differences(&approved.summary, &presented.plan.summary);
             if differences.is_empty() {
                 reasons.push(
-                    "something differs that is not shown: a sensitive value, one that is cut or not listed, or what is put off; \
+                    "something that is not shown differs: a sensitive, truncated or unlisted value, or a deferred change; \
                      or the server's secret key was replaced since"
                         .to_owned(),
                 );

@@ -83,7 +83,7 @@ impl Service {
         from: Option<DateTime<Utc>>,
         until: Option<DateTime<Utc>>,
     ) -> Result<Export, ServiceError> {
-        only_people(by, "exports are for people: they tell of everybody's workflows")?;
+        only_people(by, "only people can export, because exports contain everybody's workflows")?;
         let permit = self.admissions.exports.admit(&by.name, 0)?;
         // Workflows submitted from now on are left out, so that the export has an end.
         let now = self.engine.storage.now().await?;

@@ -30,7 +30,7 @@ use uuid::Uuid;
 /// The most grants in a list.
 const LISTED: i64 = 200;
 /// The refusal for agents.
-pub(super) const FOR_PEOPLE: &str = "grants are for people to look at; a workflow of yours says by itself which grant let it pass";
+pub(super) const FOR_PEOPLE: &str = "only people can list grants; each of your own workflows names its grant";
 
 /// A grant as a person asks for it. Omitted fields come from the request in `like`; without one,
 /// every field that the pattern needs is required.

@@ -148,7 +148,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
     pub async fn halt_page(&self, by: &Caller) -> Result<HaltPage, ServiceError> {
-        only_people(by, "the log of halts is for people; a workflow of yours says by itself whether it is held")?;
+        only_people(by, "only people can read the log of halts; each of your own workflows says whether it is held")?;
         let halts = self.engine.holds.refresh().await?.halts.clone();
         Ok(HaltPage { halts, log: self.engine.storage.operations(LISTED).await?.into_iter().map(Operation::from).collect() })
     }

@@ -86,7 +86,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
     pub async fn pending_ids(&self, by: &Caller, query: PendingQuery) -> Result<Vec<Uuid>, ServiceError> {
-        only_people(by, "what waits is gone through by people")?;
+        only_people(by, "only people can list waiting requests")?;
         Ok(self.engine.storage.pending_ids(&pending_filter(by, query)).await?)
     }
 
@@ -95,7 +95,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
     pub async fn pending_counts(&self, by: &Caller, query: PendingQuery) -> Result<PendingCounts, ServiceError> {
-        only_people(by, "what waits is counted for people")?;
+        only_people(by, "only people can count waiting requests")?;
         Ok(PendingCounts(self.engine.storage.pending_counts(&pending_filter(by, query)).await?))
     }
 
@@ -119,7 +119,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
     pub async fn decisions_of(&self, by: &Caller, name: &str, after: Option<Cursor>, limit: i64) -> Result<Page<Decided>, ServiceError> {
-        only_people(by, "the decisions of people are for people to look at")?;
+        only_people(by, "only people can list decisions")?;
         Ok(self.engine.storage.decisions_of(name, after, limit).await?.map(Decided::from))
     }
 
@@ -128,7 +128,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
     pub async fn targets(&self, by: &Caller, ids: &[Uuid]) -> Result<BTreeMap<Uuid, About>, ServiceError> {
-        only_people(by, "what workflows are about is listed for people")?;
+        only_people(by, "only people can list what workflows act on")?;
         let targets = self.engine.storage.targets(ids).await?;
         Ok(targets.into_iter().map(|row| (row.workflow_id, row.into())).collect())
     }

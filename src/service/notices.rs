@@ -12,7 +12,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// The refusal for agents: a notice names people and their addresses.
-const FOR_PEOPLE: &str = "notices are for people to look at";
+const FOR_PEOPLE: &str = "only people can list notices";
 
 /// One notice.
 #[derive(Debug)]

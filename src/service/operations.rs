@@ -44,7 +44,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent.
     pub fn metrics(&self, by: &Caller) -> Result<String, ServiceError> {
-        only_people(by, "metrics tell of everybody's workflows: read them with the token of a person, such as an auditor")?;
+        only_people(by, "metrics contain everybody's workflows: read them with the token of a person, such as an auditor")?;
         let (metrics, under_way) = (&self.engine.metrics, self.admissions.changes.under_way());
         metrics.requests_under_way.set(i64::try_from(under_way.requests).unwrap_or(i64::MAX));
         metrics.request_bytes_under_way.set(i64::try_from(under_way.bytes).unwrap_or(i64::MAX));

@@ -147,7 +147,7 @@ impl Service {
         let terms = &policy.terms;
         let mut said = Vec::new();
         let mut say = |holds: bool, words: &str| said.extend(holds.then(|| words.to_owned()));
-        say(terms.distinct_roles, "each approval by another role");
+        say(terms.distinct_roles, "each approval from a different role");
         say(terms.require_justification, "with a justification");
         say(terms.require_digest, "with the digest");
         said.extend(policy.recent_sign_in.map(|within| format!("by whoever has signed in within the last {}", duration::show(within))));

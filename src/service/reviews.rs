@@ -44,7 +44,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
     pub async fn open_reviews(&self, by: &Caller) -> Result<Vec<OpenReview>, ServiceError> {
-        only_people(by, "reviews are for people to look at")?;
+        only_people(by, "only people can list reviews")?;
         let rows = self.engine.storage.open_reviews().await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
         let targets = self.targets(by, &ids).await?;

@@ -187,7 +187,7 @@ impl Service {
                     identified.map_err(|reason| match &playbook {
                         // The request itself has no steps.
                         Some(name) => {
-                            let detail = format!("the runbook of step {} of `{name}` cannot run on the server: {reason}", place + 1);
+                            let detail = format!("step {} of the playbook `{name}` cannot run on the server: {reason}", place + 1);
                             ServiceError::invalid("/playbook", detail)
                         }
                         None => unfit(format!("/steps/{place}"), reason),
@@ -213,7 +213,7 @@ impl Service {
                 for (place, step) in plan.steps.iter_mut().enumerate() {
                     let looked = self.engine.look_first(&mut step.task, Arc::clone(permit)).await;
                     looked.map_err(|reason| match &playbook {
-                        Some(name) => unmet("/playbook".to_owned(), format!("the runbook of step {} of `{name}`", place + 1), reason),
+                        Some(name) => unmet("/playbook".to_owned(), format!("step {} of the playbook `{name}`", place + 1), reason),
                         None => unmet(format!("/steps/{place}/action/name"), "the runbook".to_owned(), reason),
                     })?;
                 }

@@ -98,7 +98,7 @@ impl Backend {
             tokio::time::sleep(LOOK).await;
             match within(async { Ok(self.is_at_work(options).await) }).await {
                 Ok(Ok(true)) => unanswered = 0,
-                Ok(Ok(false)) => return "PostgreSQL has finished its part, and the answer has not come".to_owned(),
+                Ok(Ok(false)) => return "PostgreSQL has finished, but its answer has not arrived".to_owned(),
                 // PostgreSQL is alive, but has no connection left for the check, which says nothing
                 // about the migration.
                 Ok(Err(sqlx::Error::Database(_))) => unanswered = 0,

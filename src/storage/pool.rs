@@ -169,9 +169,9 @@ pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> R
 /// Completes a look-up even if the caller goes away: an abandoned query takes its connection with
 /// it, so a client that hangs up again and again could make the database open one connection after
 /// the other.
-#[expect(clippy::disallowed_methods, reason = "it is awaited here, and goes on where the caller does not stay")]
+#[expect(clippy::disallowed_methods, reason = "it is awaited here, and continues without the caller")]
 pub(super) async fn to_its_end<T: Send + 'static>(look_up: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
-    tokio::spawn(look_up).await.map_err(|error| Error::Unavailable(format!("a look-up was broken off: {error}")))?
+    tokio::spawn(look_up).await.map_err(|error| Error::Unavailable(format!("a lookup was interrupted: {error}")))?
 }
 
 /// Waits for a commit, and distinguishes a lock that it did not get from other errors.

@@ -65,7 +65,7 @@ pub async fn unsubscribe(
     Path(id): Path<String>,
     Posted { session, permit, .. }: Posted,
 ) -> Result<Response, Problem> {
-    // What is no id is no browser, and is not subscribed.
+    // Text that is not an id names no browser.
     if let Ok(id) = Uuid::try_parse(&id) {
         web.service.unsubscribe_browser(&session.person, id, permit).await?;
     }
@@ -85,7 +85,7 @@ fn bytes(fields: &Fields, name: &str) -> Result<Vec<u8>, Problem> {
 /// A short name of the browser that sent a request, by which its owner recognizes it.
 fn browser_name(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // Each also calls itself what stands below it.
+    // A browser's User-Agent may also contain names that are listed after its own.
     let one_of = |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
     let browser = one_of(&[("Edg", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")]);
     let system = one_of(&[

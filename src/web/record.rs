@@ -209,7 +209,7 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         Event::GlassBroken(broken) => {
             (format!("broke the glass: approved alone, {} missing", broken.missing), Some(broken.justification.clone()))
         }
-        Event::Reviewed { broken_by, finding, .. } => (format!("reviewed that {broken_by} broke the glass"), Some(finding.clone())),
+        Event::Reviewed { broken_by, finding, .. } => (format!("reviewed the glass broken by {broken_by}"), Some(finding.clone())),
         Event::Granted(granted) => {
             (format!("let pass by grant {} of {}", granted.grant, granted.approver), Some(granted.justification.clone()))
         }
@@ -239,12 +239,12 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         Event::ExecutionFailed { attempt, error, .. } => (format!("attempt {attempt} failed"), Some(error.clone())),
         Event::ReportRequested { .. } => ("asked the requester to report the result".to_owned(), None),
         Event::Probed { attempt, answer, reason, .. } => {
-            let said = match answer {
-                ProbeAnswer::Happened => "happened",
-                ProbeAnswer::DidNotHappen => "did not happen",
-                ProbeAnswer::CannotTell => "may have happened, which it cannot tell",
+            let found = match answer {
+                ProbeAnswer::Happened => "found that it happened",
+                ProbeAnswer::DidNotHappen => "found that it did not happen",
+                ProbeAnswer::CannotTell => "cannot tell whether it happened",
             };
-            (format!("the runbook's probe found that attempt {attempt} {said}"), reason.clone())
+            (format!("attempt {attempt}: the runbook's probe {found}"), reason.clone())
         }
         Event::Resolved { attempt, outcome: Resolution::Retry, justification, .. } => {
             (format!("resolved attempt {attempt}: it is released once more"), Some(justification.clone()))

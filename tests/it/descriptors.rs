@@ -60,5 +60,5 @@ async fn without_file_descriptors_an_action_stays_queued() {
     ids.sort_unstable();
     assert_eq!(started, ids, "each once");
     let log = server.log().await;
-    assert!(log.iter().any(|line| line.contains("the start of an action is tried again")), "nothing was ever short");
+    assert!(log.iter().any(|line| line.contains("retrying the start of an action")), "nothing was ever short");
 }

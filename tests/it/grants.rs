@@ -243,7 +243,7 @@ async fn revoking_a_grant_stops_its_unstarted_work_and_asks_people() {
     let workflow = bot.wait_for(&id, "pending_approval").await;
     let asked = workflow["history"].as_array().unwrap().last().unwrap();
     assert_eq!(asked["event"], "approval_requested");
-    assert!(asked["detail"]["reason"].as_str().unwrap().contains("cora has revoked grant"), "{asked}");
+    assert!(asked["detail"]["reason"].as_str().unwrap().contains("cora revoked grant"), "{asked}");
     assert_eq!((ledger.starts(&id), bot.submit(deployment()).await["status"].clone()), (0, json!("pending_approval")));
     alice.approve(&id).await.expect(200);
     let workflow = bot.wait_for(&id, "completed").await;

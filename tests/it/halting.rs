@@ -21,7 +21,13 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_shows_the_halt() 
         let page = alice.get(path).await.expect(200);
         page.has("Halted: production.").has("&lt;b&gt;INC-7&lt;&#x2f;b&gt;").lacks("<b>INC-7");
     }
-    alice.get(PLACE).await.expect(200).has("People with the role admin halt").lacks("/inbox/halts/resume").lacks("/inbox/halts/halt");
+    alice
+        .get(PLACE)
+        .await
+        .expect(200)
+        .has("Only people with the role admin can halt")
+        .lacks("/inbox/halts/resume")
+        .lacks("/inbox/halts/halt");
     Browser::new(app.addr).get("/sign-in").await.expect(200).lacks("INC-7");
 
     // People who are not admins, and forms from elsewhere, have no effect.

@@ -219,7 +219,7 @@ async fn a_stale_sign_in_goes_through_the_provider_and_keeps_the_draft() {
     let id = app.client("deploy-bot").submit(medium()).await["workflow_id"].as_str().unwrap().to_owned();
     let (here, approve) = (format!("/inbox/workflows/{id}"), format!("/inbox/workflows/{id}/approve"));
     let page = browser.get(&here).await.expect(200);
-    page.has("has signed in within the last 1h, and you did before that").lacks("Approve exactly this").has(">Reject</button>");
+    page.has("requires a sign-in within the last 1h, and yours is older").lacks("Approve exactly this").has(">Reject</button>");
     let digest = app.client("alice").workflow(&id).await["digest"].as_str().unwrap().to_owned();
     let form_token = page.hidden("/sign-out")[0].1.clone();
     let fields = [("form_token", form_token.as_str()), ("digest", &digest), ("justification", "read <b>all</b> of it")];

@@ -104,7 +104,7 @@ async fn outputs_are_shown_and_approved_before_the_step_that_uses_them() {
     assert_eq!(shop.done(), ["backup"]);
     assert_eq!(again["execution"]["attempts"][0]["output"]["outputs"], json!({"path": "/backups/7.tar", "size": 3}));
     let changed = &again["approval"]["changed"];
-    assert_eq!(changed["reason"], "step 2 (restore) uses what earlier steps have handed out: `path` is `/backups/7.tar`");
+    assert_eq!(changed["reason"], "step 2 (restore) uses outputs of earlier steps: `path` is `/backups/7.tar`");
     let places: Vec<_> = changed["differences"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
     assert_eq!(places, ["/steps/1/action/args/path", "/steps/1/action/awaits/0", "/steps/1/action/runs/command/4"]);
     assert_eq!(again["task"]["steps"][1]["action"]["runs"]["command"][4], "/backups/7.tar");
@@ -155,14 +155,11 @@ async fn a_step_with_a_missing_or_invalid_output_is_not_started_and_records_why(
     let app = TestApp::with(shop.config()).await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     for (handed, said) in [
-        ("", "step 1 (backup) has handed out no `path`"),
-        (r#"{"size": 3}"#, "step 1 (backup) has handed out no `path`"),
-        ("path=/backups/7.tar", "step 1 (backup) has handed out nothing that can be used: it wrote no JSON object"),
-        (r#"{"path": ["/backups/7.tar"]}"#, "has handed out nothing that can be used: `path` is neither a text nor a number"),
-        (
-            r#"{"path": "/etc/passwd"}"#,
-            "what earlier steps have handed out does not fit: its argument `path` `/etc/passwd` does not match the pattern",
-        ),
+        ("", "step 1 (backup) provided no `path`"),
+        (r#"{"size": 3}"#, "step 1 (backup) provided no `path`"),
+        ("path=/backups/7.tar", "step 1 (backup) provided no usable output: it wrote no JSON object"),
+        (r#"{"path": ["/backups/7.tar"]}"#, "provided no usable output: `path` is neither a text nor a number"),
+        (r#"{"path": "/etc/passwd"}"#, "outputs of earlier steps do not fit: its argument `path` `/etc/passwd` does not match the pattern"),
         (r#"{"path": "-rf"}"#, "its argument `path` `-rf` begins with `-`"),
     ] {
         shop.write("handed", handed);

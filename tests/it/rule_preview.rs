@@ -86,7 +86,7 @@ async fn rule_preview_counts_requests_that_are_no_longer_valid() {
 async fn a_preview_is_for_people_and_for_a_valid_configuration() {
     let app = TestApp::start().await;
     let agent = preview(&app, "deploy-bot", &Config::new(), &[]);
-    assert!(!agent.status.success() && String::from_utf8_lossy(&agent.stderr).contains("exports are for people"), "{agent:?}");
+    assert!(!agent.status.success() && String::from_utf8_lossy(&agent.stderr).contains("only people can export"), "{agent:?}");
     let broken = Config::new().write("hitl/interrupt-triggers.yaml", "triggers: [\n");
     let broken = preview(&app, "alice", &broken, &[]);
     assert!(!broken.status.success() && String::from_utf8_lossy(&broken.stderr).contains("is not valid"), "{broken:?}");

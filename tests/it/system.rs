@@ -74,7 +74,7 @@ async fn troubles_are_listed_and_shown_to_admins_on_every_page() {
     for part in [
         "The channel audit does not deliver",
         "given up in the last 7 days",
-        "1 workflow is left alone",
+        "1 workflow is in quarantine",
         "1 action has an outcome that nobody knows",
         "1 review of broken glass is open",
     ] {

@@ -153,7 +153,7 @@ fn command(client: Client, program: &Path, port: u16, folder: &Path) -> Command 
         Client::ClaudeCode => {
             command.args([
                 "-p",
-                "Parkbrake looks whether its hook works.",
+                "Parkbrake is checking whether its hook works.",
                 "--model",
                 "claude-sonnet-4-5",
                 "--permission-mode",
@@ -180,7 +180,7 @@ fn command(client: Client, program: &Path, port: u16, folder: &Path) -> Command 
                 r#"approval_policy="never""#,
                 "-c",
                 r#"sandbox_mode="danger-full-access""#,
-                "Parkbrake looks whether its hook works.",
+                "Parkbrake is checking whether its hook works.",
             ]);
         }
     }

@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     terminal::complain(&format!("parkbrake: written; now prove that it fires and blocks: parkbrake hook doctor {}", args.client.name()));
     if args.client == Client::Codex && !args.managed {
         terminal::complain(
-            "parkbrake: Codex skips a hook that its user has not trusted, without a word in `codex exec`: trust it with /hooks, or install it with --managed",
+            "parkbrake: Codex skips a hook that its user has not trusted, and `codex exec` does not say so: trust it with /hooks, or install it with --managed",
         );
     }
     Ok(ExitCode::SUCCESS)

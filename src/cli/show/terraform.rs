@@ -24,7 +24,7 @@ pub fn plan(page: &mut Page, task: &Value) {
     }
     left_out(page, summary, "/unlisted_outputs", "more outputs");
     if summary["is_partial"] == true {
-        page.fact("", "another plan has to follow before everything is as configured");
+        page.fact("", "this plan is partial: another one has to follow");
     }
 }
 

@@ -73,7 +73,7 @@ fn away(name: &str, at: &At<'_>, people: &BTreeMap<String, Person>) -> Option<Aw
             text if text == name => Err("is the person who is away; name somebody else".to_owned()),
             text if people.contains_key(text) => Ok(text.to_owned()),
             text => Err(format!(
-                "`{}` is not one of the people, who are: {}",
+                "`{}` is not one of the people: {}",
                 shown(text),
                 people.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
             )),

@@ -212,7 +212,7 @@ fn triggers_that_cannot_work_as_written_are_refused() {
                 "environment",
             ),
             ("triggers:\n  mine:\n    level: high\n    when: true\n", ":4: triggers.mine.when: is the boolean true", "quotes"),
-            ("triggers:\n  mine: { when: estimated_cost, level: high }\n", ":2: triggers.mine.when: does not answer true or false", ""),
+            ("triggers:\n  mine: { when: estimated_cost, level: high }\n", ":2: triggers.mine.when: has the result", ""),
             (
                 "triggers:\n  late: { when: 'has(metadata.x) && now.getHours(\"Europe/Berlim\") >= 18', level: medium }\n",
                 ":2: triggers.late.when: can never be evaluated",
@@ -225,12 +225,12 @@ fn triggers_that_cannot_work_as_written_are_refused() {
             ),
             (
                 "triggers:\n  prod: { when: 'environment == \"prod\"', level: medium }\n",
-                ":2: triggers.prod.when: compares environment with `prod`, which it never is",
+                ":2: triggers.prod.when: compares environment with `prod`, which never matches",
                 "write `production`",
             ),
             (
                 "triggers:\n  fly: { when: 'operation in [\"read\", \"fly\"]', level: medium }\n",
-                ":2: triggers.fly.when: compares operation with `fly`, which it never is",
+                ":2: triggers.fly.when: compares operation with `fly`, which never matches",
                 "data_export, delete",
             ),
             (

@@ -60,7 +60,7 @@ fn invalid_people_and_agents_are_refused() {
             (&with("agents: { tom: {} }\n"), ":2: agents.tom: `tom` is already the name of somebody else", ""),
             (
                 &with("agents:\n  bot:\n    on_behalf_of: toni\n"),
-                ":4: agents.bot.on_behalf_of: `toni` is none of the people",
+                ":4: agents.bot.on_behalf_of: `toni` is not one of the people",
                 "alice, cora, tom",
             ),
             (&with("agents: { bot: tom }\n"), ":2: agents.bot: is the text `tom`", "a mapping of on_behalf_of"),

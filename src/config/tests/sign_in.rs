@@ -75,7 +75,7 @@ fn a_nonsensical_provider_is_reported() {
         ),
         (WITH_ADDRESSES, MAIL, issuer.to_owned(), "openid_connect: signs nobody in"),
         (WITH_ADDRESSES, MAIL, format!("{issuer}, client_secret: hunter2, match_email: true"), "openid_connect.client_secret: is a secret"),
-        (WITH_ADDRESSES, MAIL, format!("{issuer}, people: {{ eve: x }}"), "openid_connect.people.eve: `eve` is none of the people"),
+        (WITH_ADDRESSES, MAIL, format!("{issuer}, people: {{ eve: x }}"), "openid_connect.people.eve: `eve` is not one of the people"),
         (
             WITH_ADDRESSES,
             MAIL,

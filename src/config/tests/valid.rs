@@ -8,7 +8,7 @@ use crate::domain::risk::level::Level;
 use serde_json::json;
 use std::time::Duration;
 
-/// The rules of the mission: only levels and triggers.
+/// The minimal rules: only levels and triggers.
 pub const MISSION: &str = r#"risk_levels:
   low:
     auto_approve: true
@@ -39,7 +39,7 @@ triggers:
   data_export: "high"
 "#;
 
-/// The examples of the contract, word for word.
+/// The documented examples, word for word.
 const CONTRACT: [(&str, &str); 4] = [
     (
         RULES,

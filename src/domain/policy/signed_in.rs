@@ -31,12 +31,12 @@ impl SignedIn {
         match self.ago {
             Some(ago) if ago <= within => None,
             Some(_) => Some(format!(
-                "whoever approves what is of {level} risk has signed in within the last {within_the_last}, and you did before that; \
-                 sign in again, and then approve"
+                "approving at {level} risk requires a sign-in within the last {within_the_last}, and yours is older: sign in again, then \
+                 approve"
             )),
             None => Some(format!(
-                "whoever approves what is of {level} risk has signed in within the last {within_the_last}, and nobody can say when you \
-                 did; sign in to the inbox again, and approve there"
+                "approving at {level} risk requires a sign-in within the last {within_the_last}, and this way in does not say when you \
+                 signed in: sign in to the inbox again and approve there"
             )),
         }
     }

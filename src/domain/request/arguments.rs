@@ -141,7 +141,7 @@ pub struct Misfit {
 /// submitted: they say what an action acts on, or what is checked before it starts.
 pub fn awaited_too_early<'a>(known: impl IntoIterator<Item = &'a Template>, awaits: &[String]) -> Vec<Misfit> {
     let named: BTreeSet<&str> = known.into_iter().flat_map(Template::arguments).collect();
-    let detail = "says what it acts on or is looked at before it starts, so it has to be known when the plan is submitted: no output of a step can stand here";
+    let detail = "determines what the action acts on, or is read by its precondition, so it has to be known at submission and cannot be an output of a step";
     let misfit = |name: &String| Misfit { argument: name.clone(), detail: detail.to_owned() };
     awaits.iter().filter(|name| named.contains(name.as_str())).map(misfit).collect()
 }

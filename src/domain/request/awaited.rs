@@ -15,7 +15,7 @@ pub(super) fn awaited(args: &Map<String, Value>, earlier: &BTreeSet<String>) -> 
             Some(Reference { step, .. }) if earlier.contains(&step) => continue,
             Some(Reference { step, .. }) => {
                 format!(
-                    "names an output of `{step}`, and no earlier step has this name: give the step that hands it out a name, and put it before this one"
+                    "names an output of `{step}`, and no earlier step has this name: name the step that provides it, and put it before this one"
                 )
             }
             None => "has to be one output and nothing else, such as `{{ steps.backup.output.path }}`".to_owned(),

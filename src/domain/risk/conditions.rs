@@ -115,7 +115,7 @@ impl<'a> Conditions<'a> {
 
     fn holds_for(&mut self, condition: &Expression, believed: Believed, told_apart: &[&'a Reading]) -> Option<String> {
         let too_dear = || {
-            let text = "takes more steps to evaluate than are spent on one task, which counts as a match";
+            let text = "needs more steps than the budget of one task, so it counts as matched";
             Some(format!("`{}` {text}", condition.source()))
         };
         if !self.bases.contains_key(&believed) {
@@ -141,7 +141,7 @@ impl<'a> Conditions<'a> {
                 Ok(false) => None,
                 // It depends on the resource, which could be any.
                 Err(_) if reading.resource.is_none() && condition.variables().contains(&"resource") => assumption(),
-                Err(error) => Some(format!("`{}` could not be evaluated, which counts as a match: {}", condition.source(), shown(&error))),
+                Err(error) => Some(format!("`{}` could not be evaluated, so it counts as matched: {}", condition.source(), shown(&error))),
             };
             if matched.is_some() {
                 return matched;

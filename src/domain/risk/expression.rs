@@ -65,7 +65,7 @@ pub enum InvalidExpression {
     UnknownVariable(String),
     #[error("calls `{0}`, which is not a CEL function")]
     UnknownFunction(String),
-    #[error("does not answer true or false but {0}")]
+    #[error("has the result {0}, not true or false")]
     NotACondition(String),
     #[error("runs a loop inside a loop (all, exists, exists_one, map, filter), whose steps multiply; write several triggers instead")]
     LoopInLoop,
@@ -77,11 +77,11 @@ pub enum InvalidExpression {
     AlwaysFails(String),
     #[error("reads plan.{field}, which is not one of: {known}")]
     UnknownPlanField { field: String, known: String },
-    #[error("compares {0} with something that is not text, which is never the same")]
+    #[error("compares {0} with something that is not text, which never matches")]
     NoWord(&'static str),
-    #[error("compares {field} with `{written}`, which it never is, because conditions see the word that it stands for: write `{meant}`")]
+    #[error("compares {field} with `{written}`, which never matches: conditions see the canonical word, so write `{meant}`")]
     OtherSpelling { field: &'static str, written: String, meant: String },
-    #[error("compares {field} with `{written}`, which it never is; known are: {known}")]
+    #[error("compares {field} with `{written}`, which never matches; known are: {known}")]
     UnknownWord { field: &'static str, written: String, known: String },
 }
 

@@ -130,7 +130,7 @@ impl Rules {
                 more => format!(" (and {more} more)"),
             };
             let detail =
-                format!("severity `{}` is none of critical, high, medium, low, info; it is taken for critical{more}", shown(first));
+                format!("severity `{}` is not one of critical, high, medium, low, info, so it counts as critical{more}", shown(first));
             reasons.push(Reason { trigger: "unrecognized_severity".to_owned(), level: self.unrecognized, detail });
         }
         worst

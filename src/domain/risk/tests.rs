@@ -264,7 +264,7 @@ fn a_severity_that_nobody_knows_is_taken_for_critical() {
     for severity in ["hihg", "", "CRITICAL!", "cr\u{456}tical"] {
         let assessment = assess(&rules(), &with_finding(severity), None);
         assert_eq!(assessment.level, Level::Critical);
-        assert!(detail(&assessment, "unrecognized_severity").ends_with("it is taken for critical"), "{assessment:?}");
+        assert!(detail(&assessment, "unrecognized_severity").ends_with("so it counts as critical"), "{assessment:?}");
         assert_eq!(detail(&assessment, "security_finding_critical"), "security finding CVE-1 is critical");
     }
     assert_eq!(level(&with_finding(" High ")), Level::High);

@@ -88,7 +88,7 @@ pub fn of_attempt(kind: ActionKind, recorded: Option<&Value>, name: &str) -> Res
     let handed_out = match kind {
         ActionKind::Runbook => {
             if let Some(why) = recorded.and_then(|output| output[REFUSED].as_str()) {
-                return Err(format!("has handed out nothing that can be used: {why}"));
+                return Err(format!("provided no usable output: {why}"));
             }
             recorded.and_then(|output| output[HANDED_OUT].get(name).cloned())
         }
@@ -101,8 +101,8 @@ pub fn of_attempt(kind: ActionKind, recorded: Option<&Value>, name: &str) -> Res
     match handed_out {
         Some(value @ Value::Number(_)) => Ok(value),
         Some(Value::String(text)) if text.len() <= LONGEST_TEXT => Ok(Value::String(text)),
-        Some(_) => Err(format!("has handed out a `{name}` that is neither a number nor a text of at most {LONGEST_TEXT} bytes")),
-        None => Err(format!("has handed out no `{name}`")),
+        Some(_) => Err(format!("provided a `{name}` that is neither a number nor a text of at most {LONGEST_TEXT} bytes")),
+        None => Err(format!("provided no `{name}`")),
     }
 }
 
@@ -164,8 +164,8 @@ mod tests {
         for (kind, output) in [(run, &runbook), (call, &webhook), (act, &external)] {
             let value = of_attempt(kind, Some(output), "path").unwrap();
             assert!([json!("/a"), json!("/b"), json!(7)].contains(&value), "{value}");
-            assert_eq!(of_attempt(kind, Some(output), "other").unwrap_err(), "has handed out no `other`");
-            assert_eq!(of_attempt(kind, None, "path").unwrap_err(), "has handed out no `path`");
+            assert_eq!(of_attempt(kind, Some(output), "other").unwrap_err(), "provided no `other`");
+            assert_eq!(of_attempt(kind, None, "path").unwrap_err(), "provided no `path`");
         }
         assert!(of_attempt(run, Some(&json!({"stdout": "x", "path": "/a"})), "path").is_err(), "a stream is no output");
         assert!(of_attempt(call, Some(&webhook), "deep").unwrap_err().contains("neither"));

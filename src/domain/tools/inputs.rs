@@ -49,7 +49,7 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
         parts.extend(
             texts(call, &["url"])
                 .filter(|url| !is_public(url))
-                .map(|url| rules.unmatched(url, "it is not the address of a public host, and what answers there may be more than a page")),
+                .map(|url| rules.unmatched(url, "it is not the address of a public host, so fetching it may do more than read a page")),
         );
         return parts;
     }

@@ -100,8 +100,8 @@ async fn a_lost_answer_is_unknown_and_never_a_failure() {
         (Some(b"HTTP/1.1 200 OK\r\n"), "its answer was lost"),
         (Some(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbroken"), "its answer was lost"),
         (Some(b"this is no HTTP\r\n\r\n"), "its answer was lost"),
-        (Some(b"HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 0\r\n\r\n"), "does not say whether"),
-        (None, "no whole answer within"),
+        (Some(b"HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 0\r\n\r\n"), "does not show whether"),
+        (None, "no complete answer arrived within"),
     ];
     for (answer, said) in unknown {
         let outcome = answered_with(answer).await;

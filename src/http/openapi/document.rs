@@ -27,8 +27,8 @@ const PARTS: [(&str, &str); 7] = [
     (STREAMS, "What happens, as it happens: Server-Sent Events."),
     (
         DECIDING,
-        "Saying yes or no, taking a task back, and saying how an action went. A 2xx means: committed. Every one of these calls may be sent \
-                again: the same person deciding the same way gets the same answer, and nothing is written.",
+        "Approving, rejecting, withdrawing and cancelling, and reporting results. A 2xx means that it is committed. Every one of these \
+                calls may be sent again: the same person deciding the same way gets the same answer, and nothing is written.",
     ),
     (AGENTS, "The calls that the hooks of coding agents make before a tool runs and after it ran. `parkbrake hook` makes them."),
     (NOTICES, "Notices that were sent, and notices that could not be sent."),

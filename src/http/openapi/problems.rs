@@ -216,8 +216,8 @@ fn advice(code: Code) -> &'static str {
         Code::GrantNotFound => "There is no grant with this id.",
         Code::AlreadyDecided => "Somebody has already decided the request differently; `decision` shows how.",
         Code::AlreadyRejected => {
-            "The very same task of the same requester was rejected within the level's `rejected_memory`; `decision` is what was said, of \
-             `workflow_id`. Nobody is asked again: change the task, or submit it later."
+            "The identical task of the same requester was rejected within the level's `rejected_memory`; `decision` has the rejection, \
+             `workflow_id` the rejected workflow. Nobody is asked again: change the task, or submit it later."
         }
         Code::WrongState => "The status of the workflow, or of the notice, does not permit this; `current_status` contains it.",
         Code::ReviewOpen => {
@@ -239,9 +239,7 @@ fn advice(code: Code) -> &'static str {
             "This principal has too many requests in progress, or has submitted too much. Nothing was done. Wait for `Retry-After`."
         }
         Code::Internal => "Something went wrong on the server's side; its log says what. Read the workflow before you try again.",
-        Code::Busy => {
-            "The server has too many requests in progress, or somebody else is changing this workflow. Nothing was done; send it again."
-        }
+        Code::Busy => "The server has too many requests in progress, or somebody else is changing this. Nothing was done; send it again.",
         Code::Unavailable => {
             "The server cannot reach its database, or is starting or stopping. Whether a change was made is not known; send the same request again."
         }

@@ -25,7 +25,7 @@ pub fn instead(notice: &Notice) -> String {
     }
     let changes = changes.join("; ");
     match renewal {
-        Some(renewal) => format!(" It is asked about again, because {}. Changed: {changes}.", value(&renewal.reason)),
+        Some(renewal) => format!(" People are asked again, because {}. Changed: {changes}.", value(&renewal.reason)),
         None => format!(" It supersedes an earlier request, which no longer needs a decision. Changed: {changes}."),
     }
 }

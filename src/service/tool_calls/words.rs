@@ -27,8 +27,8 @@ pub fn parked(workflow: &Workflow, inbox: Option<&str>, retry_after: Duration) -
     let asked = workflow.open_round().map(|round| open_roles(round).join(" or ")).unwrap_or_default();
     let place = inbox.map(|inbox| format!(" at {}/workflows/{}", inbox.trim_end_matches('/'), workflow.id)).unwrap_or_default();
     format!(
-        "parked as {}: it is {} ({}), and {asked} has to approve it{place}. It has not run. Tell your user; do not try to do the same in another way. \
-         Once it is approved, make exactly the same call again (not before {} s have passed): then it runs, once.",
+        "parked as {}: its risk is {} ({}), and {asked} has to approve it{place}. It has not run. Tell your user; do not try to do the same in another way. \
+         Once it is approved, make exactly the same call again (not before {} s have passed); it then runs once.",
         workflow.id,
         workflow.submission.assessment.level,
         because(&workflow.submission.assessment.reasons),
@@ -48,7 +48,7 @@ pub fn rejected(workflow: &Workflow, decision: &Decision) -> String {
 pub fn ended(workflow: &Workflow) -> String {
     let what = match workflow.status() {
         Status::Expired => "expired: nobody decided in time",
-        Status::Superseded => "superseded: another request took its place",
+        Status::Superseded => "superseded by another request",
         _ => "cancelled before anybody decided or it began",
     };
     format!("{what} (workflow {}). It has not run. This was no decision: make the same call again to have people asked anew.", workflow.id)

@@ -82,7 +82,7 @@ pub(super) fn resolution(advance: &Advance) -> Option<(&str, Option<&str>)> {
             Event::GlassBroken(broken) => Some(broken.justification.as_str()),
             Event::Rejected { reason, .. } | Event::Cancelled { reason, .. } => Some(reason.as_str()),
             Event::Expired { .. } => Some("nobody decided in time"),
-            Event::Superseded { .. } => Some("another task of its requester has taken its place"),
+            Event::Superseded { .. } => Some("another task of its requester has superseded it"),
             _ => return None,
         };
         Some((advance.actor.as_str(), note))

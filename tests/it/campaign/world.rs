@@ -186,7 +186,7 @@ impl World {
                 server.cut = life.cut;
             }
         }
-        let left: Vec<String> = sqlx::query_scalar("select workflow_id || ' is left alone: ' || reason from quarantine")
+        let left: Vec<String> = sqlx::query_scalar("select workflow_id || ' is in quarantine: ' || reason from quarantine")
             .fetch_all(&mut connection)
             .await
             .expect("rows");

@@ -72,7 +72,7 @@ fn messages_about_people_are_complete_sentences() {
     let sentence = |kind: Kind| Message::of(&[notice(kind, Level::High)]).unwrap().notice.sentence;
     assert_eq!(
         sentence(Kind::Requested),
-        "Approval needed (high risk). It does not run before one person who is team_lead or tech_lead has said yes."
+        "Approval needed (high risk). It runs only after one person who is team_lead or tech_lead has approved it."
     );
     assert_eq!(sentence(Kind::Expired), "Expired, because nobody decided in time. It will not run.");
     assert_eq!(sentence(Kind::Cancelled), "Cancelled by alice. It will not run.");

@@ -91,7 +91,7 @@ async fn a_browser_that_is_gone_is_removed_and_the_others_are_sent_to() {
     assert_eq!(service.messages("laptop").len(), 1);
     assert_eq!(lock(&browsers.0).len(), 1);
     service.service.next(Mishap::Instead(Reply::new(404, "")));
-    refused(deliver(&channel, asked()).await, "alice has no subscribed browser any more");
+    refused(deliver(&channel, asked()).await, "alice no longer has a subscribed browser");
     assert!(lock(&browsers.0).is_empty());
 }
 

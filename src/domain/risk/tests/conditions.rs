@@ -1,4 +1,4 @@
-//! Conditions of the operator's own: what they see, and what becomes of one that fails.
+//! Conditions of the operator's own: what they see, and what happens if one fails.
 
 use super::*;
 use serde_json::json;
@@ -63,7 +63,7 @@ fn a_condition_that_fails_counts_as_matched() {
         let trigger = Trigger { name: "own".to_owned(), level: Level::High, condition: Condition::Expression(expression) };
         let assessment = assess(&Rules { triggers: vec![trigger], ..rules() }, &task("read", "dev", "code"), None);
         assert_eq!(assessment.level, Level::High, "{assessment:?}");
-        assert!(detail(&assessment, "own").contains("could not be evaluated, which counts as a match: "), "{assessment:?}");
+        assert!(detail(&assessment, "own").contains("could not be evaluated, so it counts as matched: "), "{assessment:?}");
     }
     // Not where it is not even reached.
     let guarded = rules_with(r#"has(metadata.rows) && metadata.rows > 10"#, Level::High);
@@ -86,7 +86,7 @@ fn rules_with_all(conditions: &[&str]) -> Rules {
 }
 
 fn too_dear(assessment: &Assessment) -> usize {
-    assessment.reasons.iter().filter(|reason| reason.detail.contains("takes more steps to evaluate")).count()
+    assessment.reasons.iter().filter(|reason| reason.detail.contains("needs more steps than the budget")).count()
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_condition_over_its_budget_counts_as_a_match_and_stops_no_other() {
     assert_eq!((too_dear(&small), small.reasons.len()), (0, 2), "{small:?}");
     let large = assess(&rules, &with(10_000), None);
     assert_eq!(too_dear(&large), 1, "{large:?}");
-    assert_eq!(detail(&large, dear), format!("`{dear}` takes more steps to evaluate than are spent on one task, which counts as a match"));
+    assert_eq!(detail(&large, dear), format!("`{dear}` needs more steps than the budget of one task, so it counts as matched"));
     assert_eq!((large.level, large.reasons.len()), (Level::High, 2), "the others are evaluated as ever: {large:?}");
     assert_eq!(assess(&rules, &with(10_000), None), large, "the same task costs the same");
     let huge = assess(&rules, &with(100_000), None);

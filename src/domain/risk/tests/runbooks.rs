@@ -1,4 +1,4 @@
-//! What parkbrake runs is assessed by what parkbrake knows, and claims never calm.
+//! What parkbrake runs is assessed by what parkbrake knows, and claims never lower the level.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn a_fact_that_nobody_understands_hides_no_claim() {
     assert_eq!(assess(&rules, &task("read", "production", "code"), Some(&facts("wipe"))).level, Level::Critical);
 }
 
-/// The runbook of the red team: it deploys wherever it deploys, and says nothing of it.
+/// A runbook that deploys without stating its environment.
 #[test]
 fn a_claim_does_not_replace_an_omitted_fact_of_the_runbook() {
     let silent = facts("deploy");

@@ -129,7 +129,7 @@ fn check_kind(plan: &Map<String, Value>) -> Result<(), Unreadable> {
         return unreadable("", format!("says nothing of what it changes, so this is not a plan; {HOW}"));
     }
     if plan.get("errored") == Some(&Value::Bool(true)) {
-        return unreadable("/errored", "is true: the plan could not be made whole and cannot be applied; plan again");
+        return unreadable("/errored", "is true: the plan is incomplete and cannot be applied; plan again");
     }
     Ok(())
 }

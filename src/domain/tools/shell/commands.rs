@@ -62,7 +62,7 @@ impl Reader<'_> {
         }
         if self.wrapped(name, arguments, what) {
             if arguments.iter().any(|word| word.known == Known::Crafted) {
-                self.unmatched(what, "one of its arguments is put together by the command itself");
+                self.unmatched(what, "the command computes one of its arguments");
             }
             return;
         }
@@ -86,7 +86,7 @@ impl Reader<'_> {
     /// Finds the entry for a command.
     pub(super) fn look_up(&mut self, name: &str, arguments: &[Word], what: &str) {
         let is_crafted = arguments.iter().any(|word| word.known == Known::Crafted);
-        let crafted = "one of its arguments is put together by the command itself";
+        let crafted = "the command computes one of its arguments";
         let arguments = &archives::spelled_out(name, arguments);
         let Some((options, after_options)) = self.after_options(name, arguments) else {
             if is_crafted {
@@ -125,7 +125,7 @@ impl Reader<'_> {
             self.takes = takes;
             return;
         }
-        self.unmatched(what, if is_crafted { crafted } else { "no entry reads it" });
+        self.unmatched(what, if is_crafted { crafted } else { "no entry matches it" });
     }
 
     /// Adds the facts of an entry, and the files that the command writes.

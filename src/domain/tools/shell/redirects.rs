@@ -93,7 +93,7 @@ impl Reader<'_> {
         }
         if words.is_empty() {
             if !operator.ends_with('-') {
-                self.unmatched(text(node, source), "it is redirected to nothing that is known");
+                self.unmatched(text(node, source), "its redirection target is not known");
             }
             return words;
         }

@@ -40,7 +40,7 @@ impl Reader<'_> {
         self.deeper(text(node, source), |reader| {
             word = reader.piece(node, source, false);
             if word.known == Known::Literal && INDEX.is_match(&word.text) {
-                reader.unmatched(&word.text, "a shell would run what is in the index, where it takes this for arithmetic");
+                reader.unmatched(&word.text, "a shell may execute the index of this expression as arithmetic");
             }
         });
         word

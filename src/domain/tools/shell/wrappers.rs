@@ -87,7 +87,7 @@ impl Reader<'_> {
         if rest.is_empty() {
             // `exec` alone only redirects.
             if name != "exec" {
-                self.unmatched(what, "it runs nothing that is named");
+                self.unmatched(what, "it names no program to run");
             }
         } else if matches!(name, "sudo" | "doas") {
             self.unmatched(what, "it has the rights of another user");

@@ -29,7 +29,7 @@ pub(super) fn resolve(
     };
     if outcome == Resolution::Retry && workflow.step(id.step).is_some_and(|step| step.cancel_requested().is_some()) {
         let detail =
-            "it was cancelled, so it is not run once more: resolve it as succeeded or failed, and submit the task again if it is wanted";
+            "it was cancelled, so it cannot run again: resolve it as succeeded or failed, and submit the task again if you still want it";
         return Err(wrong(workflow, detail));
     }
     let justification = approval::justification(justification).ok_or(Refusal::JustificationRequired)?.to_owned();

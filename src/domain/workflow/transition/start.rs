@@ -249,8 +249,8 @@ fn interrupted(workflow: &Workflow, id: AttemptId, reason: &str, guard: Guard) -
     let Some(step) = workflow.plan.step(id.step).filter(|step| step.action != ActionKind::External) else { return Answer::Nothing };
     let is_cancelled = workflow.step(id.step).is_some_and(|state| state.cancel_requested().is_some());
     let event = if is_cancelled {
-        let reason = "the action was cancelled, and the server that ran it let go of it before it saw how it ended; it is not run again: \
-                      find out how far it came";
+        let reason = "the action was cancelled, and its server stopped watching it before it ended; it is not run again: find out how far \
+                      it got";
         Event::OutcomeUnknown { step: id.step, attempt: id.number, reason: reason.to_owned() }
     } else if step.idempotent {
         Event::Released { step: id.step, attempt: id.number + 1 }
