@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn it_falls_before_the_lease_lapses_counted_from_when_the_renewal_was_asked_for() {
+    fn the_fence_falls_before_the_lease_lapses_counted_from_the_request_to_renew_it() {
         let fence = Fence::new(Uuid::nil(), LEASE);
         fence.renewed(ago(6));
         assert!(fence.holds());

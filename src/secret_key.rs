@@ -297,7 +297,7 @@ mod tests {
 
     /// A change of this value would invalidate every existing seal.
     #[test]
-    fn a_seal_is_the_same_for_ever() {
+    fn a_seal_never_changes() {
         let seal = keys(ONE).seal(Purpose::TokenHash, &[b"pbk_x"]);
         assert_eq!(
             seal.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),

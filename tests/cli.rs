@@ -156,7 +156,7 @@ fn without_a_terminal_approval_needs_explicit_flags() {
 }
 
 #[test]
-fn on_a_terminal_it_asks() {
+fn on_a_terminal_approve_asks_for_consent() {
     let stub = Stub::start();
     let (typed, shown) = on_a_terminal(&stub, &["approve", ID], "n\n");
     assert!(typed == Some(1) && shown.contains("Approve exactly this? [y/N]") && shown.contains("nothing was approved"), "{shown}");

@@ -86,7 +86,7 @@ fn postgres_answers(home: &Path) -> bool {
 }
 
 #[test]
-fn it_starts_from_any_folder_keeps_its_data_and_stops_everything() {
+fn dev_starts_from_any_folder_keeps_its_data_and_stops_everything() {
     let (home, folder) = (home(), tempfile::tempdir().unwrap());
     let dev = Dev::start(home.path(), folder.path());
     for said in ["alice (team_lead)", "deploy-bot (for tom)", "tokens", "parkbrake submit", "export PARKBRAKE_DEV_HOME=/"] {
@@ -121,7 +121,7 @@ fn it_starts_from_any_folder_keeps_its_data_and_stops_everything() {
 }
 
 #[test]
-fn killed_with_everything_it_started_it_starts_again() {
+fn dev_starts_again_after_it_was_killed_with_its_children() {
     let (home, folder) = (home(), tempfile::tempdir().unwrap());
     let dev = Dev::start(home.path(), folder.path());
     let deploy = ["submit", "--json", "--operation", "deploy", "--environment", "production", "--description", "Deploy"];

@@ -75,7 +75,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn where_nothing_is_missing_it_only_starts() {
+fn with_all_tools_the_script_only_starts_dev() {
     let machine = Machine::new();
     machine.program("apt-get", "");
     let output = machine.dev();

@@ -167,7 +167,7 @@ fn every_order_of_two_actors_and_two_servers_is_safe() {
 }
 
 #[test]
-fn each_mistake_that_could_be_made_here_is_found() {
+fn each_planted_flaw_is_found() {
     let flaws = [
         (Flaw::MakesTokensAnew, "given up"),
         (Flaw::IgnoresTheFence, "starts that is over"),

@@ -149,7 +149,7 @@ fn every_powershell_script_parses() {
 }
 
 #[test]
-fn each_pair_does_the_same() {
+fn each_script_pair_makes_the_same_calls() {
     for pair in PAIRS {
         let twins = [bash(&read(&format!("{pair}.sh"))), powershell(&read(&format!("{pair}.ps1")))];
         let [mut one, other] = twins;
@@ -172,7 +172,7 @@ fn the_libraries_read_the_same_environment() {
 }
 
 #[test]
-fn both_show_the_same() {
+fn lib_jq_and_show_ps1_show_the_same() {
     let (one, other) = (read("lib.jq"), read("show.ps1"));
     let labels = |pattern, text| all(pattern, text);
     assert_eq!(labels(r#"facts\("([a-z ]+)""#, &one), labels(r"Write-Fact '([a-z ]+)'", &other), "labels");
@@ -197,7 +197,7 @@ fn both_show_the_same() {
 }
 
 #[test]
-fn both_hide_what_the_domain_hides() {
+fn lib_jq_and_show_ps1_hide_what_the_domain_hides() {
     let list = |name: &str| all(r#"["']((?:[0-9A-F]{4,6}(?:-[0-9A-F]{4,6})? ?){5,})["']"#, &read(name)).pop_first().expect("the list");
     assert_eq!(list("lib.jq"), list("show.ps1"));
     let code = |hex: &str| u32::from_str_radix(hex, 16).expect("a number");

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_turn_is_for_everything() {
+    fn a_single_turn_serves_approved_and_unapproved_work() {
         let mut turns = turns(1, 1);
         push(&mut turns, "a", false, 1);
         assert!(turns.take().is_some());
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_emptied_fill_again_and_the_turns_that_are_taken_still_count() {
+    fn cleared_queues_fill_again_and_taken_turns_still_count() {
         let mut turns = turns(2, 2);
         push(&mut turns, "a", false, 3);
         push(&mut turns, "a", true, 1);

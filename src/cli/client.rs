@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_an_address() {
+    fn an_invalid_server_address_is_refused_without_its_secret() {
         for text in ["", "127.0.0.1:8001", "ftp://example.com", "http://", "http://a/?b=c", "http://u:p@example.com"] {
             assert!(base_url(text).is_err(), "{text}");
         }

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_follows_the_rule() {
+    fn the_home_of_dev_follows_variable_user_and_state_folder() {
         let env = |set: &'static [(&str, &str)]| {
             move |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
         };

@@ -149,7 +149,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn metadata_is_what_it_clearly_is_and_else_text() {
+    fn metadata_is_json_if_it_parses_and_text_otherwise() {
         for (text, value) in [
             ("2", json!(2)),
             ("-7", json!(-7)),

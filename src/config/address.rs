@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_one_that_can_be_called() {
+    fn only_callable_addresses_are_accepted() {
         for text in ["https://a.example", "http://127.0.0.1:8001/x?y#z", "https://[::1]:1/"] {
             assert_eq!(url(text), Ok(text.to_owned()));
         }

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_narrow() {
+    fn names_of_roles_and_principals_are_restricted() {
         for (name, valid) in
             [("team_lead", true), ("cto", true), ("r-2", true), ("Team", false), ("2r", false), ("", false), ("rоle", false)]
         {

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_names_a_host_alone() {
+    fn a_host_setting_accepts_only_a_host_name() {
         assert_eq!(name(" Park.Example. "), Ok("park.example".to_owned()));
         for text in ["", "https://park.example", "park.example:80", "park.example/", "a b", "*", "*.example", "ü.example"] {
             assert!(name(text).is_err(), "{text:?}");

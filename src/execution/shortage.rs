@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_that_is_out_of_something_is_asked_again() {
+    async fn starts_are_retried_after_a_temporary_shortage() {
         for error in [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM] {
             let (mut tried, mut tried_blocking) = (0, 0);
             assert_eq!(retry(failing(error, &mut tried)).await.unwrap(), "started");

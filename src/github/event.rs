@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_that_could_be_read_in_two_ways_is_no_claim() {
+    fn an_environment_with_lookalike_characters_is_no_claim() {
         let task = delivery(|body| body["environment"] = json!("prоduction")).unwrap().task();
         assert_eq!((&task["environment"], &task["metadata"]["github"]["environment"]), (&Value::Null, &json!("prоduction")));
     }

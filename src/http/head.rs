@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_text() {
+    fn a_request_path_is_valid_text() {
         let at = |path: &str| status(Version::HTTP_11, path, &[("host", "a")]);
         for valid in ["/", "/a%20b?c=%C3%A9+%2B", "/a?b=%", "/a?b=%zz", "/%F0%9F%98%80"] {
             assert_eq!(at(valid), 200, "{valid}");

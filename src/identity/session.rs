@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_cookie_is_believed_and_two_are_not() {
+    fn a_single_session_cookie_is_accepted_and_two_are_refused() {
         let with = |text: &str| [(header::COOKIE, text.parse().unwrap())].into_iter().collect::<HeaderMap>();
         assert_eq!(id_in(&with("a=b; __Host-parkbrake=x; c=d")), Some("x"));
         for other in ["", "a=b", "__Host-parkbrake=", "parkbrake=x", "__Host-parkbrake=x; __Host-parkbrake=y"] {

@@ -201,7 +201,7 @@ async fn the_owner_that_is_killed() {
 }
 
 #[tokio::test]
-async fn it_ends_with_its_owner_however_that_ends() {
+async fn a_cluster_ends_with_its_owner() {
     for signal in [Some(Signal::KILL), None] {
         let place = TempDir::new().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();

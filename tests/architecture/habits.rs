@@ -60,7 +60,7 @@ fn paths_named_by_workflows_and_the_contributor_guide_exist() {
 }
 
 #[test]
-fn the_guide_for_contributors_names_tasks_that_there_are() {
+fn tasks_named_by_the_guides_exist() {
     let tasks: Value = serde_yaml::from_str(&read("Taskfile.yml")).expect("the Taskfile");
     let named = Regex::new(r"`task ([a-z:-]+)").expect("a pattern");
     for page in ["CONTRIBUTING.md", "README.md", "tests/README.md"] {

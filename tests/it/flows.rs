@@ -5,7 +5,7 @@ use crate::support::{Config, TestApp};
 use serde_json::json;
 
 #[tokio::test]
-async fn low_runs_at_once() {
+async fn low_risk_runs_at_once() {
     let app = TestApp::with(Config::new().with_runbooks(
         "runbooks: { show: { operation: read, command: [echo, '{{ what }}'], args: { what: { pattern: '[a-z]+' } }, timeout: 10s } }",
     ))
@@ -24,7 +24,7 @@ async fn low_runs_at_once() {
 }
 
 #[tokio::test]
-async fn high_waits_for_a_human() {
+async fn high_risk_waits_for_a_human() {
     let app = TestApp::start().await;
     let accepted = app.client("deploy-bot").submit(high()).await;
     assert_eq!((&accepted["status"], &accepted["risk_level"]), (&json!("pending_approval"), &json!("high")));
@@ -35,7 +35,7 @@ async fn high_waits_for_a_human() {
 }
 
 #[tokio::test]
-async fn an_approval_resumes_it() {
+async fn an_approval_resumes_the_workflow() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;
@@ -53,7 +53,7 @@ async fn an_approval_resumes_it() {
 }
 
 #[tokio::test]
-async fn a_rejection_ends_it() {
+async fn a_rejection_ends_the_workflow() {
     let app = TestApp::start().await;
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let id = bot.submit_id(high()).await;

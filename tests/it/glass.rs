@@ -48,7 +48,7 @@ fn parked(app: &TestApp) -> impl Future<Output = (String, Value)> {
 }
 
 #[tokio::test]
-async fn one_person_releases_it_alone_and_a_review_is_open_until_somebody_else_closes_it() {
+async fn one_person_breaks_the_glass_alone_and_somebody_else_closes_the_review() {
     let app = TestApp::with(config()).await;
     let (tess, cora) = (app.client("tess"), app.client("cora"));
     let (id, digest) = parked(&app).await;

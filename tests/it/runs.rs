@@ -225,14 +225,14 @@ async fn the_environment_is_what_was_named() {
 }
 
 #[tokio::test]
-async fn it_runs_in_its_folder_without_input() {
+async fn a_runbook_runs_in_its_folder_without_input() {
     let bench = Bench::script("pwd -P; cat");
     let output = bench.succeeded().await;
     assert_eq!(output["stdout"], format!("{}\n", bench.dir.path().canonicalize().unwrap().display()));
 }
 
 #[tokio::test]
-async fn a_program_with_a_slash_is_meant_from_the_folder() {
+async fn a_program_with_a_slash_is_resolved_from_the_folder() {
     let bench = Bench::of(&["tools/shell", "-c", "echo here"]);
     std::fs::create_dir(bench.dir.path().join("tools")).unwrap();
     std::os::unix::fs::symlink("/bin/sh", bench.dir.path().join("tools/shell")).unwrap();
@@ -322,7 +322,7 @@ async fn a_failed_start_gives_the_reason_and_states_that_nothing_ran() {
 }
 
 #[tokio::test]
-async fn a_missing_variable_stops_it_before_it_starts() {
+async fn a_missing_variable_prevents_the_start() {
     let mut bench = Bench::script("touch started");
     bench.invocation.env.push("TOKEN=DEPLOY_TOKEN".to_owned());
     let (error, _) = bench.failed().await;

@@ -189,7 +189,7 @@ async fn invisible_characters_are_shown_by_number_and_justify_nothing() {
 }
 
 #[tokio::test]
-async fn below_the_inbox_whatever_is_not_there_is_a_page() {
+async fn missing_addresses_below_the_inbox_answer_with_a_page() {
     let app = app().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let alice = Browser::of(app.addr, "alice").await;

@@ -186,7 +186,7 @@ async fn a_press_without_the_right_to_decide_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_level_without_buttons_has_none_whoever_presses() {
+async fn a_button_cannot_decide_at_a_level_without_buttons() {
     let harness = Harness::start().await;
     let (id, value) = harness.parked(medium()).await;
     // Signed by the app of the room whose messages have no buttons.

@@ -234,7 +234,7 @@ async fn requests_parked_by_an_earlier_version_are_decided_and_continue() {
 }
 
 #[tokio::test]
-async fn names_that_are_on_no_list_any_more_get_nothing_out_of_what_they_parked() {
+async fn names_no_longer_listed_gain_nothing_from_their_parked_requests() {
     let upgraded = Left::upgraded(UNSEALED).await;
     let (alice, tess) = (upgraded.client("alice"), upgraded.client("tess"));
     let id = upgraded.id("pending-by-unlisted");
@@ -297,7 +297,7 @@ async fn work_interrupted_in_an_earlier_version_follows_the_upgrade_rules() {
 }
 
 #[tokio::test]
-async fn keys_still_answer_what_they_answered_first() {
+async fn idempotency_keys_of_earlier_versions_return_their_first_answer() {
     for version in [UNSEALED, SEALED] {
         let upgraded = Left::upgraded(version).await;
         let bot = upgraded.client(upgraded.said["keyed"]["by"].as_str().unwrap());

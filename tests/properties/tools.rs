@@ -174,7 +174,7 @@ fn tools_that_are_no_shell_are_read_by_their_name_and_their_files() {
 }
 
 #[test]
-fn where_it_acts_is_read_from_folders_contexts_and_names() {
+fn folders_contexts_and_names_determine_the_target() {
     let facts = |command: &str| judged("Bash", json!({ "command": command })).0;
     assert_eq!(facts("cd /srv/prod/app && cargo build").facts.environment.as_deref(), Some("production"));
     assert_eq!(facts("kubectl --context staging delete pod x").facts.environment.as_deref(), Some("staging"));

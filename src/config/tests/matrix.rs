@@ -13,7 +13,7 @@ fn shipped_matrix() -> Matrix {
 }
 
 #[test]
-fn the_shipped_matrix_is_the_one_that_was_read() {
+fn the_shipped_matrix_equals_the_reviewed_one() {
     let matrix = shipped_matrix().to_string();
     let written = std::fs::read_to_string(repository().join("tests/fixtures/shipped-matrix.txt")).unwrap();
     assert_eq!(matrix, written.trim_end(), "if this is meant, write it down there");
@@ -24,7 +24,7 @@ fn the_shipped_matrix_is_the_one_that_was_read() {
 type Judgment<'a> = (&'a str, &'a [Option<&'a str>], &'a [Option<&'a str>], Level);
 
 #[test]
-fn nothing_that_was_judged_unacceptable_is_low() {
+fn no_case_judged_unacceptable_is_low() {
     let matrix = shipped_matrix();
     let unsafe_places = [Some("production"), None];
     let heavy = [Some("database"), Some("infrastructure"), None];

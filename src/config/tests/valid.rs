@@ -222,7 +222,7 @@ fn without_people_every_level_has_to_approve_itself() {
 }
 
 #[test]
-fn an_empty_registry_is_a_choice_and_an_absent_one_is_the_shipped_one() {
+fn an_empty_registry_stays_empty_and_an_absent_one_is_the_shipped_one() {
     assert!(valid(&[(RULES, "resources: []\n"), (APPROVALS, PEOPLE)]).rules.resources.is_empty());
     assert_eq!(valid(&[(RULES, "unrecognized: high\n"), (APPROVALS, PEOPLE)]).rules.resources.len(), 1);
 }
@@ -273,7 +273,7 @@ fn surprising_settings_are_noted() {
 }
 
 #[test]
-fn a_runbook_that_leaves_out_what_it_may_has_the_defaults() {
+fn a_runbook_without_optional_keys_has_the_defaults() {
     let text = "runbooks: { look: { operation: list, command: [bin/look, \"--of={{ what }}\"], args: { what: { pattern: a|b } }, working_dir: sub } }\n";
     let loaded = valid(&[(APPROVALS, PEOPLE), (RUNBOOKS, text)]);
     let look = &loaded.runbooks["look"];
@@ -304,7 +304,7 @@ fn a_runbooks_limits_and_sandbox_are_in_the_document_only_if_set() {
 }
 
 #[test]
-fn an_agent_may_ask_for_what_is_written_for_it_and_else_for_what_is_usual() {
+fn an_agent_has_its_own_quotas_and_the_common_ones_otherwise() {
     let written = "quotas: { submits_per_minute: 60 }\nagents: { bot: { quotas: { burst: 7, pending: 3 } }, other: {} }\n";
     let loaded = valid(&[(APPROVALS, &format!("{PEOPLE}{written}"))]);
     let quota = |name: &str| {

@@ -10,7 +10,7 @@ fn weaknesses(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn the_shipped_configuration_has_none() {
+fn the_shipped_configuration_has_no_weaknesses() {
     let configuration = load(&repository().join("config"), &repository()).unwrap();
     assert_eq!(configuration.weaknesses, Vec::<String>::new());
 }

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_this_machine_is_here() {
+    fn only_addresses_of_this_machine_are_local() {
         for here in ["postgres://localhost/app_test", "redis://dev:dev@127.0.0.1:6379/0", "http://localhost:8080", "sqlite:///dev.db"] {
             assert!(holds(Check::Here, &[here]), "{here}");
         }
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_only_asked_for_something() {
+    fn only_harmless_requests_of_an_address_pass_the_check() {
         for harmless in [
             &["-s", "http://localhost:3000/x"][..],
             &["https://example.com/a"],

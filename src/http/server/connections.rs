@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_waited_for_by_what_it_owes() {
+    fn the_deadline_of_a_client_depends_on_what_it_owes() {
         let connection = Arc::new(Connection::new(peer(1)));
         let wait = |connection: &Connection| connection.with(|activity| activity.due().map(|due| due - activity.since));
         assert_eq!(wait(&connection), Some(FIRST_BYTE));

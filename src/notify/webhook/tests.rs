@@ -17,7 +17,7 @@ fn name() -> SecretName {
 }
 
 #[tokio::test]
-async fn an_address_inside_needs_to_be_meant() {
+async fn a_private_address_needs_allow_private() {
     let new = |url: &str, allow_private| {
         let settings = Settings { url: url.to_owned(), timeout: Duration::from_secs(20), allow_private };
         Webhook::new(&settings, &name(), &Secret::new(SECRET_TEXT), Arc::new(Clock::new(DateTime::UNIX_EPOCH))).map(drop)

@@ -58,7 +58,7 @@ async fn a_token_from_before_there_was_a_key_is_refused_with_words() {
 }
 
 #[tokio::test]
-async fn replacing_the_key_leaves_no_gap_for_who_is_seen_in_between() {
+async fn tokens_used_while_the_key_is_replaced_stay_valid() {
     let database = Database::migrated().await;
     let with = |keys: SecretKeys| Storage::connect(&database.url, 1).unwrap().with_keys(keys);
     let new = generate().unwrap();

@@ -8,7 +8,7 @@ use crate::support::{Database, TestApp, eventually};
 use parkbrake::app::{App, Pace, Resources};
 
 #[tokio::test]
-async fn an_address_inside_is_not_connected_to_unless_it_is_meant() {
+async fn a_private_address_is_not_connected_to_without_allow_private() {
     let hook = Hook::start().await;
     let channel = hook.channel("audit").replace(", allow_private: true", "").replace("127.0.0.1", "localhost");
     let app = TestApp::with(told_to(&[channel])).await;

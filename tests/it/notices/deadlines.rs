@@ -51,7 +51,7 @@ async fn before_it_expires_those_who_may_decide_are_warned_once_and_the_end_is_n
 }
 
 #[tokio::test]
-async fn nobody_is_warned_of_what_was_decided() {
+async fn decided_requests_cause_no_warning() {
     let hook = Hook::start().await;
     let config = told_to(&[hook.channel("audit")]).with_policies("policies: { high: { expire_after: 1h } }");
     let app = TestApp::with(config).await;

@@ -18,7 +18,7 @@ async fn a_background_process_does_not_block_the_end_of_a_run() {
 }
 
 #[tokio::test]
-async fn a_timeout_ends_what_ignores_being_asked() {
+async fn a_timeout_ends_a_command_that_ignores_the_signal() {
     let bench = Bench::script("trap '' TERM; echo $$ > own; echo begun; while :; do sleep 1; done").timeout(Duration::from_secs(1));
     let (error, output) = bench.failed().await;
     assert_eq!(error, "timed out after 1s; its process tree was ended");

@@ -56,7 +56,7 @@ fn refused(source: &str, expected: &str) {
 }
 
 #[test]
-fn sees_the_task_and_the_time() {
+fn conditions_see_the_task_and_the_time() {
     for source in [
         r#"operation == "deploy" && now.getDayOfWeek() == 5"#,
         r#"security_findings.exists(f, f.severity == "high")"#,
@@ -119,7 +119,7 @@ fn whole_numbers_calculate_as_people_write_them() {
 }
 
 #[test]
-fn refuses_what_could_never_be_evaluated() {
+fn conditions_that_can_never_be_evaluated_are_refused() {
     for (source, expected) in [
         ("operation ==", "valid CEL"),
         ("", "valid CEL"),
@@ -134,7 +134,7 @@ fn refuses_what_could_never_be_evaluated() {
 }
 
 #[test]
-fn refuses_what_fails_for_every_task() {
+fn conditions_that_fail_for_every_task_are_refused() {
     for source in [
         r#"now.getHours("Europe/Berlim") >= 18"#,
         r#"operation == "deploy" && now.getHours("Europe/Berlim") >= 18"#,
@@ -161,7 +161,7 @@ fn refuses_what_fails_for_every_task() {
 }
 
 #[test]
-fn takes_what_only_some_tasks_fail() {
+fn conditions_that_fail_only_for_some_tasks_are_accepted() {
     for source in [
         r#"metadata.ticket == "x""#,
         "metadata.hours * 24 > 100",
@@ -196,7 +196,7 @@ fn takes_what_only_some_tasks_fail() {
 }
 
 #[test]
-fn refuses_a_loop_inside_of_a_loop() {
+fn nested_loops_are_refused() {
     for source in [
         "metadata.a.exists(x, metadata.a.exists(y, x == y + 1))",
         "security_findings.exists(a, security_findings.exists(b, a.severity == b.severity))",

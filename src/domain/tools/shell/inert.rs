@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_text_where_its_end_is_beyond_doubt() {
+    fn only_a_here_document_with_an_unambiguous_end_is_text() {
         let blank = |script: &str| blanked(script, &documents(tree(script).root_node(), script));
         assert_eq!(blank("cat <<'EOF' > x\n`ü` a\nb\nEOF\nls"), "cat <<'EOF' > x\nxxxxxx\nx\nEOF\nls");
         for script in ["cat <<EOF\n`id`\nEOF", "cat <<'E F'\n`id`\nE F", "cat <<'EOF'\n`id`\n EOF\nls\nEOF", "cat <<\\EOF\n`id`\nEOF"] {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_in_which_something_is_replaced_are_no_text() {
+    fn quotes_with_an_expansion_are_no_text() {
         let script = "echo 'a b' \"c d\" \"e $f\" g";
         let tree = tree(script);
         let command = tree.root_node().child(0).unwrap();
