@@ -1,8 +1,8 @@
-"""A LangGraph graph that speaks the shapes of Agent Inbox, answered by parkbrake in the inbox's place.
+"""A LangGraph graph with the shapes of Agent Inbox, answered by parkbrake instead of Agent Inbox.
 
     python agent_inbox.py THREAD
 
-The node interrupts with a list of one HumanInterrupt, and goes on with a list of one response. Kill it and start it again with the same thread.
+It interrupts with a list of one HumanInterrupt. Kill it, and start it again with the same thread.
 """
 
 from __future__ import annotations

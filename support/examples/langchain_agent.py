@@ -1,8 +1,9 @@
-"""A LangChain agent whose tool calls wait for people, by LangChain's own middleware.
+"""A LangChain agent whose tool calls wait for people, with LangChain's own middleware.
 
     python langchain_agent.py THREAD batched|per_call
 
-Batched: one interrupt has all calls of a turn, and is answered by a list. Per call: each has an interrupt, and is answered by its id. Kill it at any moment and start it again with the same thread: LangGraph has its state in `langchain.db`, parkbrake has the requests.
+Batched: one interrupt for all calls of a turn. Per call: one for each. Kill it at any time, and
+start it again with the same thread: LangGraph has its state in `langchain.db`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ def deploy(service: str, version: str) -> str:
 
 
 def decision(name: str, answer: Answer) -> dict[str, Any]:
-    """What LangChain is told."""
     if answer.verdict == "edit":
         return {"type": "edit", "edited_action": {"name": name, "args": answer.args}}
     return {"type": "approve"} if answer.verdict == "approve" else {"type": "reject", "message": answer.message}
@@ -44,7 +44,7 @@ def main(thread: str, mode: Any) -> None:
         agent: Any = create_agent(chat_model(), [deploy], middleware=[middleware], checkpointer=saver)
         agent.invoke(None if agent.get_state(config).values else {"messages": [("user", "Deploy what is due.")]}, config)
         while interrupts := agent.get_state(config).interrupts:
-            # All are parked before any is waited for.
+            # Submits all calls before it waits for any.
             calls = [(i.id, n, call) for i in interrupts for n, call in enumerate(i.value.get("action_requests", [i.value]))]
             asked = [gate.submit(c["name"], c["args"], FACTS[c["name"]], key_of(thread, i, n)) for i, n, c in calls]
             answers = [gate.answer(a, c["args"]) for a, (_, _, c) in zip(asked, calls)]

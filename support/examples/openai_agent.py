@@ -2,8 +2,8 @@
 
     python openai_agent.py THREAD
 
-The run is interrupted, its state is written to `THREAD.json`, and goes on when people have decided. Kill it while it waits and start it again
-with the same thread. The SDK cannot change the arguments of a call, so the tool looks up what was approved, and does that.
+Its state is in `THREAD.json`: kill it while it waits, and start it again with the same thread. The
+SDK cannot change the arguments of a call, so the tool looks up the approved ones, and uses these.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from parkbrake import Answer, AsyncParkbrake, AsyncToolGate, Facts, key_of
 from scripted import agents_model
 
 FACTS: Facts = {"operation": "deploy", "environment": "production", "resource_type": "service"}
-approved: dict[str, Answer] = {}  # by the id of the call
+approved: dict[str, Answer] = {}  # by call id
 
 
 @function_tool(needs_approval=True)

@@ -1,9 +1,9 @@
-"""A plain agent: it asks before it acts, waits for as long as people need, and says how it went.
+"""A plain agent: it asks before it acts, waits as long as people need, and reports the result.
 
     python plain_agent.py JOB SERVICE VERSION
 
-Kill it at any moment and start it again with the same job: it finds its request again, and does the work once, because the work is known by
-the workflow's id. Needs PARKBRAKE_URL and PARKBRAKE_TOKEN.
+Kill it at any time, and start it again with the same job: it finds its request, and does the work
+once, because it marks finished work with the workflow's id. Needs PARKBRAKE_URL and PARKBRAKE_TOKEN.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FACTS: Facts = {"operation": "deploy", "environment": "production", "resource_ty
 
 
 def deploy(workflow_id: str, service: str, version: str) -> str:
-    """Stands for the real work. What has been done under this id is not done again."""
+    """Stands for the real work, and does it only once for each workflow."""
     done = Path(f"done-{workflow_id}")
     if not done.exists():
         with open("deployed.log", "a", encoding="utf-8") as log:

@@ -1,6 +1,6 @@
-"""Stand-ins for models, so that the examples run without a network: each asks for deployments, and then repeats what became of them.
+"""Stand-ins for models, so that the examples run without a network.
 
-Put a model of your own in their place.
+Each calls a tool for two deployments, and then repeats the results. Replace them with your own model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A real server for the tests: `parkbrake dev` of this checkout, which PARKBRAKE_BIN names, with a home and a database of its own."""
+"""A real server for the tests: `parkbrake dev` of PARKBRAKE_BIN, with its own home and database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from parkbrake import Parkbrake, Task
 
 ROOT = Path(__file__).resolve().parents[4]
 TASK: Task = {"description": "Deploy api 1.4.2", "operation": "deploy", "environment": "production", "resource_type": "service"}
-"""People are asked about it."""
+"""A task that people have to approve."""
 
 
 class Server:
@@ -62,7 +62,7 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for folder in (home := tmp_path_factory.mktemp("home")).parents:
-        # PostgreSQL runs as another account where the tests run as root.
+        # If the tests run as root, PostgreSQL runs as another account.
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o011)
     server = Server(home)
@@ -73,7 +73,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def impatient_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One that a test may kill. What is of medium risk expires there after two seconds."""
+    """A server that a test may kill. Requests of medium risk expire there after two seconds."""
     config = tmp_path_factory.mktemp("impatient") / "config"
     shutil.copytree(ROOT / "config", config)
     policies = config / "hitl/approval-policies.yaml"

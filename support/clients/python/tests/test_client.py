@@ -1,4 +1,4 @@
-"""What the client promises, against a real server."""
+"""The guarantees of the client, against a real server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from parkbrake.tools import ToolGate
 
 
 class Between:
-    """A proxy that does something to the first answers of the server: it loses them, or says something else in their place."""
+    """A proxy that loses or replaces the first responses of the server."""
 
     def __init__(self, server: Server, lose: int = 0, instead: tuple[int, dict[str, str], bytes] | None = None, times: int = 0) -> None:
         self.seen: list[str] = []
@@ -48,8 +48,8 @@ class Between:
                 if instead is not None and number <= times:
                     status, headers, answer = instead
                 else:
-                    told = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "content-length")}
-                    got = httpx.request(self.command, server.url + self.path, content=body, headers=told, timeout=60)
+                    sent = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "content-length")}
+                    got = httpx.request(self.command, server.url + self.path, content=body, headers=sent, timeout=60)
                     status, headers, answer = got.status_code, {"content-type": got.headers["content-type"]}, got.content
                 if number <= lose:
                     self.close_connection = True
@@ -74,7 +74,7 @@ class Between:
         self._http.server_close()
 
 
-def test_what_people_approve_may_be_done_and_is_reported(bot: Parkbrake, alice: Parkbrake) -> None:
+def test_an_approved_action_may_be_performed_and_is_reported(bot: Parkbrake, alice: Parkbrake) -> None:
     asked = bot.submit(TASK)
     assert (asked.status, asked.requires_approval, asked.risk_level) == ("pending_approval", True, "high")
     assert asked.approval is not None and "team_lead" in asked.approval.approvers
@@ -88,7 +88,7 @@ def test_what_people_approve_may_be_done_and_is_reported(bot: Parkbrake, alice: 
     assert not ended.may_act
 
 
-def test_a_rejection_says_who_and_why(bot: Parkbrake, alice: Parkbrake) -> None:
+def test_a_rejection_names_the_person_and_the_reason(bot: Parkbrake, alice: Parkbrake) -> None:
     asked = bot.submit(TASK)
     alice.reject(asked.workflow_id, reason="not on a Friday")
     workflow = bot.wait_for_decision(asked.workflow_id)
@@ -99,7 +99,7 @@ def test_a_rejection_says_who_and_why(bot: Parkbrake, alice: Parkbrake) -> None:
     assert (refused.value.code, refused.value.decision.verdict) == ("already-decided", "rejected")
 
 
-def test_what_is_taken_back_is_not_called_rejected(bot: Parkbrake) -> None:
+def test_cancelled_requests_are_not_reported_as_rejected(bot: Parkbrake) -> None:
     asked = bot.submit(TASK)
     assert bot.cancel(asked.workflow_id, reason="no longer needed").status == "cancelled"
     assert "rejected" not in bot.wait_for_decision(asked.workflow_id).refusal
@@ -113,12 +113,12 @@ def test_the_same_key_finds_the_same_workflow(server: Server, bot: Parkbrake) ->
     assert bot.submit(TASK).workflow_id != bot.submit(TASK).workflow_id
 
 
-def test_keys_of_other_parts_are_other_keys() -> None:
+def test_keys_differ_by_their_parts() -> None:
     assert key_of("a", "b") == key_of("a", "b")
     assert len({key_of("a", "b"), key_of("ab"), key_of("a", "b", ""), key_of("1"), key_of(1)}) == 5
 
 
-def test_an_answer_that_is_lost_makes_no_second_request(server: Server) -> None:
+def test_a_lost_response_creates_no_second_request(server: Server) -> None:
     between = Between(server, lose=2)
     with Parkbrake(between.url, server.token("deploy-bot")) as bot:
         asked = bot.submit({**TASK, "task_id": "lost-answer"})
@@ -129,7 +129,7 @@ def test_an_answer_that_is_lost_makes_no_second_request(server: Server) -> None:
     assert found == [asked.workflow_id]
 
 
-def test_who_is_told_to_come_back_comes_back(server: Server) -> None:
+def test_retry_after_is_honored(server: Server) -> None:
     problem = b'{"type":"/problems/unavailable","title":"t","status":503,"detail":"d","code":"unavailable","instance":"/"}'
     between = Between(server, instead=(503, {"content-type": "application/problem+json", "retry-after": "0"}, problem), times=3)
     with Parkbrake(between.url, server.token("deploy-bot")) as bot:
@@ -138,7 +138,7 @@ def test_who_is_told_to_come_back_comes_back(server: Server) -> None:
     between.close()
 
 
-def test_patience_ends_with_the_last_refusal_or_with_words(server: Server) -> None:
+def test_retries_end_with_the_last_error(server: Server) -> None:
     between = Between(server, instead=(429, {"content-type": "text/html", "retry-after": "30"}, b"<h1>busy"), times=99)
     with Parkbrake(between.url, server.token("deploy-bot"), patience=0.1) as bot, pytest.raises(ParkbrakeError) as refused:
         bot.submit(TASK)
@@ -149,7 +149,7 @@ def test_patience_ends_with_the_last_refusal_or_with_words(server: Server) -> No
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"success":true}', b""])
-def test_an_answer_that_cannot_be_read_is_an_error_and_never_a_yes(server: Server, answer: bytes) -> None:
+def test_an_unreadable_response_is_an_error_and_no_approval(server: Server, answer: bytes) -> None:
     between = Between(server, instead=(200, {"content-type": "application/json"}, answer), times=99)
     with Parkbrake(between.url, server.token("deploy-bot")) as bot:
         with pytest.raises(ParkbrakeError, match="cannot be read"):
@@ -159,10 +159,10 @@ def test_an_answer_that_cannot_be_read_is_an_error_and_never_a_yes(server: Serve
     between.close()
 
 
-def test_a_status_that_is_not_known_here_is_no_yes(bot: Parkbrake) -> None:
+def test_unknown_statuses_mean_no(bot: Parkbrake) -> None:
     seen = bot.get(bot.submit(TASK).workflow_id)
-    told = {field: getattr(seen, field) for field in seen.__dataclass_fields__}
-    assert not Workflow(**{**told, "status": "half_approved"}).may_act
+    fields = {field: getattr(seen, field) for field in seen.__dataclass_fields__}
+    assert not Workflow(**{**fields, "status": "half_approved"}).may_act
 
 
 def test_refusals_are_exceptions_with_their_code(bot: Parkbrake, server: Server) -> None:
@@ -178,12 +178,12 @@ def test_refusals_are_exceptions_with_their_code(bot: Parkbrake, server: Server)
     assert not issubclass(InvalidTask, TooMuch)
 
 
-def test_an_id_never_leads_to_another_path(bot: Parkbrake) -> None:
+def test_an_id_cannot_lead_to_another_path(bot: Parkbrake) -> None:
     with pytest.raises(ParkbrakeError):
         bot.get("../halts?x=")
 
 
-def test_a_wait_that_is_over_leaves_the_request_parked(bot: Parkbrake) -> None:
+def test_after_a_timeout_the_request_stays_parked(bot: Parkbrake) -> None:
     asked = bot.submit(TASK)
     with pytest.raises(StillWaiting) as waiting:
         bot.wait_for_decision(asked.workflow_id, timeout=1.2)
@@ -191,7 +191,7 @@ def test_a_wait_that_is_over_leaves_the_request_parked(bot: Parkbrake) -> None:
     assert bot.get(asked.workflow_id).status == "pending_approval"
 
 
-def test_a_token_goes_over_plain_http_on_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_sent_over_plain_http_only_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="https"):
         Parkbrake("http://parkbrake.example.com", "pbk_secret")
     with pytest.raises(ValueError, match="https"):
@@ -203,7 +203,7 @@ def test_a_token_goes_over_plain_http_on_this_machine_only(monkeypatch: pytest.M
     assert "pbk_secret" not in repr(Parkbrake("https://parkbrake.example.com", "pbk_secret")._settings)
 
 
-def test_a_wait_goes_on_when_the_server_was_killed_and_started_again(impatient_server: Server) -> None:
+def test_a_wait_survives_a_restart_of_the_server(impatient_server: Server) -> None:
     with impatient_server.caller("deploy-bot") as bot, impatient_server.caller("alice") as alice:
         asked = bot.submit(TASK)
         seen: list[Workflow] = []
@@ -216,8 +216,8 @@ def test_a_wait_goes_on_when_the_server_was_killed_and_started_again(impatient_s
         assert [workflow.may_act for workflow in seen] == [True]
 
 
-def test_the_other_client_does_the_same(server: Server) -> None:
-    async def story() -> Workflow:
+def test_the_async_client_behaves_alike(server: Server) -> None:
+    async def scenario() -> Workflow:
         async with AsyncParkbrake(server.url, server.token("deploy-bot")) as bot, AsyncParkbrake(server.url, server.token("alice")) as alice:
             asked = await bot.submit(TASK)
             waiting = asyncio.create_task(bot.wait_for_decision(asked.workflow_id))
@@ -225,11 +225,11 @@ def test_the_other_client_does_the_same(server: Server) -> None:
             await alice.approve(asked.workflow_id)
             return await waiting
 
-    workflow = asyncio.run(story())
+    workflow = asyncio.run(scenario())
     assert workflow.may_act and workflow.comments[0].text == "looking"
 
 
-def test_a_wait_follows_what_takes_the_place_of_a_request(bot: Parkbrake, alice: Parkbrake) -> None:
+def test_a_wait_follows_a_superseding_request(bot: Parkbrake, alice: Parkbrake) -> None:
     gate, args = ToolGate(bot), {"service": "api", "version": "1.4.2"}
     facts: Facts = {"operation": "deploy", "environment": "production", "resource_type": "service"}
     asked = gate.submit("deploy", args, facts, key_of("follow"))
@@ -238,4 +238,4 @@ def test_a_wait_follows_what_takes_the_place_of_a_request(bot: Parkbrake, alice:
     alice.approve(amended.workflow_id)
     answer = gate.answer(asked, args)
     assert (answer.verdict, answer.args, answer.workflow_id) == ("edit", {"service": "api", "version": "1.4.3"}, amended.workflow_id)
-    assert bot.wait_for_decision(asked.workflow_id).refusal.startswith("another request has taken the place")
+    assert bot.wait_for_decision(asked.workflow_id).refusal.startswith("another request supersedes this one")

@@ -1,4 +1,4 @@
-"""What this client assumes of the API is what the server's own description says: every call, parameter, field, type and word."""
+"""The client matches the OpenAPI document: every call, parameter, field, type and word."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Description:
         return schema
 
     def options(self, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The schemas that a value may be of, null left out."""
+        """The alternatives of a schema, without null."""
         schema = self.schema(schema)
         for option in schema.get("oneOf", []):
             yield from self.options(option)
@@ -56,11 +56,11 @@ class Description:
         return kind == "null" or (isinstance(kind, list) and "null" in kind) or any(map(self.may_be_null, schema.get("oneOf", [])))
 
     def check(self, schema: dict[str, Any], hint: Any, at: str) -> None:
-        """Asserts that everything that the schema lets through is read by the hint."""
+        """Asserts that the hint accepts every value of the schema."""
         if hint is Any:
             return
         is_optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
-        assert not self.may_be_null(schema) or is_optional, f"{at} may be null, and is read as {hint}"
+        assert not self.may_be_null(schema) or is_optional, f"{at} may be null, but is decoded as {hint}"
         if is_optional:
             hint = next(option for option in get_args(hint) if option is not type(None))
         for option in self.options(schema):
@@ -87,7 +87,7 @@ class Description:
         elif hint is datetime:
             assert (kind, schema.get("format")) == ("string", "date-time"), at
         else:
-            assert kind == {str: "string", int: "integer", bool: "boolean", float: "number"}[hint], f"{at} is {kind}, and is read as {hint}"
+            assert kind == {str: "string", int: "integer", bool: "boolean", float: "number"}[hint], f"{at} is {kind}, but is decoded as {hint}"
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +96,7 @@ def description(server: Server) -> Description:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.path}")
-def test_a_call_is_as_the_server_describes_it(description: Description, call: Call[Any]) -> None:
+def test_a_call_matches_the_description(description: Description, call: Call[Any]) -> None:
     operation = description.document["paths"][call.path][call.method.lower()]
     known = {(parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])}
     sent = {("query", name) for name in call.query} | {("header", name) for name in call.headers}
@@ -112,7 +112,7 @@ def test_a_call_is_as_the_server_describes_it(description: Description, call: Ca
     description.check(schema, call.answer, call.answer.__name__)
 
 
-def test_every_call_of_this_client_is_held_to_the_description() -> None:
+def test_every_call_is_compared_with_the_description() -> None:
     made = {name for name, made in inspect.getmembers(calls, inspect.isfunction) if get_type_hints(made).get("return") is not None}
     named = {name for name in made if get_origin(get_type_hints(getattr(calls, name))["return"]) is Call}
     assert len(named) == len(CALLS), named
@@ -121,20 +121,20 @@ def test_every_call_of_this_client_is_held_to_the_description() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("Task", models.Task), ("TaskAction", models.TaskAction), ("Finding", models.Finding), ("Evidence", models.Evidence), ("PlaybookCall", models.PlaybookCall)]
 )
-def test_a_body_has_the_fields_that_the_server_takes(description: Description, name: str, kind: Any) -> None:
+def test_a_body_has_the_fields_of_the_server(description: Description, name: str, kind: Any) -> None:
     schema = description.document["components"]["schemas"][name]
     assert set(get_type_hints(kind)) == set(schema["properties"])
     if name not in ("Finding",):
         assert set(kind.__required_keys__) == set(schema.get("required", []))
 
 
-def test_words_of_requests_are_the_servers_words(description: Description) -> None:
+def test_requests_use_the_words_of_the_server(description: Description) -> None:
     schemas = description.document["components"]["schemas"]
     assert set(get_args(models.Outcome)) == set(schemas["ReportedOutcome"]["enum"])
     assert models.ENDED < set(schemas["Status"]["enum"])
 
 
-def test_every_exception_stands_for_a_code_of_the_server(description: Description) -> None:
+def test_every_exception_has_a_code_of_the_server(description: Description) -> None:
     schemas = description.document["components"]["schemas"].values()
     codes = {code for schema in schemas for code in schema.get("properties", {}).get("code", {}).get("enum", [])}
     assert set(problems.BY_CODE) <= codes, set(problems.BY_CODE) - codes

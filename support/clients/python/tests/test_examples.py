@@ -1,4 +1,4 @@
-"""The examples, as processes of their own, with the real frameworks and scripted models: approve, reject, edit, and killed while parked."""
+"""The examples as processes, with the real frameworks: approved, rejected, edited, and killed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AGENTS = {
 
 
 class Agent:
-    """One example, with a folder and a key of its own."""
+    """One example, with its own folder and key."""
 
     def __init__(self, name: str, folder: Path, server: Server, key: str) -> None:
         arguments, self.calls = AGENTS[name]
@@ -51,7 +51,7 @@ def agent(request: pytest.FixtureRequest, tmp_path: Path, server: Server) -> Age
 
 
 def parked(alice: Parkbrake, before: set[str], count: int, running: subprocess.Popen[str]) -> list[PendingRequest]:
-    """Waits until so many new requests are parked, and sorts them by what they are about."""
+    """Waits until `count` new requests are parked; returns them by description."""
     for _ in range(600):
         new = [waiting for waiting in alice.pending(limit=500).workflows if waiting.workflow_id not in before]
         if len(new) == count:
@@ -61,13 +61,13 @@ def parked(alice: Parkbrake, before: set[str], count: int, running: subprocess.P
     raise AssertionError("nothing was parked")
 
 
-def story(agent: Agent, alice: Parkbrake, decide: Callable[[list[PendingRequest]], None]) -> str:
+def decided(agent: Agent, alice: Parkbrake, decide: Callable[[list[PendingRequest]], None]) -> str:
     before = {waiting.workflow_id for waiting in alice.pending(limit=500).workflows}
     running = agent.start()
     decide(parked(alice, before, len(agent.calls), running))
-    said, errors = running.communicate(timeout=120)
+    output, errors = running.communicate(timeout=120)
     assert running.returncode in (0, 1) and "Traceback" not in errors, errors
-    return said
+    return output
 
 
 def line(call: dict[str, str]) -> str:
@@ -83,25 +83,25 @@ def edit(bot: Parkbrake, alice: Parkbrake, request: PendingRequest, call: dict[s
     alice.approve(amended.workflow_id)
 
 
-def test_what_is_rejected_is_not_done_and_what_is_edited_is_done_as_approved(agent: Agent, bot: Parkbrake, alice: Parkbrake) -> None:
+def test_rejected_calls_do_not_run_and_edited_calls_run_as_approved(agent: Agent, bot: Parkbrake, alice: Parkbrake) -> None:
     if len(agent.calls) == 2:
 
         def decide(waiting: list[PendingRequest]) -> None:
             refuse(alice, waiting[0])
             edit(bot, alice, waiting[1], WEB)
 
-        said = story(agent, alice, decide)
-        assert "rejected by alice: not on a Friday" in said and "web 9.9 is deployed" in said
+        output = decided(agent, alice, decide)
+        assert "rejected by alice: not on a Friday" in output and "web 9.9 is deployed" in output
         assert agent.deployed() == ["web 9.9"]
     else:
-        assert "rejected by alice: not on a Friday" in story(agent, alice, lambda waiting: refuse(alice, waiting[0]))
+        assert "rejected by alice: not on a Friday" in decided(agent, alice, lambda waiting: refuse(alice, waiting[0]))
         assert agent.deployed() == []
         agent.key += "-again"
-        assert "api 9.9 is deployed" in story(agent, alice, lambda waiting: edit(bot, alice, waiting[0], API))
+        assert "api 9.9 is deployed" in decided(agent, alice, lambda waiting: edit(bot, alice, waiting[0], API))
         assert agent.deployed() == ["api 9.9"]
 
 
-def test_an_agent_that_is_killed_while_it_waits_goes_on_later_does_it_once_and_reports(agent: Agent, alice: Parkbrake) -> None:
+def test_an_agent_killed_while_it_waits_continues_later_acts_once_and_reports(agent: Agent, alice: Parkbrake) -> None:
     before = {waiting.workflow_id for waiting in alice.pending(limit=500).workflows}
     killed = agent.start()
     waiting = parked(alice, before, len(agent.calls), killed)
@@ -111,12 +111,12 @@ def test_an_agent_that_is_killed_while_it_waits_goes_on_later_does_it_once_and_r
     for request in waiting:
         alice.approve(request.workflow_id, digest=request.digest)
     again = agent.start()
-    said, errors = again.communicate(timeout=120)
-    assert again.returncode == 0 and "is deployed" in said, errors
+    output, errors = again.communicate(timeout=120)
+    assert again.returncode == 0 and "is deployed" in output, errors
     assert agent.deployed() == [line(call) for call in agent.calls]
     assert {alice.wait_for_end(request.workflow_id, timeout=30).status for request in waiting} == {"completed"}
     new = {request.workflow_id for request in alice.pending(limit=500).workflows} - before
-    assert new == set(), "it has asked a second time"
+    assert new == set(), "the agent has submitted a second request"
 
 
 @pytest.mark.parametrize("name", ["plain_agent.py", "langchain_agent.py", "agent_inbox.py", "openai_agent.py"])

@@ -1,4 +1,4 @@
-"""The GitHub action, its steps run as GitHub's runner runs them, against a real server: approved, rejected, expired, server down, cancelled."""
+"""The GitHub action, run as GitHub's runner runs it, against a real server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACTION = ROOT / "support/github-action"
 
 
 class Step:
-    """One use of a composite action in a job, in a folder of its own."""
+    """One use of a composite action in a job, with its own folder."""
 
     action = ACTION
 
@@ -30,9 +30,9 @@ class Step:
         document: dict[str, Any] = yaml.safe_load((self.action / "action.yml").read_text())
         given = {name.replace("_", "-"): value for name, value in inputs.items()}
         known = {"url": server.url, "token": server.token("deploy-bot"), **given}
-        assert set(known) <= set(document["inputs"]), "GitHub would warn of an input that the action does not have"
+        assert set(known) <= set(document["inputs"]), "GitHub would warn of an unknown input"
         self.inputs = {name: known.get(name, about.get("default")) for name, about in document["inputs"].items()}
-        assert None not in self.inputs.values(), "an input that is required was not given"
+        assert None not in self.inputs.values(), "a required input is missing"
         [self._step] = document["runs"]["steps"]
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("PARKBRAKE", "GITHUB"))},
@@ -61,7 +61,7 @@ class Step:
         return re.sub(r"\$\{\{ inputs\.([a-z-]+) \}\}", lambda found: str(self.inputs[found[1]]), text)
 
     def start(self) -> subprocess.Popen[str]:
-        # As the documentation of `shell: bash` says.
+        # The command that GitHub documents for `shell: bash`.
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(self.script)]
         return subprocess.Popen(
             command,
@@ -70,7 +70,7 @@ class Step:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # Tests that run in the background of a shell ignore it, and hand that down.
+            # A shell starts background processes with SIGINT ignored, and children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
         )
 
@@ -88,7 +88,7 @@ class Step:
 
 
 class Report(Step):
-    """The step that says how it went."""
+    """The step that reports the result."""
 
     action = ACTION / "report"
 
@@ -108,7 +108,7 @@ def parked(alice: Parkbrake, step: Step, running: subprocess.Popen[str]) -> Pend
     raise AssertionError("nothing was parked")
 
 
-def test_what_is_approved_goes_on_and_is_reported(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
+def test_an_approved_job_continues_and_is_reported(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
     step = Step(tmp_path, server, **ASK, metadata='{"ticket": "OPS-7"}')
     running = step.start()
     waiting = parked(alice, step, running)
@@ -118,7 +118,7 @@ def test_what_is_approved_goes_on_and_is_reported(server: Server, alice: Parkbra
     assert workflow.metadata["ticket"] == "OPS-7" and workflow.metadata["github"]["actor"] == "mona"
     assert step.outputs["workflow-id"] == waiting.workflow_id and step.outputs["status"] == "executing"
     assert step.outputs["message"].startswith("executing: approved by alice: fine")
-    # What people write is no command of the runner, and no markup in the summary.
+    # Text of people is neither a command of the runner nor markup in the summary.
     assert not re.search(r"^::(?!add-mask::)", step.log, re.MULTILINE), step.log
     summary = step.summary.read_text()
     assert "### Parkbrake: executing" in summary and "<b>" not in summary and "`x`" not in summary
@@ -139,7 +139,7 @@ def test_a_job_that_failed_is_reported_as_failed(server: Server, bot: Parkbrake,
     assert "the job ended with cancelled" in str(workflow.execution.attempts[-1].error)
 
 
-def test_what_is_rejected_fails_with_the_words_of_whoever_did(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
+def test_a_rejected_job_fails_with_the_reason(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
     step = Step(tmp_path, server, **ASK)
     running = step.start()
     alice.reject(parked(alice, step, running).workflow_id, reason="100% not on a Friday")
@@ -148,32 +148,32 @@ def test_what_is_rejected_fails_with_the_words_of_whoever_did(server: Server, al
     assert "::error title=Parkbrake::rejected by alice: 100%25 not on a Friday" in step.log
 
 
-def test_what_needs_nobody_goes_on_at_once(server: Server, tmp_path: Path) -> None:
+def test_low_risk_continues_at_once(server: Server, tmp_path: Path) -> None:
     step = Step(tmp_path, server, description="Look", operation="read", environment="development", resource_type="service")
     assert step.ended(step.start()) == 0, step.log
     assert step.outputs["status"] == "executing"
 
 
-def test_a_runbook_is_waited_for_to_its_end(server: Server, tmp_path: Path) -> None:
+def test_the_step_waits_for_the_end_of_a_runbook(server: Server, tmp_path: Path) -> None:
     step = Step(tmp_path, server, description="How full?", operation="read", environment="development", runbook="disk-usage")
     assert step.ended(step.start()) == 0, step.log
     assert step.outputs["status"] == "completed"
 
 
-def test_what_expires_fails_and_is_not_called_rejected(impatient_server: Server, tmp_path: Path) -> None:
+def test_an_expired_job_fails_and_is_not_called_rejected(impatient_server: Server, tmp_path: Path) -> None:
     step = Step(tmp_path, impatient_server, description="Restart", operation="restart", environment="production", resource_type="service")
     assert step.ended(step.start()) == 1, step.log
     assert step.outputs["status"] == "expired" and "rejected" not in step.log
 
 
-def test_a_server_that_is_down_lets_nothing_pass(server: Server, tmp_path: Path) -> None:
+def test_the_step_fails_while_the_server_is_down(server: Server, tmp_path: Path) -> None:
     step = Step(tmp_path, server, **ASK, patience_seconds="2")
     step._environment["PARKBRAKE_URL"] = "http://127.0.0.1:9"
     assert step.ended(step.start()) == 1
     assert "does not answer; nothing was approved" in step.outputs["message"] and "workflow-id" not in step.outputs
 
 
-def test_a_server_that_is_restarted_while_the_job_waits_is_waited_for(impatient_server: Server, tmp_path: Path) -> None:
+def test_the_step_survives_a_restart_of_the_server(impatient_server: Server, tmp_path: Path) -> None:
     step = Step(tmp_path, impatient_server, **ASK)
     running = step.start()
     with impatient_server.caller("alice") as alice:
@@ -184,10 +184,10 @@ def test_a_server_that_is_restarted_while_the_job_waits_is_waited_for(impatient_
     assert step.ended(running) == 0, step.log
 
 
-# Bash can fail in a trap if the signal comes while it expands something, so it comes at several moments.
+# Bash can fail in a trap if the signal comes during an expansion, so it is sent at several times.
 @pytest.mark.parametrize("after", [0, 0.01, 0.02, 0.04, 0.08, 1])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_job_that_is_cancelled_takes_its_request_back(
+def test_a_cancelled_job_cancels_its_request(
     server: Server, alice: Parkbrake, tmp_path: Path, how: signal.Signals, after: float
 ) -> None:
     step = Step(tmp_path, server, **ASK)
@@ -199,14 +199,14 @@ def test_a_job_that_is_cancelled_takes_its_request_back(
     assert alice.get(waiting.workflow_id).status == "cancelled"
 
 
-def test_who_waits_no_longer_takes_the_request_back(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
+def test_a_timeout_cancels_the_request(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
     step = Step(tmp_path, server, **ASK, timeout_minutes="0")
     assert step.ended(step.start()) == 1
     assert alice.get(step.outputs["workflow-id"]).status == "cancelled"
     assert "nobody decided within 0 minutes" in step.outputs["message"]
 
 
-def test_a_step_that_is_started_again_finds_its_request(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
+def test_a_restarted_step_finds_its_request(server: Server, alice: Parkbrake, tmp_path: Path) -> None:
     step = Step(tmp_path, server, **ASK)
     killed = step.start()
     waiting = parked(alice, step, killed)
@@ -230,7 +230,7 @@ def test_a_step_that_is_started_again_finds_its_request(server: Server, alice: P
         ({"timeout_minutes": "soon"}, "have to be whole numbers"),
     ],
 )
-def test_a_wrong_input_fails_with_words(server: Server, tmp_path: Path, inputs: dict[str, str], words: str) -> None:
+def test_an_invalid_input_fails_with_an_explanation(server: Server, tmp_path: Path, inputs: dict[str, str], words: str) -> None:
     step = Step(tmp_path, server, **{**ASK, **inputs})
     running = step.start()
     log, _ = running.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The two clients are one: same methods, same parameters, same words."""
+"""Both clients have the same methods, parameters and descriptions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_both_have_the_same_methods() -> None:
             assert inspect.signature(method) == inspect.signature(getattr(AsyncParkbrake, name)), name
 
 
-def test_both_are_written_alike() -> None:
+def test_both_have_the_same_code() -> None:
     text = Path(aio.__file__).read_text(encoding="utf-8")
     for theirs, ours in ALIKE:
         text = text.replace(theirs, ours)
@@ -33,6 +33,6 @@ def test_both_are_written_alike() -> None:
 
 
 def _code(text: str) -> list[str]:
-    """All but the words about the file, and which of threads or event loops it is for."""
+    """The lines without the first one, and without the sentence about threads or event loops."""
     lines = text.splitlines()[1:]
     return [re.sub(r"(Safe to use from several threads|For one event loop)\.", "", line) for line in lines]

@@ -1,4 +1,4 @@
-"""The client for programs that wait in an event loop. It is the twin of `client`: `tests/test_twins.py` holds them together."""
+"""The client for event loops, with the API of `client`; `tests/test_twins.py` compares them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ T = TypeVar("T")
 class AsyncParkbrake:
     """Calls one server as one principal. For one event loop.
 
-    A call that gets no answer, or is told to come back, is made again for `patience` seconds; that is safe for every call. Waits go on
-    through restarts of the server for as long as the caller wants.
+    Calls without a response, and calls that the server refuses for the moment (429, 502, 503, 504),
+    are retried for `patience` seconds; that is safe for every call. Waits survive restarts of the
+    server, for as long as the caller wants.
     """
 
     def __init__(
@@ -57,7 +58,10 @@ class AsyncParkbrake:
         await self._http.aclose()
 
     async def submit(self, task: Task | PlaybookCall, *, key: str | None = None, wait: float = 0) -> Submitted:
-        """Submits a task. With the same `key` (see `key_of`) and task the first workflow is found again, also after a restart."""
+        """Submits a task. The same `key` (see `key_of`) and task return the first workflow again.
+
+        That also holds after a restart of either side.
+        """
         return await self._send(calls.submit(task, key, wait))
 
     async def assess(self, task: Task | PlaybookCall) -> Assessed:
@@ -70,7 +74,7 @@ class AsyncParkbrake:
     async def pending(
         self, *, risk_level: str | None = None, mine: bool = False, limit: int | None = None, cursor: str | None = None
     ) -> PendingPage:
-        """What waits for people, the newest first."""
+        """Requests that wait for people, the newest first."""
         return await self._send(calls.pending(risk_level, mine, limit, cursor))
 
     async def workflows(
@@ -79,7 +83,7 @@ class AsyncParkbrake:
         return await self._send(calls.workflows(status, requested_by, limit, cursor))
 
     async def approve(self, workflow_id: str, *, justification: str | None = None, digest: str | None = None) -> Approved:
-        """Approves what has this digest; for people."""
+        """Approves the document that has this digest. Only people may approve."""
         return await self._send(calls.approve(workflow_id, justification, digest))
 
     async def reject(self, workflow_id: str, *, reason: str | None = None, digest: str | None = None) -> Rejected:
@@ -89,7 +93,7 @@ class AsyncParkbrake:
         return await self._send(calls.cancel(workflow_id, reason))
 
     async def report(self, workflow_id: str, outcome: Outcome, *, output: Any = None, error: str | None = None) -> StatusChange:
-        """Says how an external action went."""
+        """Reports the result of an external action."""
         return await self._send(calls.report(workflow_id, outcome, output, error))
 
     async def comment(self, workflow_id: str, text: str, *, ask: bool = False) -> Commented:
@@ -98,22 +102,25 @@ class AsyncParkbrake:
     async def wait_for_decision(
         self, workflow_id: str, *, since: int = 0, timeout: float | None = None, follow: bool = False
     ) -> Workflow:
-        """Waits until people have decided and it has started, or will not. With `follow`, of what has taken its place."""
+        """Waits until the workflow has started, or can no longer start.
+
+        With `follow`, a request that supersedes it is waited for in the same way.
+        """
         workflow = await self.wait(workflow_id, lambda seen: seen.is_decided, since=since, timeout=timeout)
         while follow and workflow.superseded_by is not None:
             workflow = await self.wait(workflow.superseded_by, lambda seen: seen.is_decided, timeout=timeout)
         return workflow
 
     async def wait_for_end(self, workflow_id: str, *, since: int = 0, timeout: float | None = None) -> Workflow:
-        """Waits until nothing follows by itself."""
+        """Waits until the workflow has ended, or its outcome is unknown."""
         return await self.wait(workflow_id, lambda seen: seen.has_ended, since=since, timeout=timeout)
 
     async def wait(
         self, workflow_id: str, until: Callable[[Workflow], bool], *, since: int = 0, timeout: float | None = None
     ) -> Workflow:
-        """Waits until a workflow is as wanted. `since` is a version that the caller has seen, and need not see again.
+        """Waits until a condition holds, beginning after the version `since`.
 
-        Raises StillWaiting when `timeout` seconds are over. A server that is down meanwhile is waited for.
+        Raises StillWaiting after `timeout` seconds. The wait continues while the server is down.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:

@@ -1,7 +1,8 @@
-"""Every call of the API that this client makes: what is sent where, and what the answer is read as.
+"""Every API call of this client: its request, and the type of its response.
 
-Nothing here talks to the network; `client` and `aio` send what is described here. Every call may be sent again: what is read changes
-nothing, a submit always has a key, and the server answers a repeated decision, report, cancellation or comment with what holds.
+Nothing here uses the network; `client` and `aio` send these calls. Every call is safe to repeat:
+reads change nothing, a submit always has a key, and the server answers a repeated decision, report,
+cancellation or comment with the current state.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from .models import Outcome, PlaybookCall, Task
 T = TypeVar("T")
 
 LONGEST_HOLD = 55
-"""For how many seconds the server holds one call of `wait` at most."""
+"""The longest time, in seconds, that the server holds one call of `wait`."""
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request. `path` is as the OpenAPI document has it, with the id's place in braces."""
+    """One request. `path` is that of the OpenAPI document, with `{id}` for the workflow's id."""
 
     method: str
     path: str
@@ -35,18 +36,18 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     envelope: str | None = None
-    """The one field of the answer that is wanted."""
+    """The field of the response body that holds the value, if it is not the whole body."""
     held_for: float = 0
-    """For how many seconds the server may hold the answer."""
+    """The time, in seconds, that the server may hold the response."""
 
     @property
     def url(self) -> str:
-        """The path, with the id in its place. An id can never lead to another path."""
+        """The path with the id. The id is quoted, so it cannot lead to another path."""
         return self.path.replace("{id}", quote(self.workflow_id or "", safe=""))
 
 
 def key_of(*parts: str | int) -> str:
-    """An idempotency key that is the same for the same parts, on every machine and after every restart."""
+    """An idempotency key. The same parts give the same key, on every machine and at any time."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

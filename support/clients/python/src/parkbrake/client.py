@@ -34,8 +34,9 @@ T = TypeVar("T")
 class Parkbrake:
     """Calls one server as one principal. Safe to use from several threads.
 
-    A call that gets no answer, or is told to come back, is made again for `patience` seconds; that is safe for every call. Waits go on
-    through restarts of the server for as long as the caller wants.
+    Calls without a response, and calls that the server refuses for the moment (429, 502, 503, 504),
+    are retried for `patience` seconds; that is safe for every call. Waits survive restarts of the
+    server, for as long as the caller wants.
     """
 
     def __init__(
@@ -56,7 +57,10 @@ class Parkbrake:
         self._http.close()
 
     def submit(self, task: Task | PlaybookCall, *, key: str | None = None, wait: float = 0) -> Submitted:
-        """Submits a task. With the same `key` (see `key_of`) and task the first workflow is found again, also after a restart."""
+        """Submits a task. The same `key` (see `key_of`) and task return the first workflow again.
+
+        That also holds after a restart of either side.
+        """
         return self._send(calls.submit(task, key, wait))
 
     def assess(self, task: Task | PlaybookCall) -> Assessed:
@@ -69,7 +73,7 @@ class Parkbrake:
     def pending(
         self, *, risk_level: str | None = None, mine: bool = False, limit: int | None = None, cursor: str | None = None
     ) -> PendingPage:
-        """What waits for people, the newest first."""
+        """Requests that wait for people, the newest first."""
         return self._send(calls.pending(risk_level, mine, limit, cursor))
 
     def workflows(
@@ -78,7 +82,7 @@ class Parkbrake:
         return self._send(calls.workflows(status, requested_by, limit, cursor))
 
     def approve(self, workflow_id: str, *, justification: str | None = None, digest: str | None = None) -> Approved:
-        """Approves what has this digest; for people."""
+        """Approves the document that has this digest. Only people may approve."""
         return self._send(calls.approve(workflow_id, justification, digest))
 
     def reject(self, workflow_id: str, *, reason: str | None = None, digest: str | None = None) -> Rejected:
@@ -88,7 +92,7 @@ class Parkbrake:
         return self._send(calls.cancel(workflow_id, reason))
 
     def report(self, workflow_id: str, outcome: Outcome, *, output: Any = None, error: str | None = None) -> StatusChange:
-        """Says how an external action went."""
+        """Reports the result of an external action."""
         return self._send(calls.report(workflow_id, outcome, output, error))
 
     def comment(self, workflow_id: str, text: str, *, ask: bool = False) -> Commented:
@@ -97,22 +101,25 @@ class Parkbrake:
     def wait_for_decision(
         self, workflow_id: str, *, since: int = 0, timeout: float | None = None, follow: bool = False
     ) -> Workflow:
-        """Waits until people have decided and it has started, or will not. With `follow`, of what has taken its place."""
+        """Waits until the workflow has started, or can no longer start.
+
+        With `follow`, a request that supersedes it is waited for in the same way.
+        """
         workflow = self.wait(workflow_id, lambda seen: seen.is_decided, since=since, timeout=timeout)
         while follow and workflow.superseded_by is not None:
             workflow = self.wait(workflow.superseded_by, lambda seen: seen.is_decided, timeout=timeout)
         return workflow
 
     def wait_for_end(self, workflow_id: str, *, since: int = 0, timeout: float | None = None) -> Workflow:
-        """Waits until nothing follows by itself."""
+        """Waits until the workflow has ended, or its outcome is unknown."""
         return self.wait(workflow_id, lambda seen: seen.has_ended, since=since, timeout=timeout)
 
     def wait(
         self, workflow_id: str, until: Callable[[Workflow], bool], *, since: int = 0, timeout: float | None = None
     ) -> Workflow:
-        """Waits until a workflow is as wanted. `since` is a version that the caller has seen, and need not see again.
+        """Waits until a condition holds, beginning after the version `since`.
 
-        Raises StillWaiting when `timeout` seconds are over. A server that is down meanwhile is waited for.
+        Raises StillWaiting after `timeout` seconds. The wait continues while the server is down.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:

@@ -1,4 +1,4 @@
-"""Reads answers: JSON becomes the dataclasses of `models`, by their annotations."""
+"""Decodes responses: JSON becomes the dataclasses of `models`, by their annotations."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class UnreadableAnswer(ValueError):
-    """An answer that is not what the OpenAPI document says."""
+    """A response that does not match the OpenAPI document."""
 
 
 def decode(kind: type[T], value: object) -> T:
-    """Reads a value as a dataclass.
+    """Decodes a value as a dataclass.
 
-    Raises UnreadableAnswer, with the place, where it does not fit.
+    Raises UnreadableAnswer, with the JSON Pointer of the value that does not match.
     """
     read: T = _read(kind, value, "")
     return read
@@ -31,7 +31,7 @@ def hints(kind: type) -> dict[str, Any]:
 
 
 def name_on_the_wire(of: Field[Any]) -> str:
-    """What a field is called in JSON: `from` is a keyword here."""
+    """The name of a field in JSON, such as `from`, which is a keyword of Python."""
     return str(of.metadata.get("name", of.name))
 
 
@@ -72,7 +72,7 @@ def _read_fields(kind: Any, value: dict[str, Any], at: str) -> Any:
 
 def _read_time(text: str, at: str) -> datetime:
     try:
-        # Python 3.10 reads no `Z`.
+        # Python 3.10 does not parse `Z`.
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise UnreadableAnswer(f"{at or '/'} is not a time in the server's answer") from None

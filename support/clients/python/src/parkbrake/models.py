@@ -1,7 +1,8 @@
-"""What parkbrake is sent, and what it answers.
+"""The bodies of requests and responses.
 
-Bodies that are sent are typed dictionaries; answers are frozen dataclasses. `tests/test_contract.py` holds both to the OpenAPI document of
-a running server. A field that a newer server adds is left out, and a word that it adds is passed on as it is.
+Request bodies are typed dictionaries, responses are frozen dataclasses. `tests/test_contract.py`
+compares both with the OpenAPI document of a running server. Unknown fields of a newer server are
+ignored, unknown words are kept.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Outcome = Literal["succeeded", "failed"]
 AttemptOutcome = Literal["succeeded", "failed", "unknown", "interrupted", "refused", "cancelled"]
 
 ENDED: frozenset[str] = frozenset({"completed", "failed", "rejected", "cancelled", "expired", "superseded"})
-"""Nothing follows any of these."""
+"""The final statuses."""
 
 
 class Finding(TypedDict, total=False):
@@ -43,7 +44,10 @@ class Finding(TypedDict, total=False):
 
 
 class TaskAction(TypedDict, total=False):
-    """What is done: by parkbrake itself (`runbook`, `webhook`), or by you once you may (`external`, also where it is left out)."""
+    """The action: of parkbrake (`runbook`, `webhook`), or your own after release (`external`).
+
+    A `type` that is left out is `external`.
+    """
 
     type: Literal["external", "runbook", "webhook"] | None
     name: str | None
@@ -55,7 +59,10 @@ class _EvidenceRequired(TypedDict):
 
 
 class Evidence(_EvidenceRequired, total=False):
-    """What `terraform show -json` prints of a plan, and its workspace. `summary` and `contents` are what `parkbrake submit` sends in its place."""
+    """A plan as `terraform show -json` prints it, and its workspace.
+
+    `parkbrake submit` sends `summary` and `contents` instead of `plan`.
+    """
 
     plan: dict[str, Any] | None
     workspace: str | None
@@ -69,7 +76,7 @@ class _TaskRequired(TypedDict):
 
 
 class Task(_TaskRequired, total=False):
-    """One task. `metadata` is part of what people approve."""
+    """One task. People approve its `metadata` as well."""
 
     task_id: str | None
     environment: str | None
@@ -89,7 +96,7 @@ class _PlaybookRequired(TypedDict):
 
 
 class PlaybookCall(_PlaybookRequired, total=False):
-    """An intent, of which parkbrake makes a plan."""
+    """An intent, from which parkbrake makes a plan."""
 
     task_id: str | None
     args: dict[str, Any] | None
@@ -107,7 +114,7 @@ class Differs:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a workflow is about, as far as parkbrake knows."""
+    """The target of a workflow, as far as parkbrake knows it."""
 
     operation: str
     environment: str | None
@@ -154,7 +161,7 @@ class Approval:
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """A task that was taken: its workflow, as it stood then."""
+    """An accepted task, with its workflow at that time."""
 
     workflow_id: str
     task_id: str | None
@@ -233,7 +240,7 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """One workflow, whole."""
+    """One workflow with all its details."""
 
     workflow_id: str
     task_id: str | None
@@ -260,28 +267,37 @@ class Workflow:
 
     @property
     def may_act(self) -> bool:
-        """Whether the requester of an `external` action may do it now. Any word that is not known here is a no."""
+        """Whether the requester of an `external` action may perform it now.
+
+        An unknown status means no.
+        """
         return self.status == "executing"
 
     @property
     def is_decided(self) -> bool:
-        """Whether nothing is waited for any more before it starts."""
+        """Whether it has started, or can no longer start."""
         return self.status not in ("pending_approval", "queued")
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing follows by itself. An unknown outcome waits for people, for as long as they need."""
+        """Whether it has ended, or its outcome is unknown.
+
+        An unknown outcome changes only when somebody resolves it.
+        """
         return self.status in ENDED or self.status == "outcome_unknown"
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of the task that people approved."""
+        """The metadata of the approved task."""
         metadata = (self.task or {}).get("metadata")
         return metadata if isinstance(metadata, dict) else {}
 
     @property
     def refusal(self) -> str:
-        """Why it may not be done, in words for a model or a person. An expiry is not a rejection, and is not called one."""
+        """The reason why it may not be performed, as text for a model or a person.
+
+        An expiry is not called a rejection.
+        """
         if self.status == "rejected":
             for decision in reversed(self.decisions):
                 if decision.verdict == "rejected":
@@ -290,10 +306,10 @@ class Workflow:
             "rejected": "rejected",
             "expired": "nobody decided in time, so the request has expired; it may be submitted again",
             "cancelled": "the request was cancelled",
-            "superseded": f"another request has taken the place of this one: {self.superseded_by}",
-            "completed": "it has been done already",
-            "failed": "it has failed already, or could not be started",
-            "outcome_unknown": "nobody knows how it ended; people have to find out",
+            "superseded": f"another request supersedes this one: {self.superseded_by}",
+            "completed": "it has already been performed",
+            "failed": "it has already failed, or could not be started",
+            "outcome_unknown": "its outcome is unknown, until somebody resolves it",
             "pending_approval": "people have not decided yet",
             "queued": "it is released and waits for its turn",
         }.get(self.status, f"its status is {self.status}")

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions."""
+"""The exceptions of the client."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ E = TypeVar("E", bound="Problem")
 
 
 class ParkbrakeError(Exception):
-    """Anything that goes wrong here."""
+    """The base of all exceptions of this client."""
 
 
 class Unreachable(ParkbrakeError):
-    """No answer came within the patience of the client. Whether the server did it is not known: send the same call again."""
+    """The server did not answer within `patience`.
+
+    Whether it has processed the call is unknown: send the same call again.
+    """
 
 
 class StillWaiting(ParkbrakeError):
-    """The time that the caller had is over, and the workflow is still undecided. Wait again whenever you like."""
+    """The timeout has passed, and the workflow is still undecided.
+
+    The request stays parked; you can wait again at any time.
+    """
 
     def __init__(self, workflow: Workflow) -> None:
         super().__init__(f"workflow {workflow.workflow_id} is still {workflow.status}")
@@ -29,7 +35,7 @@ class StillWaiting(ParkbrakeError):
 
 
 class Problem(ParkbrakeError):
-    """A refusal, as RFC 9457 describes it. `code` is stable; API.md has a heading for each."""
+    """A problem document (RFC 9457). `code` is stable; API.md has a heading for each code."""
 
     def __init__(self, status: int, document: dict[str, Any], retry_after: float | None) -> None:
         self.status = status
@@ -42,7 +48,7 @@ class Problem(ParkbrakeError):
 
 
 class InvalidTask(Problem):
-    """The body does not make sense; `errors` names each place, as a JSON Pointer, and what is wrong there."""
+    """The body is invalid; `errors` has the JSON Pointer and the description of each fault."""
 
     @property
     def errors(self) -> list[dict[str, str]]:
@@ -50,7 +56,7 @@ class InvalidTask(Problem):
 
 
 class Decided(Problem):
-    """Somebody decided before; `decision` is what holds."""
+    """Somebody has already decided; see `decision`."""
 
     @property
     def decision(self) -> Decision:
@@ -58,7 +64,7 @@ class Decided(Problem):
 
 
 class AlreadyRejected(Decided):
-    """The very same task was rejected a short time ago. Nothing was stored."""
+    """The identical task was rejected a short time ago. Nothing was stored."""
 
     @property
     def workflow_id(self) -> str:
@@ -66,7 +72,7 @@ class AlreadyRejected(Decided):
 
 
 class WrongState(Problem):
-    """The workflow is not in a state in which this can be done."""
+    """The current status of the workflow does not allow this."""
 
     @property
     def current_status(self) -> str:
@@ -74,7 +80,7 @@ class WrongState(Problem):
 
 
 class Expired(Problem):
-    """Its time is over."""
+    """The request has expired."""
 
 
 class WorkflowNotFound(Problem):
@@ -90,7 +96,7 @@ class Unauthenticated(Problem):
 
 
 class TooMuch(Problem):
-    """The server takes no more at the moment: come back after `retry_after` seconds."""
+    """The server accepts no more calls at the moment: retry after `retry_after` seconds."""
 
 
 BY_CODE: dict[str, type[Problem]] = {
@@ -109,11 +115,11 @@ BY_CODE: dict[str, type[Problem]] = {
     "busy": TooMuch,
     "unavailable": TooMuch,
 }
-"""Codes that have a class of their own. Each other one is a plain `Problem`, told by its `code`."""
+"""The codes that have their own class. Every other one is a plain `Problem` with its `code`."""
 
 
 def problem_of(answer: httpx.Response) -> Problem:
-    """The exception that an answer stands for. An answer of a proxy in between need not be a problem document."""
+    """The exception for a response. The response of a proxy may not be a problem document."""
     document: Any = None
     if answer.headers.get("content-type", "").startswith("application/problem+json"):
         try:
@@ -121,13 +127,13 @@ def problem_of(answer: httpx.Response) -> Problem:
         except ValueError:
             document = None
     if not isinstance(document, dict):
-        document = {"title": f"the answer has the status {answer.status_code}"}
+        document = {"title": f"the response has the status {answer.status_code}"}
     kind = BY_CODE.get(str(document.get("code")), Problem)
     return kind(answer.status_code, document, _retry_after(answer))
 
 
 def unreadable(why: UnreadableAnswer | ValueError) -> NoReturn:
-    """Raises what stands for an answer that cannot be read."""
+    """Raises the exception for a response that cannot be read."""
     raise ParkbrakeError(f"the server's answer cannot be read: {why}") from why
 
 

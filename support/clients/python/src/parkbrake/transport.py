@@ -1,4 +1,4 @@
-"""What both clients share: where the server is, how an answer is read, and when a call is made again."""
+"""Shared by both clients: the server's address, reading responses, and retries."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8001"
 ANSWER_WITHIN = 15.0
-"""Seconds for an answer, beyond those for which the server was asked to hold it."""
+"""Seconds for a response, beyond the time that the server may hold it."""
 COME_BACK = frozenset({429, 502, 503, 504})
-"""Statuses of a server that is too busy, restarting, or behind a proxy that does not reach it."""
+"""Statuses of a server that is busy, restarting, or not reached by its proxy."""
 LONGEST_PAUSE = 10.0
 
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """Where the server is, and who is calling. Its text form has no token in it."""
+    """The server's address and the caller's token. `repr` does not show the token."""
 
     url: str
     token: str
 
     @classmethod
     def of(cls, url: str | None, token: str | None, allow_http: bool) -> Settings:
-        """What the caller says, or else PARKBRAKE_URL and PARKBRAKE_TOKEN."""
+        """The given values, or else PARKBRAKE_URL and PARKBRAKE_TOKEN."""
         url = url or os.environ.get("PARKBRAKE_URL") or DEFAULT_URL
         token = token or os.environ.get("PARKBRAKE_TOKEN")
         if not token:
-            raise ValueError("a token is missing: set PARKBRAKE_TOKEN, or hand it over as `token`")
+            raise ValueError("a token is missing: set PARKBRAKE_TOKEN, or pass it as `token`")
         address = httpx.URL(url)
         if address.scheme not in ("https", "http") or not address.host:
             raise ValueError("the address of parkbrake has to begin with https:// (or http://, on this machine)")
         if address.scheme == "http" and not allow_http and not _is_this_machine(address.host):
             raise ValueError(
-                "the token would be sent in clear: use an https address, or pass allow_http=True where the network in between is yours"
+                "the token would be sent unencrypted: use an https address, or pass allow_http=True if you trust the network"
             )
         return cls(url.rstrip("/"), token)
 
@@ -65,7 +65,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def request_of(call: Call[T], settings: Settings) -> httpx.Request:
-    """The request that a call stands for."""
+    """The HTTP request of a call."""
     return httpx.Request(
         call.method,
         settings.url + call.url,
@@ -77,7 +77,7 @@ def request_of(call: Call[T], settings: Settings) -> httpx.Request:
 
 
 def read(call: Call[T], answer: httpx.Response) -> T:
-    """The value that an answer stands for. Raises a Problem for a refusal."""
+    """The value of a response. Raises a Problem for a refusal."""
     if not answer.is_success:
         raise problem_of(answer)
     try:
@@ -94,7 +94,7 @@ def is_worth_another_try(problem: Problem) -> bool:
 
 
 def pause(tries: int, problem: Problem | None) -> float:
-    """How long to wait before the next try: what the server says, or twice as long each time; and never all clients at once."""
+    """Seconds before the next try: Retry-After, or exponential backoff; both with jitter."""
     if problem is not None and problem.retry_after is not None:
         return problem.retry_after + random.uniform(0, 0.5)
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.2 * 2.0 ** min(tries, 10))
