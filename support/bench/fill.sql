@@ -1,5 +1,6 @@
--- Makes workflows by the thousand: copies of three that the server wrote, each with an id and times of its own. A twentieth
--- is of the critical one, three twentieths of the medium, the rest of the high. For the benchmark alone.
+-- Makes thousands of workflows for the benchmark: copies of three that the server wrote, each with
+-- its own id and times. One in twenty is a copy of the critical one, three in twenty of the medium
+-- one, the others of the high one.
 create function pg_temp.fill(p_from integer, p_to integer, p_start timestamptz, p_spacing interval, p_medium uuid, p_high uuid, p_critical uuid)
     returns void language plpgsql as $$
 begin

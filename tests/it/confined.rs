@@ -32,7 +32,7 @@ fn without_sandbox() -> Option<String> {
 macro_rules! skip_if {
     ($reason:expr) => {
         if let Some(reason) = $reason {
-            eprintln!("left out: {reason}");
+            eprintln!("skipped: {reason}");
             return;
         }
     };

@@ -1,7 +1,8 @@
-"""Talks to a server by the clients that people use: Claude Code, Codex, and the command line of the protocol's inspector.
+"""Tests a server with real clients: Claude Code, Codex, and the command line of the inspector.
 
-Each lists the tools, submits a task that parks, waits, and is told of the decision that a person makes meanwhile. The model of Claude Code and
-Codex is a stand-in on this machine, which asks for these calls.
+Each lists the tools, submits a task that parks, waits, and gets the decision that a person makes
+meanwhile. The model of Claude Code and Codex is a stand-in on this machine that requests these
+calls.
 """
 
 import json
@@ -26,12 +27,12 @@ PATIENCE, PAUSE = 90, 0.5
 
 
 def answer_in(text):
-    """The JSON object in what a tool gave: clients put words of their own before it."""
+    """The JSON object in the result of a tool; clients put their own text before it."""
     return json.JSONDecoder().raw_decode(text, text.index("{"))[0]
 
 
 def approve(workflow_id):
-    """A person approves, and not through the protocol."""
+    """A person approves, outside of the protocol."""
     environment = {name: value for name, value in os.environ.items() if name != "PARKBRAKE_TOKEN"}
     command = [PROGRAM, "approve", workflow_id, "--yes", "--url", URL, "--as", "alice"]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
@@ -44,7 +45,7 @@ def check(parked, decided):
 
 
 class Conversation:
-    """What the model of an agent asks for: a task, and then the decision about it."""
+    """The calls of an agent's model: it submits a task, and then waits for the decision."""
 
     def __init__(self):
         self.tools, self.given, self.wrong = [], [], None
@@ -54,7 +55,7 @@ class Conversation:
         with self.lock:
             try:
                 return self.next(asked)
-            except Exception as error:  # The client would only see a model that hangs up.
+            except Exception as error:  # The client would only see a lost connection.
                 self.wrong = f"{error!r} after {asked.results[-1:]}"
                 return None
 
@@ -71,7 +72,7 @@ class Conversation:
 
 
 def agent(name, command, environment):
-    """Runs the client of an agent, whose model has this conversation."""
+    """Runs the client of an agent with this model."""
     conversation = Conversation()
     server = model.server(0, conversation.decide)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -85,7 +86,7 @@ def agent(name, command, environment):
     said = f"{name} ended with {ran.returncode}: {ran.stdout[-800:]} {ran.stderr[-800:]}"
     assert conversation.wrong is None, f"{conversation.wrong}; {said}"
     assert set(conversation.tools) == TOOLS, f"the model was offered {conversation.tools}; {said}"
-    assert len(conversation.given) == 2, f"{len(conversation.given)} calls were answered; {said}"
+    assert len(conversation.given) == 2, f"{len(conversation.given)} calls had results; {said}"
     check(*conversation.given)
 
 
@@ -96,7 +97,7 @@ def claude_code():
         return [CLAUDE, "-p", "do it", "--model", "claude-sonnet-4-5", "--permission-mode", "bypassPermissions", "--strict-mcp-config",
                 "--mcp-config", str(home / "mcp.json")]
 
-    # The model is offered the tools themselves, and not a search for them.
+    # The client offers the tools themselves, not a search for them.
     agent("claude-code", command, lambda base: {
         "ANTHROPIC_BASE_URL": base, "ANTHROPIC_API_KEY": "none", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1",
         "IS_SANDBOX": "1", "ENABLE_TOOL_SEARCH": "false", "PARKBRAKE_TOKEN": TOKEN})
@@ -130,7 +131,7 @@ env_vars = ["PARKBRAKE_TOKEN"]
 def inspector(name, target):
     home = WORK / name
     home.mkdir()
-    # Not on the command line, which everybody can read.
+    # In a file, because everybody can read a command line.
     (home / "mcp.json").write_text(json.dumps({"mcpServers": {"parkbrake": target}}))
     variables = {"PATH": f"{pathlib.Path(NODE).parent}:/usr/bin:/bin", "HOME": str(home)}
 
@@ -165,4 +166,4 @@ for name, test in {
         "inspector-stdio", {"command": PROGRAM, "args": ["mcp", "--url", URL], "env": {"PARKBRAKE_TOKEN": TOKEN}}),
 }.items():
     test()
-    print(f"{name}: listed the tools, submitted, parked, waited, and was told of the approval", flush=True)
+    print(f"{name}: listed the tools, submitted, parked, waited, and got the approval", flush=True)

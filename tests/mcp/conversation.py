@@ -1,4 +1,4 @@
-"""Talks to a server as an agent does, with the client that the protocol's makers publish: over HTTP, and to `parkbrake mcp`."""
+"""Tests a server with the protocol's official client: over HTTP, and through `parkbrake mcp`."""
 
 import asyncio
 import os

@@ -1,4 +1,5 @@
-// Passes requests on to a server, with the token of PARKBRAKE_TOKEN: for a client that has no way to send one. Prints where it listens.
+// Forwards requests to a server with the token of PARKBRAKE_TOKEN, for a client that cannot send
+// one. Prints its address.
 import http from 'node:http';
 
 const server = new URL(process.argv[2]);

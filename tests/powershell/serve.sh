@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs `parkbrake serve` for story.ps1, in the foreground: serve.sh PROGRAM FOLDER. The tokens of those who take part are written into
-# FOLDER, as `parkbrake dev` does. The database is that of DATABASE_URL; where it is not set, the PostgreSQL of this machine is started
-# (Debian, as root).
+# Runs `parkbrake serve` for story.ps1, in the foreground: serve.sh PROGRAM FOLDER. The
+# participants' tokens go to FOLDER, as with `parkbrake dev`. The database is that of DATABASE_URL;
+# if it is not set, the PostgreSQL of this machine is started (Debian, as root).
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 program=$1 folder=$2
@@ -14,7 +14,7 @@ if [[ -z ${DATABASE_URL:-} ]]; then
   export DATABASE_URL=postgres://postgres:parkbrake@127.0.0.1/postgres
 fi
 
-# A folder of this system's own: on one of Windows everybody may write, and runbooks there are refused.
+# A folder of Linux: Windows folders are world-writable, so their runbooks are refused.
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 chmod 755 "$home"

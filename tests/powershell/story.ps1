@@ -1,7 +1,7 @@
 #!/usr/bin/env pwsh
 #Requires -Version 7.0
-# Decides with the PowerShell scripts, against a real server, which serve.sh runs; with -Task also with go-task. Each step is checked; the
-# exit status is 0 only if all of it was seen.
+# Decides with the PowerShell scripts, against the real server that serve.sh runs; with -Task also
+# with go-task. Each step is checked; the exit status is 0 only if all of them succeeded.
 param(
     [string] $Folder = (Join-Path $PSScriptRoot '../../target/powershell'),
     [switch] $Task
@@ -24,7 +24,7 @@ foreach ($try in 1..240) {
 }
 if (-not $ready) { throw "no server became ready at $url" }
 
-# An agent asks for a deployment, which parks.
+# An agent submits a deployment, which parks.
 function Submit-Deployment([string] $Version) {
     $line = [IO.File]::ReadAllLines((Join-Path $Folder 'tokens')) | Where-Object { $_ -clike 'agent deploy-bot *' }
     $body = @{
@@ -37,29 +37,29 @@ function Submit-Deployment([string] $Version) {
     return $answer.workflow_id
 }
 
-# Runs a script in a PowerShell of its own, and looks at what it says and how it ends.
-function Assert-Says([string] $Script, [string[]] $Arguments, [string] $Says, [int] $Status = 0) {
-    $said = & pwsh -NoProfile -File (Join-Path $scripts $Script) @Arguments 2>&1 | Out-String
-    if ($LASTEXITCODE -ne $Status) { throw "$Script ended with $LASTEXITCODE, and not $Status`: $said" }
-    if (-not $said.Contains($Says)) { throw "$Script does not say '$Says': $said" }
+# Runs a script in a separate PowerShell, and checks its output and exit status.
+function Assert-Prints([string] $Script, [string[]] $Arguments, [string] $Expected, [int] $Status = 0) {
+    $output = & pwsh -NoProfile -File (Join-Path $scripts $Script) @Arguments 2>&1 | Out-String
+    if ($LASTEXITCODE -ne $Status) { throw "$Script ended with $LASTEXITCODE instead of $Status`: $output" }
+    if (-not $output.Contains($Expected)) { throw "$Script does not print '$Expected': $output" }
     Write-Output "ok: $Script $($Arguments -join ' ')"
 }
 
-function Assert-Task([string[]] $Arguments, [string] $Says) {
-    $said = & task @Arguments 2>&1 | Out-String
-    if ($LASTEXITCODE -ne 0) { throw "task $Arguments ended with $LASTEXITCODE`: $said" }
-    if (-not $said.Contains($Says)) { throw "task $Arguments does not say '$Says': $said" }
+function Assert-Task([string[]] $Arguments, [string] $Expected) {
+    $output = & task @Arguments 2>&1 | Out-String
+    if ($LASTEXITCODE -ne 0) { throw "task $Arguments ended with $LASTEXITCODE`: $output" }
+    if (-not $output.Contains($Expected)) { throw "task $Arguments does not print '$Expected': $output" }
     Write-Output "ok: task $($Arguments -join ' ')"
 }
 
 $id = Submit-Deployment '1.4.2'
-Assert-Says 'list-pending.ps1' @() $id
-Assert-Says 'approve.ps1' @('-WorkflowId', $id) 'nobody can be asked here' 2
-Assert-Says 'approve.ps1' @('-WorkflowId', $id, '-Yes', '-Justification', 'it''s "green" $(id) %PATH%') 'approved by alice'
-Assert-Says 'status.ps1' @('-WorkflowId', $id) 'it''s "green" $(id) %PATH%'
+Assert-Prints 'list-pending.ps1' @() $id
+Assert-Prints 'approve.ps1' @('-WorkflowId', $id) 'nobody can be asked here' 2
+Assert-Prints 'approve.ps1' @('-WorkflowId', $id, '-Yes', '-Justification', 'it''s "green" $(id) %PATH%') 'approved by alice'
+Assert-Prints 'status.ps1' @('-WorkflowId', $id) 'it''s "green" $(id) %PATH%'
 $rejected = Submit-Deployment '1.5.0'
-Assert-Says 'reject.ps1' @('-WorkflowId', $rejected, '-Reason', 'not before the weekend') 'rejected by alice'
-Assert-Says 'approve.ps1' @('-WorkflowId', $rejected, '-Yes') 'not before the weekend' 3
+Assert-Prints 'reject.ps1' @('-WorkflowId', $rejected, '-Reason', 'not before the weekend') 'rejected by alice'
+Assert-Prints 'approve.ps1' @('-WorkflowId', $rejected, '-Yes') 'not before the weekend' 3
 
 if ($Task) {
     $id = Submit-Deployment '1.6.0'
@@ -69,4 +69,4 @@ if ($Task) {
     $rejected = Submit-Deployment '1.7.0'
     Assert-Task @('workflow:reject', "WORKFLOW_ID=$rejected", 'REASON=not before the weekend') 'rejected by alice'
 }
-Write-Output 'Seen: listed, shown, approved and rejected.'
+Write-Output 'Listed, shown, approved and rejected.'

@@ -58,7 +58,7 @@ fn without_a_terminal_approval_needs_explicit_flags() {
     let stub = Stub::start();
     let approve = |args: &[&str]| ran(&stub, "approve.sh", &[&["--workflow-id", ID], args].concat());
     approve(&[]).failed(2, &["nobody can be asked here, so nothing was approved", "--yes"]);
-    approve(&["--yes", "--digest", "sha256:abc"]).failed(1, &["and not the one that was named: nothing was approved"]);
+    approve(&["--yes", "--digest", "sha256:abc"]).failed(1, &["not the given one: nothing was approved"]);
     let mut critical = workflow("pending_approval", 2);
     critical["workflow"]["risk_level"] = "critical".into();
     critical["workflow"]["target"]["resource"] = format!(" {HOSTILE} ").into();
@@ -160,9 +160,9 @@ fn a_refusal_gives_its_reason_and_fails() {
     ran(&stub, "reject.sh", &["--workflow-id", ID, "--reason", "x"]).failed(1, &["Invalid<U+001B>[2J: a thing", "/reason: is too long"]);
     stub.on_raw(&format!("GET /workflows/{ID}/status"), &[(502, "<html>"), (200, "<html>"), (302, ""), (200, "[]")]);
     ran(&stub, "status.sh", &["--workflow-id", ID]).failed(1, &["status 502 and no explanation"]);
-    ran(&stub, "approve.sh", &["--workflow-id", ID]).failed(1, &["is not one of parkbrake"]);
+    ran(&stub, "approve.sh", &["--workflow-id", ID]).failed(1, &["does not come from parkbrake"]);
     ran(&stub, "status.sh", &["--workflow-id", ID]).failed(1, &["status 302"]);
-    ran(&stub, "status.sh", &["--workflow-id", ID]).failed(1, &["is not one of parkbrake"]);
+    ran(&stub, "status.sh", &["--workflow-id", ID]).failed(1, &["does not come from parkbrake"]);
 }
 
 #[test]

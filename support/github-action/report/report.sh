@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says how it went, again and again until parkbrake has taken it.
+# Reports the result, and retries until parkbrake accepts it.
 # shellcheck source=../lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib.sh"
 check
@@ -13,4 +13,4 @@ else
 fi
 call_again "$ASK_PATIENCE_SECONDS" POST "/workflows/$ASK_WORKFLOW_ID/result" "$body"
 [[ $status == 200 ]] || fail "$(refusal)"
-printf 'Parkbrake knows it as %s\n' "$(answer .status | plain)"
+printf 'Reported; the workflow is %s\n' "$(answer .status | plain)"

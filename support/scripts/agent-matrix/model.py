@@ -1,8 +1,9 @@
-"""A model for the tests of agent clients: it asks for the tool calls that a function names, one after the other.
+"""A model for the tests of agent clients: it requests the tool calls that a function returns.
 
-It speaks as much of Claude's Messages API and of OpenAI's Responses API as Claude Code and Codex need. Run as a program, it asks for one call:
-the file `command` of its folder holds a shell command, or `write FILE` for the client's own tool that writes a file; `id` holds the id of the
-call. What the client tells of the call goes into `told`.
+It implements the parts of Claude's Messages API and of OpenAI's Responses API that Claude Code and
+Codex need. Run as a program, it requests one call: the file `command` of its folder has a shell
+command, or `write FILE` for the client's own tool that writes a file; `id` has the id of the call.
+The result that the client returns is written to `told`.
 """
 
 import http.server
@@ -13,7 +14,7 @@ from typing import NamedTuple, Optional
 
 
 class Call(NamedTuple):
-    """A tool call: of the client's shell (`command`), of its tool that writes a file (`path`), or of a tool of an MCP server."""
+    """A call of the client's shell (`command`), its file tool (`path`), or an MCP server's tool."""
 
     id: str
     command: Optional[str] = None
@@ -24,14 +25,14 @@ class Call(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a client tells its model: the tools that there are, as `server.tool` where they are an MCP server's, and what its calls gave so far."""
+    """A request to the model: its tools (of MCP servers: `server.tool`), and the results so far."""
 
     tools: list
     results: list
 
 
 def plain(given):
-    """What a call gave, as text."""
+    """The result of a call, as text."""
     if isinstance(given, list):
         return "\n".join(part.get("text", "") for part in given if isinstance(part, dict))
     return given if isinstance(given, str) else json.dumps(given)
@@ -46,7 +47,7 @@ def message(body, decide):
     names = [tool.get("name", "") for tool in body.get("tools", [])]
     blocks = [block for one in body.get("messages", []) if isinstance(one["content"], list) for block in one["content"]]
     results = [plain(block.get("content")) for block in blocks if block.get("type") == "tool_result"]
-    # The client also makes other requests, for a title for example, and then offers no tools.
+    # The client also makes other requests, for example for a title, and these offer no tools.
     tools = [name.removeprefix("mcp__").replace("__", ".", 1) if name.startswith("mcp__") else name for name in names]
     call = decide(Asked(tools, results)) if "Bash" in names else None
     block, delta, stop = {"type": "text", "text": ""}, {"type": "text_delta", "text": "Done."}, "end_turn"
@@ -74,7 +75,7 @@ def message(body, decide):
 
 
 def response(body, decide):
-    """OpenAI's Responses API, as Codex uses it: the tools of an MCP server are a namespace."""
+    """OpenAI's Responses API as Codex uses it, with a namespace for each MCP server's tools."""
     outputs = [item for item in body.get("input", []) if item.get("type") in ("function_call_output", "custom_tool_call_output")]
     names = [tool.get("name") or tool.get("type") for tool in body.get("tools", []) if tool.get("type") != "namespace"]
     spaces = [tool for tool in body.get("tools", []) if tool.get("type") == "namespace"]
@@ -104,7 +105,7 @@ def response(body, decide):
 
 
 def server(port, decide):
-    """A server of both APIs. `decide` is given what was asked, and gives the next call, or nothing if the turn is over."""
+    """A server of both APIs. `decide` gets a request, and returns the next call or None."""
 
     class Model(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -141,7 +142,7 @@ def server(port, decide):
 
 
 def of_folder(folder):
-    """Asks for the one call that the files of a folder name."""
+    """Requests the one call that the files of a folder describe."""
 
     def read(name):
         with open(os.path.join(folder, name)) as file:

@@ -1,4 +1,4 @@
-"""Servers that are not well, for the matrix of agent clients: each port does one thing with whatever it is sent."""
+"""Faulty servers for the matrix of agent clients: each port has one fault."""
 
 import socket
 import threading

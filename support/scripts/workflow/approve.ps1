@@ -20,14 +20,14 @@ Write-Request $read.workflow
 $readDigest = $read.workflow.digest
 if (-not $readDigest) { Stop-Script 'the server names no digest, so nothing was approved' }
 if ($Digest -and $Digest -cne $readDigest) {
-    Stop-Script "the digest of this request is $readDigest, and not the one that was named: nothing was approved"
+    Stop-Script "the digest of this request is $readDigest, not the given one: nothing was approved"
 }
 
 $somebody = -not ([Console]::IsInputRedirected -or [Console]::IsOutputRedirected)
 $critical = @('low', 'medium', 'high') -cnotcontains $read.workflow.risk_level
 $target = Format-Confirmation $read.workflow
 if ($Confirm -and $critical -and $Confirm -cne $target) {
-    Stop-Script "the target of this critical request is $target, and not the one that was named: nothing was approved"
+    Stop-Script "the target of this critical request is $target, not the given one: nothing was approved"
 }
 if ($critical -and -not $Confirm -and -not ($Yes -and $Digest)) {
     if (-not $somebody) {

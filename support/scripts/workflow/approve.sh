@@ -25,7 +25,7 @@ show request || fail "nothing was approved, because it could not be shown"
 read_digest=$(fact .workflow.digest)
 [[ -n $read_digest ]] || fail "the server names no digest, so nothing was approved"
 if [[ -n $digest && $digest != "$read_digest" ]]; then
-  fail "the digest of this request is $read_digest, and not the one that was named: nothing was approved"
+  fail "the digest of this request is $read_digest, not the given one: nothing was approved"
 fi
 
 somebody=
@@ -42,7 +42,7 @@ case $(fact .workflow.risk_level) in
 esac
 target=$(show confirmation)
 if [[ -n $confirm && -n $critical && $confirm != "$target" ]]; then
-  fail "the target of this critical request is $target, and not the one that was named: nothing was approved"
+  fail "the target of this critical request is $target, not the given one: nothing was approved"
 fi
 if [[ -n $critical && -z $confirm && ! (-n $yes && -n $digest) ]]; then
   [[ -n $somebody ]] || misuse "this request is critical and nobody can be asked here, so nothing was approved: add --yes with --confirm (its target is $target) or --digest"

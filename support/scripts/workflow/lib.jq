@@ -1,7 +1,8 @@
-# How answers of the API are shown: first what parkbrake knows, then what the requester says, marked as a claim.
-# The same picture as that of `parkbrake status` (src/cli/show.rs) and of lib.ps1.
+# How responses of the API are shown: first what parkbrake knows, then what the requester says,
+# marked as a claim. `parkbrake status` (src/cli/show.rs) and show.ps1 show the same.
 
-# Characters that change what a reader sees without being seen: the list of src/domain/text/invisible.rs (tests/scripts compares).
+# Invisible characters that change what a reader sees: the list of src/domain/text/invisible.rs,
+# with which tests/scripts compares it.
 def invisible: "00A0 00AD 034F 0600-0605 061C 06DD 070F 0890-0891 08E2 115F-1160 1680 17B4-17B5 180B-180F 2000-200F 2028-202F 205F-206F 2800 2D7F 3000 3164 E000-F8FF FDD0-FDEF FE00-FE0F FEFF FFA0 FFF0-FFFC FFFE-FFFF 1107F 110BD 110CD 13430-13455 16FE4 1BC9D 1BCA0-1BCA3 1D159 1D173-1D17A 1FFFE-1FFFF 2FFFE-2FFFF 3FFFE-3FFFF 4FFFE-4FFFF 5FFFE-5FFFF 6FFFE-6FFFF 7FFFE-7FFFF 8FFFE-8FFFF 9FFFE-9FFFF AFFFE-AFFFF BFFFE-BFFFF CFFFE-CFFFF DFFFE-E0FFF EFFFE-10FFFF";
 
 def from_hex: reduce explode[] as $digit (0; . * 16 + if $digit > 64 then $digit - 55 else $digit - 48 end);
@@ -11,7 +12,7 @@ def to_hex:
 
 def hidden: [invisible | split(" ")[] | split("-") | {first: (.[0] | from_hex), last: (.[-1] | from_hex)}];
 
-# Text of others with nothing in it that a terminal would act on or hide.
+# Text from outside, without characters that a terminal would act on or hide.
 def shown:
   tostring
   | if test("[^ -~]") then
@@ -33,17 +34,17 @@ def color:
 def colored: . as $word | word("?") | paint($word | tostring | color);
 def risk: . as $level | word("?") | ascii_upcase | paint($level | tostring | color);
 
-# Facts under one label, what is continued in the same column.
+# Facts under one label; continuations are in the same column.
 def facts($name; stream):
   [stream] | to_entries[]
   | (if .key == 0 then $name else "" end) as $name
   | "  \($name + " " * (12 - ($name | length)) | paint("2")) \(.value)";
 
-# Text of several lines keeps a bar in front of each, so that none of them looks like one of ours.
+# Text of several lines has a bar in front of each, so that none of them looks like one of ours.
 def quoted: tostring | sub("[\\r\\n]+\\z"; "") | if . == "" then . else split("\n")[] end | "| \(rtrimstr("\r") | shown)";
 def compact: if . == null or . == {} then "" else tojson | shown end;
 
-# One argument as a shell would have to be told it, so that the line reads in one way only.
+# One argument, quoted as for a shell, so that the line is unambiguous.
 def argument: tostring | if test("\\A[-_./:=@%+,A-Za-z0-9]+\\z") then . else "'" + (split("'") | join("'\\''") | shown) + "'" end;
 
 def decision:
@@ -57,7 +58,7 @@ def timetable:
   facts("then";
     .timetable[]? | "\(.at | word("?")) \(.what | word("?"))" + if (.to // []) != [] then " to \(.to | names)" else "" end);
 
-# Who decides, and how many have.
+# Who decides, and how many have approved.
 def deciders($given):
   "\(.approvers | names) (\($given) of \(.required // 1) given)"
   + if .require_justification == true then ", with a justification" else "" end;
@@ -94,7 +95,7 @@ def differs:
   (.field | word("?") | gsub("_"; " ")) + (if .claimed then " \"\(.claimed | shown)\"" else "" end)
   + " (it is \"\(.known | word("?"))\" by the \(.from | word("?")))";
 
-# What it is about, as far as parkbrake knows, and where the requester called it something else.
+# The target, as far as parkbrake knows, and what the requester called it if that differs.
 def target:
   facts("target"; if .target then .target | named elif .task then "\(.task | named) (as the requester says)" else empty end),
   ([.target.differs[]? | differs] | if length > 0
@@ -125,7 +126,7 @@ def request:
     approval,
     facts("digest"; .digest | word("?"));
 
-# What was kept of an attempt: a text, or one for each stream.
+# The output of an attempt: one text, or one for each stream.
 def output:
   if . == null or . == "" then empty
   elif type == "string" then facts("output"; quoted)
@@ -136,7 +137,7 @@ def output:
       else facts($stream; .value | compact) end
   else facts("output"; compact) end;
 
-# One event. What else its detail holds stands elsewhere on the page, or is of use to programs only.
+# One event. The rest of its detail is elsewhere on the page, or useful only to programs.
 def happened:
   (.detail | if type == "object" then . else {reason: .} end) as $detail
   | "\(.version // 0)  \(.at | word("?") | paint("2"))  \(.event | word("?")) by \(.actor | word("?"))"
@@ -144,7 +145,7 @@ def happened:
     + (if ($detail.to // []) != [] then " to \($detail.to | names)" else "" end)
     + ([$detail | .reason, .justification, .error | select(. != null and . != "")] | if length > 0 then ": \(.[0] | shown)" else "" end);
 
-# Everything that is known of a workflow.
+# Everything about a workflow.
 def status:
   request,
   (.workflow
@@ -157,11 +158,12 @@ def status:
       (if .quarantine then facts("quarantine"; .quarantine | "since \(.since | word("?")): \(.reason | word("?"))") else empty end),
       facts("history"; .history[]? | happened));
 
-# What has to be typed to approve a critical request: the resource, or the environment where none is named, or the operation.
+# What has to be typed to approve a critical request: the resource, or else the environment, or else
+# the operation.
 def confirmation:
   .workflow | (.target // .task // {}) | (.resource // .environment // .operation // "") | gsub("^\\s+|\\s+$"; "") | shown;
 
-# The requests that wait.
+# The waiting requests.
 def pending:
   .workflows[]?
   | "\(.risk_level | risk) \(.workflow_id | word("?") | paint("1"))",
@@ -178,7 +180,7 @@ def approved:
 
 def rejected: "\("rejected" | paint("31")) by \(.rejected_by | word("you")); it will not run";
 
-# A problem document (RFC 9457); an error where it is none.
+# A problem document (RFC 9457); an error for any other response.
 def problem:
   if (.title // .detail) == null then error("not a problem document") else . end
   | ([.title, .detail | select(. != null) | shown] | join(": ")),

@@ -142,7 +142,7 @@ function Invoke-Parkbrake([string] $Method, [string] $Path, $Body) {
         Stop-Script $problem $exitStatus
     }
     if ($answer -isnot [Collections.IDictionary]) {
-        Stop-Script "the answer of $($script:Url) is not one of parkbrake: check PARKBRAKE_URL"
+        Stop-Script "the response of $($script:Url) does not come from parkbrake: check PARKBRAKE_URL"
     }
     return $answer
 }

@@ -9,7 +9,8 @@ set -euo pipefail
 usage=${usage-} # each script sets it
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
-# fail WORDS [STATUS]: 1 refused or failed, 2 wrong usage, 3 rejected, 4 expired, 5 the server does not answer, 6 not permitted.
+# fail WORDS [STATUS]: 1 refused or failed, 2 wrong usage, 3 rejected, 4 expired, 5 the server does
+# not answer, 6 not permitted.
 fail() {
   printf 'parkbrake: %s\n' "$1" >&2
   exit "${2:-1}"
@@ -117,7 +118,7 @@ api() {
     esac
     fail "${problem:-the server at $url answered with status $status and no explanation; is it parkbrake?}" "$exit_status"
   fi
-  jq --exit-status 'type == "object"' <<<"$answer" >/dev/null 2>&1 || fail "the answer of $url is not one of parkbrake: check PARKBRAKE_URL"
+  jq --exit-status 'type == "object"' <<<"$answer" >/dev/null 2>&1 || fail "the response of $url does not come from parkbrake: check PARKBRAKE_URL"
 }
 
 # show WHAT: shows the response, with the function of that name in lib.jq.
