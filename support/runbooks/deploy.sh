@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The runbook `deploy-service` of config/runbooks.yaml: prints what a deployment would do, and changes nothing.
+# The runbook `deploy-service` of config/runbooks.yaml: prints what a deployment would do, and
+# changes nothing.
 # Usage: deploy.sh SERVICE VERSION
 set -euo pipefail
 
@@ -10,11 +11,11 @@ fi
 service=$1
 version=$2
 
-# What parkbrake tells every run; without it the script was started by hand.
+# Parkbrake sets these variables; without them the script was started by hand.
 workflow=${PARKBRAKE_WORKFLOW_ID:-none}
 attempt=${PARKBRAKE_ATTEMPT:-1}
 digest=${PARKBRAKE_DIGEST:-none}
-# Give this key to whatever really deploys, so that a second attempt is known as the same deployment.
+# Pass this key to the program that deploys, so that it recognizes a second attempt.
 key=${PARKBRAKE_IDEMPOTENCY_KEY:-none}
 
 printf 'workflow %s, attempt %s, approved as %s\n' "$workflow" "$attempt" "$digest"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The runbook `disk-usage` of config/runbooks.yaml: prints how full the disks are. It only reads, so it may run again.
+# The runbook `disk-usage` of config/runbooks.yaml: prints how full the disks are. It only reads, so
+# it may run again.
 # Usage: disk-usage.sh
 set -euo pipefail
 
