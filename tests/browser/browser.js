@@ -1,4 +1,5 @@
-// What the tests share: a browser, people who are signed in, agents who submit, and a connection that can be cut.
+// Shared by the tests: a browser, people who are signed in, agents that submit tasks, and a
+// connection that can be cut.
 
 import declare, { after, before } from "node:test";
 import assert from "node:assert/strict";
@@ -7,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-// "localhost", because browsers keep the cookies of a session only over TLS or there.
+// "localhost", because without TLS, browsers keep the cookies of a session only there.
 export const base = required("PARKBRAKE_URL").replace("127.0.0.1", "localhost");
 const tokens = new Map(
   readFileSync(required("PARKBRAKE_TOKENS"), "utf8").split("\n")
@@ -24,12 +25,13 @@ export function token(name) {
   return tokens.get(name) ?? assert.fail(`${name} has no token`);
 }
 
-/// A test that may take a minute. Said here and not by `--test-timeout`, which the oldest Node that will do does not know.
+/// A test that may take a minute. The limit is here and not in `--test-timeout`, which Node 18.19
+/// does not support.
 export function test(name, body) {
   return declare(name, { timeout: 60_000 }, body);
 }
 
-// ---- The browser. Each test has pages of its own, with nothing kept from others.
+// ---- The browser. Each test has its own pages, without state from other tests.
 
 let browser;
 
@@ -48,14 +50,14 @@ before(async () => {
     browser = await launch(process.getuid?.() !== 0);
   } catch (error) {
     if (!/sandbox/i.test(String(error))) throw error;
-    console.error("Chromium cannot use its sandbox here, so it runs without: it sees only the pages of the server under test");
+    console.error("Chromium cannot use its sandbox here, so it runs without one: it opens only the pages of the server under test");
     browser = await launch(false);
   }
 });
 
 after(() => browser?.close());
 
-/// A page on which whatever a browser complains of, and every request to somewhere else, fails the test at its end.
+/// A page on which a console error or a foreign request fails the test.
 export async function open(t, { at = base, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
@@ -66,7 +68,8 @@ export async function open(t, { at = base, ...options } = {}) {
     addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
   });
   page.on("console", (message) => {
-    // A cut connection and a refused form are part of some tests, and the browser reports each as an error.
+    // Some tests cut the connection or send a form that is refused, which browsers report as
+    // errors.
     if (message.type() === "error" && !/^Failed to load resource/.test(message.text())) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(`script: ${error}`));
@@ -91,7 +94,7 @@ export async function signedIn(t, name, options) {
   return page;
 }
 
-/// Waits until the page hears of what happens.
+/// Waits until the page's event stream is open.
 export function live(page) {
   return page.locator('#stream[data-state="live"]').waitFor();
 }
@@ -109,7 +112,7 @@ export async function call(name, method, path, body) {
   return answer;
 }
 
-/// Submits a task of high risk, or whatever it is changed to.
+/// Submits a task of high risk, with changes.
 export async function submit(task = {}) {
   const high = { description: "Deploy", operation: "deploy", environment: "production", resource_type: "service", resource: "api" };
   const accepted = await call("deploy-bot", "POST", "/orchestrate", { ...high, ...task });
@@ -124,7 +127,7 @@ export async function status(id) {
 
 // ---- A connection that can be cut.
 
-/// Hands on bytes to the server, until it is cut.
+/// Forwards bytes to the server until it is cut.
 export async function proxy(t) {
   const sockets = new Set();
   const server = { isCut: false };
@@ -146,9 +149,9 @@ export async function proxy(t) {
   return server;
 }
 
-// ---- What every page has to be.
+// ---- Rules for every page.
 
-/// No violation that axe-core finds of WCAG 2.1 A and AA, nor of its best practices.
+/// axe-core finds no violation of WCAG 2.1 A and AA, or of its best practices.
 export async function assertAccessible(page, what) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
@@ -156,8 +159,11 @@ export async function assertAccessible(page, what) {
   assert.deepEqual(found, [], what);
 }
 
-/// Nothing has to be scrolled sideways.
+/// No horizontal scrolling.
 export async function assertFits(page, what) {
-  const { wide, room } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, room: document.documentElement.clientWidth }));
-  assert.ok(wide <= room, `${what} is ${wide} wide, and there is room for ${room}`);
+  const { content, screen } = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return { content: scrollWidth, screen: clientWidth };
+  });
+  assert.ok(content <= screen, `${what} is ${content} pixels wide on a screen of ${screen}`);
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { assertAccessible, base, call, critical, open, signedIn, status, submit, test, token } from "./browser.js";
 
-test("whoever is not signed in is asked to, and comes to where they wanted to go", async (t) => {
+test("after signing in, a person gets the page that they opened", async (t) => {
   const id = await submit();
   const page = await open(t);
   await page.goto(`${base}/inbox/workflows/${id}`);
@@ -27,7 +27,7 @@ test("whoever is not signed in is asked to, and comes to where they wanted to go
   assert.equal(new URL(page.url()).pathname, "/sign-in", "the session is over");
 });
 
-test("a link signs in by its button, once, and opening it does not", async (t) => {
+test("a link signs in once, by its button and not by being opened", async (t) => {
   const { path } = await call("alice", "POST", "/sign-in/links", {});
   const page = await open(t);
   await page.goto(base + path);
@@ -42,7 +42,7 @@ test("a link signs in by its button, once, and opening it does not", async (t) =
   await assertAccessible(other, "a link that was used");
 });
 
-test("what is shown is approved, and it is over", async (t) => {
+test("approving from the page completes the request", async (t) => {
   const id = await submit({ description: "Deploy api 1.4.2" });
   const page = await signedIn(t, "alice");
   await page.locator(`[data-key="${id}"] a`).click();
@@ -60,7 +60,7 @@ test("what is shown is approved, and it is over", async (t) => {
   assert.equal(await page.locator(`[data-key="${id}"]`).count(), 0);
 });
 
-test("a rejection says why", async (t) => {
+test("the reason of a rejection is stored", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "alice");
   await page.goto(`${base}/inbox/workflows/${id}`);
@@ -71,7 +71,7 @@ test("a rejection says why", async (t) => {
   assert.deepEqual([after.status, after.decisions[0].justification], ["rejected", "not before the weekend"]);
 });
 
-test("several are rejected at once, and none approved", async (t) => {
+test("several requests can be rejected at once, but not approved", async (t) => {
   const ids = [await submit(), await submit()];
   const other = await submit();
   const page = await signedIn(t, "alice");
@@ -86,7 +86,7 @@ test("several are rejected at once, and none approved", async (t) => {
   assert.equal(await page.getByRole("button", { name: /approve/i }).count(), 0);
 });
 
-test("what is critical is confirmed by its target, in so many letters", async (t) => {
+test("a critical request needs its target typed exactly", async (t) => {
   const id = await submit(critical);
   const page = await signedIn(t, "cora");
   await page.goto(`${base}/inbox/workflows/${id}`);
@@ -101,7 +101,7 @@ test("what is critical is confirmed by its target, in so many letters", async (t
     await approve(wrong);
     await page.locator("#problem").waitFor();
     assert.deepEqual((await status(id)).decisions, [], `“${wrong}” is not “${wanted}”`);
-    assert.equal(await page.getByLabel("Reason for approving").inputValue(), "the backup was restored for a trial", "what was written is kept");
+    assert.equal(await page.getByLabel("Reason for approving").inputValue(), "the backup was restored for a trial", "the input is kept");
   }
   await approve(wanted);
   await page.locator(".note-good").waitFor();
@@ -110,8 +110,8 @@ test("what is critical is confirmed by its target, in so many letters", async (t
   assert.equal(after.status, "pending_approval", "a second person has to agree");
 });
 
-test("an outcome that nobody knows is resolved by somebody who says how they know", async (t) => {
-  // As after a crash, the server does not know what became of it: here nobody has reported in time.
+test("resolving an unknown outcome needs a reason", async (t) => {
+  // As after a crash, the outcome is unknown; here because nobody has reported it in time.
   const id = await submit({ description: "Build on large machines", operation: "build", environment: "development", resource_type: "code", estimated_cost: 250 });
   await call("alice", "POST", `/workflows/${id}/approve`, { justification: "tests are green" });
   for (let tries = 0; (await status(id)).status !== "outcome_unknown"; tries++) {
@@ -123,7 +123,7 @@ test("an outcome that nobody knows is resolved by somebody who says how they kno
   await page.getByRole("heading", { name: "Resolve the outcome" }).waitFor();
   const resolve = page.locator("#resolve");
   await resolve.getByRole("button").click();
-  assert.equal((await status(id)).status, "outcome_unknown", "nothing is resolved without an outcome and without words");
+  assert.equal((await status(id)).status, "outcome_unknown", "an outcome and a reason are required");
   await resolve.getByRole("radio").first().check();
   await resolve.locator("textarea").fill("the build is in the registry");
   await resolve.getByRole("button").click();
@@ -132,10 +132,10 @@ test("an outcome that nobody knows is resolved by somebody who says how they kno
   assert.equal(after.status, "completed");
   const last = after.history.at(-1);
   assert.deepEqual([last.event, last.actor, last.via, last.detail.justification], ["resolved", "alice", "inbox", "the build is in the registry"]);
-  assert.equal(await page.locator("#resolve").count(), 0, "and there is nothing left to resolve");
+  assert.equal(await page.locator("#resolve").count(), 0, "nothing is left to resolve");
 });
 
-test("the keyboard is enough", async (t) => {
+test("a request can be approved with the keyboard alone", async (t) => {
   const id = await submit({ description: "By keyboard" });
   const page = await open(t);
   const press = (key) => page.keyboard.press(key);

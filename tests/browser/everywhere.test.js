@@ -1,10 +1,10 @@
-// What holds on every page: for everybody, in light and dark, on a phone, whatever an agent writes.
+// Rules for every page: in light and dark, on a phone, and with hostile text of agents.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { assertAccessible, assertFits, base, call, critical, open, signedIn, status, submit, test } from "./browser.js";
 
-/// The pages, each as it is with something on it.
+/// The pages, each with content.
 async function pages() {
   const [waiting, deep, decided, rejected] = [await submit(), await submit(critical), await submit(), await submit()];
   await call("alice", "POST", `/workflows/${decided}/approve`, { justification: "looked at it" });
@@ -36,13 +36,13 @@ async function pages() {
   };
 }
 
-/// Opens whatever can be opened.
+/// Opens everything that is folded.
 function unfold(page) {
   return page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
 }
 
 for (const colorScheme of ["light", "dark"]) {
-  test(`axe-core finds nothing, in ${colorScheme}`, async (t) => {
+  test(`axe-core finds no violation, in ${colorScheme}`, async (t) => {
     const nobody = await open(t, { colorScheme });
     await nobody.goto(`${base}/sign-in`);
     await assertAccessible(nobody, "signing in");
@@ -55,7 +55,7 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
-for (const width of [390, 320]) test(`a phone of ${width} pixels is wide enough for everything`, async (t) => {
+for (const width of [390, 320]) test(`no page overflows ${width} pixels`, async (t) => {
   const phone = { viewport: { width, height: 844 }, hasTouch: true, isMobile: true };
   const nobody = await open(t, phone);
   await nobody.goto(`${base}/sign-in`);
@@ -70,7 +70,7 @@ for (const width of [390, 320]) test(`a phone of ${width} pixels is wide enough 
   await assertAccessible(page, "the list on a phone");
 });
 
-test("every page comes in fewer than 40 KB", async (t) => {
+test("every page has less than 40 KB", async (t) => {
   const page = await signedIn(t, "cora");
   for (const [what, path] of Object.entries(await pages())) {
     const response = await page.goto(base + path);
@@ -80,7 +80,7 @@ test("every page comes in fewer than 40 KB", async (t) => {
   }
 });
 
-test("every page says the same without a script", async (t) => {
+test("every page has the same content without a script", async (t) => {
   const [plain, scripted] = [await signedIn(t, "cora", { javaScriptEnabled: false }), await signedIn(t, "cora")];
   const headings = (page) => page.locator("main :is(h1, h2, h3, summary, button[type=submit], a[href])").count();
   for (const [what, path] of Object.entries(await pages())) {
@@ -89,14 +89,14 @@ test("every page says the same without a script", async (t) => {
     assert.ok(await plain.locator("main h1").isVisible(), what);
     assert.equal(await headings(plain), await headings(scripted), what);
   }
-  // The form of a page that was made without a script reaches the server.
+  // A form on a page without a script reaches the server.
   await plain.goto(`${base}/inbox/policy`);
   await plain.getByLabel("Operation").fill("delete");
   await plain.getByRole("button", { name: "Try" }).click();
   await plain.locator("#tried").waitFor();
 });
 
-test("the history gives an export as a whole file", async (t) => {
+test("the history can be exported as one file", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "cora");
   await page.goto(`${base}/inbox/history`);
@@ -105,7 +105,7 @@ test("the history gives an export as a whole file", async (t) => {
   assert.ok(lines.some((line) => line.workflow_id === id && line.problem === null), download.suggestedFilename());
 });
 
-test("without a script everything can be read and decided", async (t) => {
+test("requests can be read and decided without a script", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "alice", { javaScriptEnabled: false });
   await page.locator(`#open-${id}`).click();
@@ -115,7 +115,7 @@ test("without a script everything can be read and decided", async (t) => {
   assert.equal((await status(id)).status, "executing");
 });
 
-test("what an agent writes is text, however it is meant", async (t) => {
+test("agents' text is never markup", async (t) => {
   const hostile = [
     "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>",
     "\"><svg onload=window.pwned=3>{{ 7 * 7 }}{% raw %}",
@@ -127,14 +127,15 @@ test("what an agent writes is text, however it is meant", async (t) => {
   const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
   const [page, small] = [await signedIn(t, "alice"), await signedIn(t, "alice", phone)];
   for (const text of hostile) {
-    const resource = text.slice(0, 100).replace(/[^ -~]/g, ""); // Of a resource only visible ASCII is taken.
+    // The name of a resource is visible ASCII.
+    const resource = text.slice(0, 100).replace(/[^ -~]/g, "");
     const id = await submit({ description: text, resource, task_id: text.slice(0, 100), metadata: { [text.slice(0, 60)]: text } })
       .catch(() => submit({ description: text, metadata: { note: text } }));
     for (const path of ["/", `/inbox/workflows/${id}`, "/inbox/history"]) {
       await page.goto(base + path);
       await unfold(page);
       const shown = await page.locator("main").evaluate((main) => main.textContent);
-      assert.ok(!/[\u202a-\u202e\u2066-\u2069\u200b\u00ad]/.test(shown), `${path} shows what reorders or hides: ${text}`);
+      assert.ok(!/[\u202a-\u202e\u2066-\u2069\u200b\u00ad]/.test(shown), `${path} shows invisible characters: ${text}`);
       assert.ok(!shown.includes("49{%") && !(await page.evaluate(() => "pwned" in window)), `${path}: ${text}`);
       assert.equal(await page.locator("main :is(script, img, iframe, [onerror], [onload], a[href^='javascript:' i])").count(), 0);
       await small.goto(base + path);
@@ -146,7 +147,7 @@ test("what an agent writes is text, however it is meant", async (t) => {
   assert.ok(!(await page.evaluate(() => "pwned" in window)));
 });
 
-test("the statistics show what was decided", async (t) => {
+test("the statistics count decisions", async (t) => {
   const id = await submit();
   await call("alice", "POST", `/workflows/${id}/approve`, { justification: "looked at it" });
   const page = await signedIn(t, "alice");

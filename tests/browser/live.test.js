@@ -1,9 +1,9 @@
-// What happens while a page is open.
+// Events while a page is open.
 
 import assert from "node:assert/strict";
 import { base, call, live, proxy, signedIn, submit, test } from "./browser.js";
 
-test("a request arrives while the list is open, and goes when somebody else decides", async (t) => {
+test("an open list shows a new request, and removes a cancelled one", async (t) => {
   const page = await signedIn(t, "alice");
   await live(page);
   await page.evaluate(() => { window.sameDocument = true; });
@@ -14,10 +14,10 @@ test("a request arrives while the list is open, and goes when somebody else deci
   await page.waitForFunction(() => document.getElementById("announcements").textContent.includes("1 new"));
   await call("deploy-bot", "POST", `/workflows/${id}/cancel`, {});
   await row.waitFor({ state: "detached" });
-  assert.ok(await page.evaluate(() => window.sameDocument), "the page was not loaded anew");
+  assert.ok(await page.evaluate(() => window.sameDocument), "the page was loaded again");
 });
 
-test("what was selected, written and focused stays while the list changes", async (t) => {
+test("selection, input and focus are kept while the list changes", async (t) => {
   const first = await submit();
   const page = await signedIn(t, "alice");
   await live(page);
@@ -30,9 +30,9 @@ test("what was selected, written and focused stays while the list changes", asyn
   assert.equal(await page.evaluate(() => document.activeElement.id), "bulk-reason");
 });
 
-test("what happened just before the page listened is not missed", async (t) => {
+test("a request before the stream opened is shown", async (t) => {
   const page = await signedIn(t, "alice");
-  // The stream opens only after something has happened that the page, which was made before, does not show.
+  // The stream opens only after an event that the page does not show yet.
   let release;
   const held = new Promise((resolve) => { release = resolve; });
   await page.route("**/events**", async (route) => { await held; await route.continue(); });
@@ -42,7 +42,7 @@ test("what happened just before the page listened is not missed", async (t) => {
   await page.locator(`[data-key="${id}"]`).waitFor();
 });
 
-test("what was decided just before the page of a request listened is told", async (t) => {
+test("a decision before the stream opened is shown", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "alice");
   let release;
@@ -54,7 +54,7 @@ test("what was decided just before the page of a request listened is told", asyn
   await page.locator("#news").waitFor();
 });
 
-test("a page whose request is decided elsewhere says so", async (t) => {
+test("an open page shows that its request was decided elsewhere", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "alice");
   await page.goto(`${base}/inbox/workflows/${id}`);
@@ -64,7 +64,7 @@ test("a page whose request is decided elsewhere says so", async (t) => {
   await page.locator("#news").waitFor();
 });
 
-test("a connection that is cut comes back, and with it what happened meanwhile", async (t) => {
+test("a cut connection is restored, with the events meanwhile", async (t) => {
   const between = await proxy(t);
   const page = await signedIn(t, "alice", { at: between.at });
   await live(page);
@@ -79,20 +79,20 @@ test("a connection that is cut comes back, and with it what happened meanwhile",
   await page.locator(`[data-key="${later}"]`).waitFor();
 });
 
-test("a stream takes up where the connection was cut", async (t) => {
-  // As the browser does it by itself, without the list that is read again.
+test("a stream resumes where the connection was cut", async (t) => {
+  // The reconnection of the browser itself, without reading the list again.
   const between = await proxy(t);
   const page = await signedIn(t, "alice", { at: between.at });
   await page.evaluate(() => new Promise((resolve) => {
-    window.heard = [];
+    window.received = [];
     const source = new EventSource("/events");
     source.onopen = resolve;
-    source.addEventListener("submitted", (event) => window.heard.push(JSON.parse(event.data).workflow_id));
+    source.addEventListener("submitted", (event) => window.received.push(JSON.parse(event.data).workflow_id));
   }));
-  const heard = (id) => page.waitForFunction((id) => window.heard.includes(id), id);
-  await heard(await submit());
+  const received = (id) => page.waitForFunction((id) => window.received.includes(id), id);
+  await received(await submit());
   between.cut();
   const away = [await submit(), await submit()];
   between.mend();
-  for (const id of away) await heard(id);
+  for (const id of away) await received(id);
 });

@@ -1,4 +1,4 @@
-// Signing in through a real OpenID Connect provider: oidc-provider, on this machine, with a server of parkbrake's that trusts it.
+// Signing in through a real OpenID Connect provider on this machine, with oidc-provider.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -10,7 +10,7 @@ import { assertAccessible, open, test } from "./browser.js";
 
 const SECRET = "s3cret of the client";
 
-/// A port that nobody listens on.
+/// A free port.
 function freePort() {
   return new Promise((resolve) => {
     const server = net.createServer().listen(0, "127.0.0.1", () => {
@@ -20,7 +20,7 @@ function freePort() {
   });
 }
 
-/// A provider that takes whatever name and password it is given.
+/// A provider that accepts any name and password.
 async function startProvider(t, redirect) {
   const port = await freePort();
   const issuer = `http://localhost:${port}`;
@@ -34,10 +34,10 @@ async function startProvider(t, redirect) {
   return issuer;
 }
 
-/// A server of parkbrake's with a database of its own, which trusts this provider.
+/// A server with its own database that trusts this provider.
 async function startServer(t, port, issuer) {
   const home = mkdtempSync(path.join(tmpdir(), "parkbrake-provider-"));
-  chmodSync(home, 0o711); // PostgreSQL runs as another account where the tests run as root
+  chmodSync(home, 0o711); // if the tests run as root, PostgreSQL runs as another account
   const config = path.join(home, "config");
   cpSync("config", config, { recursive: true });
   writeFileSync(path.join(config, "notifications.yaml"), `public_url: http://localhost:${port}\n`);
@@ -51,7 +51,7 @@ async function startServer(t, port, issuer) {
     env: { ...process.env, PARKBRAKE_DEV_HOME: home, OIDC_CLIENT_SECRET: SECRET },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  let said = "";
+  let output = "";
   const ended = new Promise((resolve) => server.on("exit", resolve));
   t.after(async () => {
     server.kill("SIGINT");
@@ -59,13 +59,13 @@ async function startServer(t, port, issuer) {
     rmSync(home, { recursive: true, force: true });
   });
   await new Promise((resolve, reject) => {
-    server.stdout.on("data", (text) => (said += text).includes("Ctrl-C") && resolve());
-    server.stderr.on("data", (text) => (said += text));
-    ended.then(() => reject(new Error(said)));
+    server.stdout.on("data", (text) => (output += text).includes("Ctrl-C") && resolve());
+    server.stderr.on("data", (text) => (output += text));
+    ended.then(() => reject(new Error(output)));
   });
 }
 
-test("a person signs in through a provider, and whom it proves that nobody knows here stays outside", async (t) => {
+test("only configured people sign in through a provider", async (t) => {
   if (Number(process.versions.node.split(".")[0]) < 20) return t.skip("oidc-provider needs Node 20");
   const port = await freePort();
   const at = `http://localhost:${port}`;
@@ -87,7 +87,7 @@ test("a person signs in through a provider, and whom it proves that nobody knows
     } else {
       assert.match(await page.getByRole("alert").textContent(), /subject eve at the provider/);
     }
-    // The provider is another origin, and its own pages are not ours to judge.
+    // The provider is another origin, and its pages are not part of this test.
     page.complaints.splice(0);
   }
 });

@@ -1,18 +1,19 @@
-// Notices in browsers: subscribing one, and what its service worker shows. No push service is reached.
+// Notices in browsers: the subscription, and what the service worker shows. No push service is
+// reached.
 
 import assert from "node:assert/strict";
 import { assertAccessible, assertFits, base, signedIn, test } from "./browser.js";
 
 const PLACE = `${base}/inbox/push`;
 
-/// Subscribes as a browser does that reaches its push service, or fails in this way.
+/// Makes the browser subscribe as if it reached its push service, or fail with this error.
 function pretend(page, failure) {
   return page.addInitScript((failure) => {
     const encoded = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
     const decoded = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0)).buffer;
     const kept = () => JSON.parse(localStorage.getItem("subscription"));
-    const subscription = (said) => said && {
-      endpoint: said.endpoint, options: { applicationServerKey: decoded(said.key) }, toJSON: () => said,
+    const subscription = (stored) => stored && {
+      endpoint: stored.endpoint, options: { applicationServerKey: decoded(stored.key) }, toJSON: () => stored,
       unsubscribe: async () => localStorage.removeItem("subscription"),
     };
     PushManager.prototype.getSubscription = async () => subscription(kept());
@@ -20,16 +21,16 @@ function pretend(page, failure) {
       if (failure || !userVisibleOnly) throw new Error(failure);
       const { publicKey } = await crypto.subtle.generateKey({ name: "ECDH", namedCurve: "P-256" }, false, ["deriveBits"]);
       const p256dh = encoded(await crypto.subtle.exportKey("raw", publicKey));
-      const said = { endpoint: `https://push.example/${crypto.randomUUID()}`, keys: { p256dh, auth: encoded(new Uint8Array(16)) }, key: applicationServerKey };
-      localStorage.setItem("subscription", JSON.stringify(said));
-      return subscription(said);
+      const stored = { endpoint: `https://push.example/${crypto.randomUUID()}`, keys: { p256dh, auth: encoded(new Uint8Array(16)) }, key: applicationServerKey };
+      localStorage.setItem("subscription", JSON.stringify(stored));
+      return subscription(stored);
     };
   }, failure);
 }
 
 const button = (page) => page.getByRole("button", { name: "Subscribe this browser" });
 
-test("a browser is subscribed, recognized and unsubscribed", async (t) => {
+test("a browser can be subscribed, recognized and unsubscribed", async (t) => {
   const page = await signedIn(t, "alice", { permissions: ["notifications"] });
   await pretend(page);
   await page.goto(`${base}/`);
@@ -48,7 +49,7 @@ test("a browser is subscribed, recognized and unsubscribed", async (t) => {
   assert.equal(await page.evaluate(() => localStorage.getItem("subscription")), null, "the browser gave it up, too");
 });
 
-test("a browser that its push service does not subscribe says why", async (t) => {
+test("a failed subscription shows the reason", async (t) => {
   const page = await signedIn(t, "alice", { permissions: ["notifications"] });
   await pretend(page, "Registration failed - push service not available");
   await page.goto(PLACE);
@@ -58,7 +59,7 @@ test("a browser that its push service does not subscribe says why", async (t) =>
   assert.equal(await button(page).isEnabled(), true);
 });
 
-test("a browser that may not notify, or runs no scripts, says so", async (t) => {
+test("the page explains why a browser cannot notify", async (t) => {
   const page = await signedIn(t, "alice");
   await page.addInitScript(() => { Notification.requestPermission = async () => "denied"; });
   await page.goto(PLACE);
@@ -67,12 +68,12 @@ test("a browser that may not notify, or runs no scripts, says so", async (t) => 
 
   const bare = await signedIn(t, "alice", { javaScriptEnabled: false });
   await bare.goto(PLACE);
-  // The browser under test has a switch that `noscript` does not see.
+  // Disabling scripts in this browser does not affect `noscript`.
   assert.match(await bare.locator("noscript").innerHTML(), /Subscribing a browser needs scripts/);
   assert.ok(await bare.locator("#subscribe").isHidden());
 });
 
-test("what a push service brings is shown once for each request", async (t) => {
+test("a pushed notice is shown once for each request", async (t) => {
   const page = await signedIn(t, "alice", { permissions: ["notifications"] });
   await page.goto(PLACE);
   const devtools = await page.context().newCDPSession(page);
@@ -86,7 +87,7 @@ test("what a push service brings is shown once for each request", async (t) => {
     await navigator.serviceWorker.ready;
   });
   const registrationId = await registered;
-  const push = (said) => devtools.send("ServiceWorker.deliverPushMessage", { origin: base, registrationId, data: JSON.stringify(said) });
+  const push = (notice) => devtools.send("ServiceWorker.deliverPushMessage", { origin: base, registrationId, data: JSON.stringify(notice) });
   const shown = (count, title) => page.waitForFunction(async ([count, title]) => {
     const all = await (await navigator.serviceWorker.getRegistration("/inbox/")).getNotifications();
     return all.length === count && all.some((one) => one.title === title && one.data.path === "/inbox/workflows/a");

@@ -1,11 +1,11 @@
-// What is long is folded: whoever decides on a phone sees what it is before anything is opened.
+// Long content is folded, so that a summary of it fits the screen of a phone.
 
 import assert from "node:assert/strict";
 import { assertAccessible, assertFits, base, signedIn, submit, test } from "./browser.js";
 
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
-/// A plan of Terraform of about 40 KB.
+/// A Terraform plan of about 40 KB.
 function plan() {
   const change = (n) => ({
     address: `module.shop.aws_instance.api[${n}]`, type: "aws_instance",
@@ -23,7 +23,7 @@ async function height(page, selector) {
   return (await page.locator(selector).boundingBox()).height;
 }
 
-test("a Terraform plan of 40 KB fits one screen of a phone before anything is opened", async (t) => {
+test("a folded Terraform plan of 40 KB fits one screen of a phone", async (t) => {
   const size = JSON.stringify(plan()).length;
   assert.ok(size > 38_000 && size < 60_000, `${size}`);
   const id = await submit({ evidence: { type: "terraform_plan", plan: plan() } });
@@ -40,7 +40,7 @@ test("a Terraform plan of 40 KB fits one screen of a phone before anything is op
   }
 });
 
-test("a text of 40 KB in the metadata fits one screen of a phone before it is opened", async (t) => {
+test("a folded text of 40 KB in the metadata fits one screen of a phone", async (t) => {
   const lines = Array.from({ length: 1000 }, (_, n) => `line ${n} of a plan that somebody pasted`).join("\n");
   const id = await submit({ metadata: { plan: lines, nested: { diff: `--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new`, more: { rows: [...Array(100).keys()] } } } });
   const page = await signedIn(t, "alice", phone);

@@ -1,11 +1,11 @@
-// Going through what waits: one after the other, by keys, on a phone, and in tables.
+// Reviewing the waiting requests: one after the other, by keys, on a phone, and in tables.
 
 import assert from "node:assert/strict";
 import { assertAccessible, assertFits, base, call, critical, live, signedIn, status, submit, test } from "./browser.js";
 
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
-/// Requests of an agent's own kind, so that a search finds no others.
+/// Requests with their own words, so that a search finds no others.
 async function several(word, count) {
   const ids = [];
   for (let number = 1; number <= count; number++) {
@@ -17,7 +17,7 @@ async function several(word, count) {
   return ids;
 }
 
-test("keys lead through the requests and to the forms, and none decides", async (t) => {
+test("keys move through the requests and forms, and never decide", async (t) => {
   const ids = await several("keys", 3);
   const page = await signedIn(t, "alice");
   await page.goto(`${base}/?text=keys&sort=oldest`);
@@ -61,7 +61,7 @@ test("keys lead through the requests and to the forms, and none decides", async 
   assert.equal(await page.getByText("2 of 3").count(), 1, "keys that are turned off stay off");
 });
 
-test("a decision leads to the next request, and says what became of the last one", async (t) => {
+test("a decision opens the next request, with the outcome of the last one", async (t) => {
   const ids = await several("onward", 3);
   const page = await signedIn(t, "alice");
   await page.goto(`${base}/?text=onward&sort=oldest`);
@@ -82,7 +82,7 @@ test("a decision leads to the next request, and says what became of the last one
   assert.equal(await page.locator("#last").count(), 0);
 });
 
-test("on a phone, Approve and Reject and the words of a short request are on the first screen", async (t) => {
+test("on a phone, a short request and its buttons fit the first screen", async (t) => {
   const [id] = await several("night", 1);
   const page = await signedIn(t, "alice", phone);
   await page.goto(`${base}/inbox/workflows/${id}`);
@@ -105,7 +105,7 @@ test("on a phone, Approve and Reject and the words of a short request are on the
   assert.equal((await status(id)).status, "executing");
 });
 
-test("nothing is wider than 320 pixels, and everything is decided without a script there", async (t) => {
+test("on 320 pixels, nothing overflows and requests can be decided without a script", async (t) => {
   const ids = await several("narrow", 2);
   const page = await signedIn(t, "alice", { viewport: { width: 320, height: 640 }, javaScriptEnabled: false });
   for (const path of ["/?text=narrow", "/?text=narrow&group=kind", `/inbox/workflows/${ids[0]}?in=text%3Dnarrow`]) {
@@ -118,7 +118,7 @@ test("nothing is wider than 320 pixels, and everything is decided without a scri
   assert.equal((await status(ids[0])).status, "executing");
 });
 
-test("requests of one kind are approved in their table, one press each", async (t) => {
+test("requests of one kind are approved one by one in their table", async (t) => {
   const ids = await several("table", 4);
   const page = await signedIn(t, "alice");
   await page.goto(`${base}/?text=table&group=kind&sort=oldest`);
@@ -143,7 +143,7 @@ test("requests of one kind are approved in their table, one press each", async (
   }
 });
 
-test("how much waits and how grave it is shows in the title, the tabs and the icon", async (t) => {
+test("title, tabs and icon show the number and urgency", async (t) => {
   const page = await signedIn(t, "cora");
   await live(page);
   const count = async () => Number(/^\((\d+)\) /.exec(await page.title())?.[1] ?? 0);
@@ -158,7 +158,7 @@ test("how much waits and how grave it is shows in the title, the tabs and the ic
   assert.equal(await count(), before);
 });
 
-test("times are the device's, and UTC is in their tooltips", async (t) => {
+test("times are in the device's time zone, with UTC in their tooltips", async (t) => {
   const id = await submit();
   const page = await signedIn(t, "alice", { timezoneId: "Asia/Kolkata" });
   await page.goto(`${base}/inbox/workflows/${id}`);
@@ -172,13 +172,14 @@ test("times are the device's, and UTC is in their tooltips", async (t) => {
   assert.match(await bare.locator("time[data-absolute]").first().textContent(), /UTC$/);
 });
 
-test("a browser that was asked to notifies of what newly waits, while nobody looks", async (t) => {
+test("a hidden tab with permission notifies of new requests", async (t) => {
   const page = await signedIn(t, "alice", { permissions: ["notifications"] });
   await page.addInitScript(() => {
     window.notices = [];
     window.Notification = class { static permission = "granted"; static async requestPermission() { return "granted"; } constructor(title) { window.notices.push(title); } };
   });
-  // Earlier tests leave so much waiting that a new request may be on the second page of the usual order.
+  // Earlier tests leave so many waiting requests that, in the usual order, a new one may be on the
+  // second page.
   await page.goto(new URL("/?sort=newest", page.url()).href);
   await live(page);
   const hide = (hidden) => page.evaluate((hidden) => {

@@ -1,4 +1,5 @@
-// The pictures of the documents: `support/scripts/browser-test.sh --screenshots` makes them anew.
+// The screenshots of the documentation: `support/scripts/browser-test.sh --screenshots` renews
+// them.
 
 import test from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -17,7 +18,7 @@ async function approve(id) {
   await call("alice", "POST", `/workflows/${id}/approve`, { justification: "Tests are green, and the change was reviewed" });
 }
 
-/// Some history: decided after a while, approved and rejected.
+/// Some history: requests that were approved or rejected after some time.
 async function history() {
   const way = async (n) => {
     const task = n % 3 === 0 ? { description: "Build on large machines", operation: "build", environment: "development", resource_type: "code", resource: "ci", estimated_cost: 250 } : deployment(["api", "search", "billing"][n % 3], `1.${n}.0`);
