@@ -1,7 +1,7 @@
-//! The third part: many escalations that fall due within a minute, while agents go on submitting.
+//! The third part: many escalations that fall due within a minute, while agents continue to submit.
 //!
-//! How late each one was is read out of the log: the time of its event, which is the database's,
-//! less the time at which it was due.
+//! The delay of each one comes from the log: the time of its event, by the database's clock, minus
+//! the time at which it was due.
 
 use crate::fill::{Patterns, now};
 use crate::harness::{self, Harness, Server, connect, note, seal};
@@ -11,30 +11,30 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
 
-/// They fall due evenly over this.
+/// The time over which they fall due evenly.
 const WITHIN: Duration = Duration::from_secs(60);
-/// From the beginning of the fill to the first of them: time to fill, to start, and to measure
-/// without them.
+/// The time from the beginning of the fill to the first deadline: to fill, to start, and to measure
+/// without deadlines.
 const LEAD: TimeDelta = TimeDelta::seconds(60);
-/// Submits beside them.
+/// The number of callers that submit meanwhile.
 const CALLERS: usize = 64;
-/// The least time to measure without them, before and afterwards.
+/// The shortest measurement without deadlines, before and afterwards.
 const BASE: Duration = Duration::from_secs(10);
-/// How long the last may take; far more than is allowed.
+/// The limit for the last one, far above the target.
 const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
-/// What was seen.
+/// The results.
 pub struct Deadlines {
     pub count: u32,
-    /// Seconds after their time: the middle, the 99th of a hundred, the last.
+    /// The delays in seconds: median, 99th percentile, maximum.
     pub late: [f64; 3],
-    /// Submits without them, before and afterwards, and with them.
+    /// Submits without deadlines, before and afterwards, and with them.
     pub before: Side,
     pub after: Side,
     pub during: Side,
 }
 
-/// Submits of some time, and what that took.
+/// The submits of one measurement, and their cost.
 pub struct Side {
     pub rate: f64,
     pub p99: f64,
@@ -42,7 +42,7 @@ pub struct Side {
     pub cost: Reading,
 }
 
-/// Measures it.
+/// Runs this part.
 pub async fn measure(harness: &Harness, count: u32) -> Deadlines {
     let url = harness.database("deadlines").await;
     harness::prepare(&url).await;
@@ -65,7 +65,7 @@ pub async fn measure(harness: &Harness, count: u32) -> Deadlines {
     let mut work = Work { server: &server, meters: Meters::new(&url, Some(&server)).await };
     drive(&server, CALLERS, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
     let left = until(&mut db, first_due).await;
-    assert!(left > BASE, "filling took so long that the first deadlines are too near: {left:?}");
+    assert!(left > BASE, "the fill took too long: the first deadlines are only {left:?} away");
     let before = work.side(left).await;
     note(&format!("they fall due (the server is process {})", server.pid));
     let during = work.side(WITHIN).await;
@@ -78,7 +78,7 @@ pub async fn measure(harness: &Harness, count: u32) -> Deadlines {
                        from workflow_event e join workflow_event s on s.workflow_id = e.workflow_id and s.version = 1
                        where e.kind = 'escalated') as escalation";
     let (late, handled): (Vec<f64>, i64) = sqlx::query_as(query).bind(term.as_seconds_f64()).fetch_one(&mut db).await.expect("escalations");
-    assert_eq!(handled, i64::from(count), "each of them was escalated, and once");
+    assert_eq!(handled, i64::from(count), "each request is escalated exactly once");
     Deadlines { count, late: late.try_into().expect("three"), before, after, during }
 }
 
@@ -100,7 +100,7 @@ async fn until(db: &mut PgConnection, moment: DateTime<Utc>) -> Duration {
     (moment - now(db).await).to_std().unwrap_or_default()
 }
 
-/// Waits until nothing is due any more.
+/// Waits until no deadline is due.
 async fn all_handled(db: &mut PgConnection) {
     let began = Instant::now();
     let query = "select exists (select from workflow where approval_status = 'pending' and timeout_at <= clock_timestamp())";

@@ -1,4 +1,4 @@
-//! Many workflows, quickly: rows as the server writes them, copied from a few that it wrote.
+//! Creates many workflows quickly, by copying the rows of a few that the server wrote.
 
 use crate::harness::Server;
 use crate::load::{Caller, Id, submission, task, usual_task};
@@ -7,10 +7,10 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-/// So many are copied by one statement, so that what PostgreSQL has to sort stays small.
+/// The workflows that one statement copies; a limit, so that PostgreSQL sorts few rows at a time.
 const CHUNK: i32 = 50_000;
 
-/// What is copied: one of each level that waits for people; or one that has ended, three times.
+/// The workflows to copy: one of each level that waits for people, or three times the same one.
 #[derive(Clone, Copy)]
 pub struct Patterns {
     medium: Uuid,
@@ -33,7 +33,7 @@ impl Patterns {
         }
     }
 
-    /// Submits one, and has it approved and done.
+    /// Submits one, and completes it.
     pub async fn complete(server: &Server) -> Self {
         let mut caller = Caller::connect(server.addr).await;
         let id = caller.submit(&submission(&usual_task())).await;
@@ -42,12 +42,12 @@ impl Patterns {
         Self::only(id.to_string().parse().expect("an id"))
     }
 
-    /// Copies of one and the same.
+    /// Copies only this one.
     pub fn only(id: Uuid) -> Self {
         Self { medium: id, high: id, critical: id }
     }
 
-    /// Copies them until this many wait, the last of them just now. The server is not running
+    /// Copies them until this many wait, the newest of them from now. The server does not run
     /// meanwhile.
     pub async fn fill(&self, db: &mut PgConnection, count: i32) {
         let there: i64 = sqlx::query_scalar("select count(*) from workflow where approval_status = 'pending'")
@@ -60,7 +60,7 @@ impl Patterns {
         self.copy(db, there + 1, count, start, spacing).await;
     }
 
-    /// Copies them, each so much later than the one before.
+    /// Copies them, with this interval between two copies.
     pub async fn copy(&self, db: &mut PgConnection, from: i32, to: i32, start: DateTime<Utc>, spacing: TimeDelta) {
         sqlx::raw_sql(include_str!("fill.sql")).execute(&mut *db).await.expect("a function");
         for first in (from..=to).step_by(CHUNK as usize) {

@@ -1,5 +1,5 @@
-//! What is measured: a PostgreSQL of its own, durable and otherwise as it comes, and the server as
-//! users run it.
+//! The measured programs: a separate PostgreSQL, durable and otherwise with its defaults, and the
+//! server as users run it.
 
 use parkbrake::domain::policy::PrincipalKind;
 use parkbrake::postgres::{Cluster, Options, Programs};
@@ -17,17 +17,17 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Who asks and who decides, of the shipped configuration.
+/// The agent and the person, of the shipped configuration.
 pub const AGENT: &str = "deploy-bot";
 pub const HUMAN: &str = "alice";
 
 /// The secret key of the measured server.
 const SECRET_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f1";
 
-/// How long a server may take to come or to go.
+/// The limit for the start and the end of a server.
 const WAIT_LIMIT: Duration = Duration::from_secs(90);
 
-/// The cluster, in a folder that is removed in the end.
+/// The cluster, in a folder that is removed at the end.
 pub struct Harness {
     cluster: Cluster,
     programs: Programs,
@@ -38,26 +38,27 @@ impl Harness {
     /// Starts PostgreSQL on the disk of this folder.
     pub async fn set(parent: &Path) -> Self {
         let programs = Programs::find().unwrap_or_else(|error| panic!("{error}"));
-        // PostgreSQL may run as another user, who has to get there.
+        // PostgreSQL may run as another user, who needs access.
         let passable = std::fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().prefix("database-").permissions(passable).tempdir_in(parent).expect("a folder");
         let cluster = Cluster::start(&programs, &folder.path().join("postgres"), Options::default()).await;
         Self { cluster: cluster.unwrap_or_else(|error| panic!("{error}")), programs, folder }
     }
 
-    /// A new database; gives its address.
+    /// Creates a database, and returns its address.
     pub async fn database(&self, name: &str) -> String {
         self.cluster.create_database(name).await.expect("a database");
         self.cluster.url(name)
     }
 
-    /// Gives its room back to the disk.
+    /// Drops a database, to free its disk space.
     pub async fn drop_database(&self, name: &str) {
         let statement = format!("drop database {name} with (force)");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connect(&self.cluster.url("postgres")).await).await.expect("a drop");
     }
 
-    /// pgbench: beside the other programs, or beside what they are links to, or on `PATH`.
+    /// The path of pgbench: beside the other programs, beside the targets of their links, or on
+    /// `PATH`.
     pub fn pgbench(&self) -> PathBuf {
         let folder = self.programs.folder();
         let real = folder.join("postgres").canonicalize().unwrap_or_default();
@@ -65,12 +66,12 @@ impl Harness {
         places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| "pgbench".into())
     }
 
-    /// A place on the disk of the database.
+    /// A folder on the disk of the database.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// What the measurement depends on: versions and settings.
+    /// The versions and settings on which the measurement depends.
     pub async fn facts(&self) -> Vec<(String, String)> {
         let mut db = connect(&self.cluster.url("postgres")).await;
         let mut facts = Vec::new();
@@ -87,7 +88,7 @@ impl Harness {
     }
 }
 
-/// A connection of the benchmark's own.
+/// A connection of the benchmark itself.
 pub async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url).await.expect("a connection")
 }
@@ -97,7 +98,7 @@ pub fn token(name: &str) -> String {
     format!("pbk_bench_{name}")
 }
 
-/// Brings a database to this version and gives out the tokens.
+/// Migrates a database to this version and creates the tokens.
 pub async fn prepare(url: &str) {
     parkbrake::storage::migrate(url).await.expect("migrations");
     let keys = SecretKeys::parse(SECRET_KEY, "the benchmark").expect("a key");
@@ -111,7 +112,7 @@ pub async fn prepare(url: &str) {
     storage.close().await;
 }
 
-/// Seals what was copied, as the server would have sealed it.
+/// Seals the copied rows, as the server would.
 pub async fn seal(url: &str) {
     let keys = SecretKeys::parse(SECRET_KEY, "the benchmark").expect("a key");
     let storage = Storage::connect(url, 1).expect("a database").with_keys(keys);
@@ -122,8 +123,8 @@ pub async fn seal(url: &str) {
     storage.close().await;
 }
 
-/// `parkbrake serve` with the shipped configuration, but for the quotas, which are there to keep
-/// one agent from what is measured here.
+/// `parkbrake serve` with the shipped configuration, but without its quotas, which would limit the
+/// one agent of this benchmark.
 pub struct Server {
     child: Child,
     pub addr: SocketAddr,
@@ -134,7 +135,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it with these flags beside its own, and returns when it says that it is ready.
+    /// Starts it with these additional flags, and returns when it is ready.
     pub async fn start(url: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PARKBRAKE_")) {
@@ -177,7 +178,7 @@ impl Server {
         Self { child, addr, pid, began, rehydrated }
     }
 
-    /// Waits until it has taken back into memory what it keeps there.
+    /// Waits until it has loaded the parked workflows that it keeps in memory.
     pub async fn until_quiet(&mut self) {
         let back = self.rehydrated.wait_for(|back| *back);
         tokio::time::timeout(WAIT_LIMIT, back).await.expect("workflows back in memory").expect("a server that lives");
@@ -191,7 +192,7 @@ impl Server {
     }
 }
 
-/// The shipped configuration, with quotas that hold nobody up.
+/// The shipped configuration, with quotas that are never reached.
 fn configuration() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in parkbrake::config::shipped() {
@@ -204,7 +205,7 @@ fn configuration() -> TempDir {
     folder
 }
 
-/// Says how far it has come, beside the report.
+/// Prints the progress, apart from the report.
 #[expect(clippy::print_stderr, reason = "this is a program for a terminal")]
 pub fn note(text: &str) {
     eprintln!("bench: {text}");

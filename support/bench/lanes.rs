@@ -1,8 +1,8 @@
-//! The load: callers that each wait for their answer before they ask again.
+//! The load: callers that each wait for a response before the next request.
 //!
-//! It shares the cores with what it measures, so it does next to nothing: one thread, one
-//! kept-alive connection for each caller, plain sockets and `poll`, and requests that are ready to
-//! be sent but for the id. Of an answer it reads the status, the length and the id.
+//! It shares the cores with what it measures, so it does little: one thread, one
+//! kept-alive connection for each caller, plain sockets and `poll`, and requests that are
+//! prepared except for the id. It reads only the status, the length and the id of a response.
 
 use crate::harness::{HUMAN, Server};
 use crate::load::{Id, approval, get, report, stream, submission, usual_task};
@@ -11,34 +11,34 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// What a caller does, again and again.
+/// The step that a caller repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Submits a task of high risk until its 202: it is parked, durably.
+    /// Submits a task of high risk, until the 202: it is parked durably.
     Submit,
-    /// Approves a parked one until its 200.
+    /// Approves a parked workflow, until the 200.
     Approve,
-    /// Approves a parked one and reports its result, until that is answered: it is completed.
+    /// Approves a parked workflow and reports its result, until the response: it is completed.
     Complete,
-    /// Of ten requests four submits, three approvals, two looks at a workflow and one at the list,
-    /// beside open streams of events.
+    /// Of ten requests, four submits, three approvals, two reads of a workflow and one of the list,
+    /// with open streams of events.
     Mixed,
 }
 
-/// Streams of events that are open beside a mixed load.
+/// The open streams of events during a mixed load.
 const STREAMS: usize = 8;
-/// An answer is no longer; a page of a list is about 40 KB.
+/// The longest response; a page of a list is about 40 KB.
 const LONGEST: usize = 128 * 1024;
-/// Without any answer for so long, something is broken.
+/// The longest time without any response.
 const SILENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 
-/// What came of a phase.
+/// The results of a phase.
 pub struct Phase {
     pub count: usize,
     pub seconds: f64,
-    /// Of each step, the quickest first.
+    /// The latency of each step, the quickest first.
     pub latencies: Vec<Duration>,
-    /// What was submitted, the oldest first; of the other steps, what is left over.
+    /// The submitted workflows, the oldest first; for the other steps, the remaining ones.
     pub ids: Vec<Id>,
 }
 
@@ -47,18 +47,18 @@ impl Phase {
         self.latencies.len() as f64 / self.seconds
     }
 
-    /// Milliseconds within which this share of the steps was done.
+    /// The milliseconds within which this share of the steps ended.
     pub fn percentile(&self, share: f64) -> f64 {
         let place = (self.latencies.len() as f64 * share) as usize;
         self.latencies.get(place.min(self.latencies.len().saturating_sub(1))).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
     }
 }
 
-/// One request with its answer.
+/// One request with its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exchange {
     Submit,
-    /// An approval that its caller is content with.
+    /// An approval without a report.
     Approve(Id),
     /// An approval that is followed by a report.
     ApproveFirst(Id),
@@ -67,7 +67,7 @@ enum Exchange {
     List,
 }
 
-/// The requests, ready to be sent; those of a workflow up to its id and from there on.
+/// The prepared requests; those of a workflow in two parts, before and after its id.
 struct Requests {
     submit: Vec<u8>,
     approve: [Vec<u8>; 2],
@@ -114,7 +114,7 @@ struct Lane {
     sent: Vec<u8>,
     received: Vec<u8>,
     length: usize,
-    /// What it waits for; nothing once it has ended.
+    /// The request that it waits for; `None` once it has ended.
     exchange: Option<Exchange>,
     /// When its step began.
     asked: Instant,
@@ -144,7 +144,7 @@ impl Lane {
         self.stream.write_all(&self.sent).expect("a request that is sent");
     }
 
-    /// Reads what has come; gives the status and the body once the answer is whole.
+    /// Reads available bytes; returns the status and the body once the response is complete.
     fn read(&mut self) -> Option<(&[u8], &[u8])> {
         let read = self.stream.read(&mut self.received[self.length..]).expect("an answer");
         assert!(read > 0, "the server closed the connection, or sent a very long answer");
@@ -162,7 +162,7 @@ fn content_length(head: &[u8]) -> usize {
     head[start..].iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |length, digit| length * 10 + usize::from(digit - b'0'))
 }
 
-/// All lanes of a phase, and what comes of them.
+/// All lanes of a phase, and their results.
 struct Drive {
     step: Step,
     requests: Requests,
@@ -207,9 +207,9 @@ impl Drive {
         lane.ask(&self.requests, exchange, &id.unwrap_or(Id([b'#'; 36])));
     }
 
-    /// Takes what a lane received.
+    /// Handles a response that a lane received.
     fn take(&mut self, lane: &mut Lane) {
-        let Some(exchange) = lane.exchange else { panic!("an answer to nothing") };
+        let Some(exchange) = lane.exchange else { panic!("a response without a request") };
         let Some((status, body)) = lane.read() else { return };
         let expected: &[u8] = if exchange == Exchange::Submit { b"202" } else { b"200" };
         assert!(status == expected, "{exchange:?}: {}", String::from_utf8_lossy(body));
@@ -223,8 +223,8 @@ impl Drive {
     }
 }
 
-/// Lets so many callers repeat a step until the time is up, or, where the step takes an id, until
-/// none is left. The newest go first. `most` ends a phase early as well. Connecting does not count.
+/// Lets `count` callers repeat a step until the time is up, or, if the step takes an id, until none
+/// is left. The newest go first. `most` steps end a phase early as well. Connecting does not count.
 pub async fn drive(server: &Server, count: usize, step: Step, ids: Vec<Id>, duration: Duration, most: usize) -> Phase {
     let addr = server.addr;
     let work = move || run(addr, count, step, ids, duration, most);
@@ -243,7 +243,7 @@ fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, duration: Durat
     let latencies = Vec::with_capacity(1 << 18);
     let mut work = Drive { step, requests: Requests::new(), ids, latencies, began: Instant::now(), duration, most };
     for (place, lane) in lanes.iter_mut().enumerate() {
-        // So that not all of a mixed load do the same at the same time.
+        // Spreads the kinds of requests of a mixed load over time.
         lane.steps = place;
         work.begin(lane);
     }
@@ -254,7 +254,7 @@ fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, duration: Durat
         {
             let sockets = lanes.iter().map(|lane| &lane.stream).chain(&streams);
             let mut waiting: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
-            assert!(poll(&mut waiting, Some(&SILENCE)).expect("an event") > 0, "there was no answer for {} s", SILENCE.tv_sec);
+            assert!(poll(&mut waiting, Some(&SILENCE)).expect("an event") > 0, "there was no response for {} s", SILENCE.tv_sec);
             ready.extend(waiting.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(place, _)| place));
         }
         for place in &ready {
@@ -270,7 +270,7 @@ fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, duration: Durat
     Phase { count, seconds, latencies, ids }
 }
 
-/// Parks this many workflows, unmeasured.
+/// Parks this many workflows, without measuring.
 pub async fn park(server: &Server, count: usize) -> Vec<Id> {
     drive(server, 64, Step::Submit, Vec::new(), Duration::from_secs(600), count).await.ids
 }

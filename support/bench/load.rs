@@ -1,4 +1,4 @@
-//! Requests, and a caller for those that are not counted. What is counted is sent by `lanes.rs`.
+//! Requests, and a caller for those that are not measured. `lanes.rs` sends the measured ones.
 
 use crate::harness::{AGENT, HUMAN, token};
 use serde_json::json;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 pub struct Id(pub [u8; 36]);
 
 impl Id {
-    /// The first thing in an answer's body that is one.
+    /// The first id in the body of a response.
     pub fn found_in(body: &[u8]) -> Self {
         const KEY: &[u8] = br#""workflow_id":""#;
         let start = body.windows(KEY.len()).position(|bytes| bytes == KEY).expect("an id") + KEY.len();
@@ -39,7 +39,7 @@ impl Caller {
         Self { stream, received: Vec::with_capacity(16 * 1024) }
     }
 
-    /// Sends a request and gives the status and the body.
+    /// Sends a request, and returns the status and the body.
     pub async fn call(&mut self, request: &[u8]) -> (u16, &[u8]) {
         self.stream.write_all(request).await.expect("a request that is sent");
         self.received.clear();
@@ -55,7 +55,7 @@ impl Caller {
         }
     }
 
-    /// A request that has to be answered with this status.
+    /// Sends a request whose response has to have this status.
     pub async fn expect(&mut self, request: &[u8], expected: u16) -> &[u8] {
         let (status, body) = self.call(request).await;
         assert_eq!(status, expected, "{}", String::from_utf8_lossy(body));
@@ -107,7 +107,7 @@ pub fn stream() -> Vec<u8> {
 /// The request that approves a workflow.
 pub fn approval(id: &Id) -> Vec<u8> {
     let mut request = Vec::new();
-    write(&mut request, "POST", &format!("/workflows/{id}/approve"), HUMAN, r#"{"justification": "looked at it"}"#);
+    write(&mut request, "POST", &format!("/workflows/{id}/approve"), HUMAN, r#"{"justification": "reviewed it"}"#);
     request
 }
 

@@ -1,12 +1,12 @@
-//! The benchmark: how fast parkbrake parks and releases work, beside what the same PostgreSQL
-//! allows in the same minutes.
+//! The benchmark: how fast parkbrake parks and releases work, compared with the limits of the same
+//! PostgreSQL at the same time.
 //!
-//! A figure of a disk and two cores that others use as well says nothing by itself. So every round
-//! takes the references too, between the phases of parkbrake, and what counts is the ratio.
+//! Absolute figures of a shared disk and processor mean little. So every round also measures the
+//! references, between the phases of parkbrake, and the ratio counts.
 //! `README.md` beside this file says what each row means.
 //!
-//! This process is the load (`lanes.rs`). Nothing is asserted but that the answers are the
-//! expected ones; whether a target is met is printed and left to the reader.
+//! This process is the load (`lanes.rs`). It asserts only that the responses are the expected ones;
+//! the report shows targets and figures, and the reader judges.
 
 mod deadlines;
 mod fill;
@@ -26,56 +26,55 @@ use harness::Harness;
 use plots::Figures;
 use std::path::{Path, PathBuf};
 
-/// Measures parkbrake beside pgbench and a plain group commit
+/// Compares parkbrake with pgbench and a plain group commit
 #[derive(Debug, Parser)]
 pub struct Args {
     /// Seconds of each phase
     #[arg(long, default_value_t = 4)]
     pub seconds: u32,
 
-    /// How often everything is measured; medians are over these
+    /// Rounds; the report shows medians
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
 
-    /// Callers at once; a list
+    /// Numbers of concurrent callers
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16, 64])]
     pub callers: Vec<usize>,
 
-    /// Also with many parked workflows: lists, restart, memory, bytes
+    /// Also measure with many parked workflows: lists, restart, memory
     #[arg(long)]
     pub scale: bool,
 
-    /// With a million parked workflows too
+    /// Also measure with a million parked workflows
     #[arg(long, requires = "scale")]
     pub million: bool,
 
-    /// Also with escalations that fall due within a minute, beside submits
+    /// Also measure escalations that fall due within a minute, during submits
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "100000", value_parser = clap::value_parser!(u32).range(1_000..))]
     pub deadlines: Option<u32>,
 
-    /// Also prune day after day, with so many workflows a day
+    /// Also prune day after day, with this many workflows a day
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "100000", value_parser = clap::value_parser!(u32).range(1_000..=500_000))]
     pub retention: Option<u32>,
 
-    /// Leave the throughput out
+    /// Skip throughput
     #[arg(long, alias = "only-scale")]
     pub skip_throughput: bool,
 
-    /// Draw support/bench/plots from target/bench/figures.json, where runs leave what they measured
+    /// Draw support/bench/plots from target/bench/figures.json, which has the figures of all runs
     #[arg(long)]
     pub plots: bool,
 
-    /// Where the database is kept meanwhile: on the disk that is to be measured [default:
-    /// target/bench]
+    /// Folder for the database, on the disk to be measured [default: target/bench]
     #[arg(long)]
     pub folder: Option<PathBuf>,
 
-    /// What `cargo bench` adds
+    /// Set by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// Where reports go.
+/// The folder of the reports.
 fn output() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench")
 }

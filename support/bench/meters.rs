@@ -1,8 +1,8 @@
-//! What a phase cost: CPU of the server, of this process and of PostgreSQL; WAL; bytes; rows in a
+//! The cost of a phase: CPU of the server, of this process and of PostgreSQL; WAL; bytes; rows in a
 //! commit.
 //!
-//! CPU comes from `/proc/PID/stat` in ticks of 10 ms, so a phase of a second is good for about one
-//! part in a hundred.
+//! CPU comes from `/proc/PID/stat` in ticks of 10 ms, so a phase of one second is accurate to about
+//! one percent.
 
 use crate::harness::{HUMAN, Server, connect};
 use crate::load::{Caller, get};
@@ -14,10 +14,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
-/// Ticks in a second; Linux has 100 wherever PostgreSQL runs.
+/// Ticks per second; Linux has 100 on all relevant platforms.
 const TICKS: f64 = 100.0;
 
-/// A reading of everything that only grows.
+/// A reading of all counters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reading {
     /// Seconds of CPU.
@@ -31,7 +31,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What has been added since an earlier one.
+    /// The difference from an earlier one.
     pub fn since(self, earlier: Self) -> Self {
         Self {
             server: self.server - earlier.server,
@@ -53,7 +53,7 @@ pub struct Meters {
 }
 
 impl Meters {
-    /// Of a database, and of a server where one is measured.
+    /// Of a database, and of a server if one is measured.
     pub async fn new(url: &str, server: Option<&Server>) -> Self {
         let mut db = connect(url).await;
         let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut db).await.expect("a backend");
@@ -62,13 +62,13 @@ impl Meters {
         Self { db, postmaster, server }
     }
 
-    /// Writes out what is dirty, so that no phase pays for another.
+    /// Writes dirty pages out, so that no phase pays for an earlier one.
     pub async fn checkpoint(&mut self) {
         sqlx::raw_sql("checkpoint").execute(&mut self.db).await.expect("a checkpoint");
     }
 
-    /// How many workflows the server has in memory: those that are acted upon, and those whose
-    /// state it keeps.
+    /// How many workflows the server has in memory: those with an actor, and those whose state it
+    /// keeps.
     pub async fn workflows_in_memory(&self) -> f64 {
         match self.server {
             Some((_, addr)) => metrics(addr, &["parkbrake_workflows_resident ", "parkbrake_workflows_remembered "]).await.iter().sum(),
@@ -90,7 +90,7 @@ impl Meters {
         };
         let all = processes();
         let own = |pid: u32| all.get(&pid).map_or(0.0, |process| process.own);
-        // A backend that has ended is counted by its parent.
+        // The parent includes backends that have ended.
         let backends: f64 = all.values().filter(|process| process.parent == self.postmaster).map(|process| process.own).sum();
         let ended = all.get(&self.postmaster).map_or(0.0, |process| process.own + process.children);
         let server = self.server.map_or(0.0, |(pid, _)| own(pid));
@@ -98,7 +98,7 @@ impl Meters {
     }
 }
 
-/// What the server says of itself. The connection is a new one: a server closes those that rest.
+/// The metrics of the server. The connection is new, because a server closes idle ones.
 async fn metrics(addr: SocketAddr, names: &[&str]) -> Vec<f64> {
     let mut caller = Caller::connect(addr).await;
     let body = caller.expect(&get("/metrics", HUMAN), 200).await;
@@ -109,7 +109,7 @@ async fn metrics(addr: SocketAddr, names: &[&str]) -> Vec<f64> {
 
 struct Process {
     parent: u32,
-    /// Seconds of CPU, of itself and of children that have ended.
+    /// Seconds of CPU of a process, and of its children that have ended.
     own: f64,
     children: f64,
 }
@@ -121,22 +121,21 @@ fn processes() -> HashMap<u32, Process> {
 
 fn process(folder: &Path) -> Option<Process> {
     let stat = fs::read_to_string(folder.join("stat")).ok()?;
-    // The name, in parentheses, may hold anything; after it come the state and then numbers.
+    // The name, in parentheses, may contain anything; the state and then numbers follow it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |place: usize| fields.get(place)?.parse::<f64>().ok();
     let seconds = |place: usize| Some((number(place)? + number(place + 1)?) / TICKS);
     Some(Process { parent: fields.get(1)?.parse().ok()?, own: seconds(11)?, children: seconds(13)? })
 }
 
-/// Bytes of memory that a process holds.
+/// The resident memory of a process, in bytes.
 pub fn resident(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") * 1024.0
 }
 
-/// Milliseconds that the disk takes to keep a page, in the middle of 200 tries: what every commit
-/// waits for.
+/// The milliseconds to write and sync a page, the median of 200 tries: every commit waits for this.
 pub fn sync_time(folder: &Path) -> f64 {
     let path = folder.join("sync");
     let mut file = fs::File::create(&path).expect("a file");

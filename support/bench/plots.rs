@@ -1,13 +1,13 @@
-//! Plots: what was measured as curves, drawn as SVG.
+//! Plots: draws the figures as curves in SVG.
 //!
-//! Figures are kept in a file between runs, so that parts that were measured one after the other
-//! come into one set of plots.
+//! A file keeps the figures between runs, so that one set of plots can show parts that were
+//! measured in different runs.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// What the plots are drawn from.
+/// The figures of the plots.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Figures {
     pub throughput: Option<Vec<Chart>>,
@@ -17,17 +17,17 @@ pub struct Figures {
 /// Curves over one axis.
 #[derive(Serialize, Deserialize)]
 pub struct Chart {
-    /// Of its file.
+    /// The name of its file.
     pub name: String,
     pub title: String,
-    /// What goes across, by powers, and what goes up, from zero.
+    /// The horizontal axis is logarithmic, the vertical one begins at zero.
     pub across: String,
     pub up: String,
     pub curves: Vec<(String, Vec<(f64, f64)>)>,
 }
 
 impl Figures {
-    /// Those of earlier runs, if there are any.
+    /// The figures of earlier runs, if any.
     pub fn read(path: &Path) -> Self {
         std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
     }
@@ -39,12 +39,12 @@ impl Figures {
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
-/// Where the curves are: left, right, top, bottom.
+/// The area of the curves: left, right, top, bottom.
 const FRAME: (f64, f64, f64, f64) = (70.0, 480.0, 50.0, 300.0);
-/// Told apart by those who see colors differently too; every point has its mark besides.
+/// Colors that color-blind readers can distinguish; every curve also has a label.
 const COLORS: [&str; 5] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56605f"];
 
-/// Draws every chart that there are figures for.
+/// Draws every chart that has figures.
 pub fn draw(figures: &Figures, folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder");
     for chart in figures.throughput.iter().chain(&figures.scale).flatten() {
@@ -121,7 +121,7 @@ fn round_step(least: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= least * 0.999).unwrap_or(10.0 * power)
 }
 
-/// A figure with a few digits, thousands apart.
+/// A figure with few digits and thousands separators.
 fn number(value: f64) -> String {
     if value >= 1_000.0 {
         let digits = format!("{value:.0}");

@@ -1,8 +1,7 @@
-//! The references: what the same PostgreSQL does with the rows alone, without anything that
-//! parkbrake is.
+//! The references: the speed of the same PostgreSQL with the rows alone, without parkbrake.
 //!
-//! A is what an application gets that commits each workflow by itself. B is the plain limit: the
-//! same rows in group commits, by a program that does nothing else.
+//! A is the speed of an application that commits each workflow separately. B is the plain limit:
+//! the same rows in group commits, by a program that does nothing else.
 
 use crate::harness::{Harness, connect};
 use crate::lanes::Phase;
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// One row for the state and one for the approval, as a small application would have them.
+/// One row for the state and one for the approval, as in a small application.
 const TABLES: &str = "
     create table if not exists checkpoint (
         workflow_id bigint not null, seq smallint not null, state jsonb not null, created_at timestamptz not null default now(),
@@ -42,7 +41,7 @@ const GROUP: &str = "
 const COMMITTERS: usize = 2;
 const LARGEST: usize = 256;
 
-/// What pgbench says.
+/// The results of pgbench.
 #[derive(Debug, Clone, Copy)]
 pub struct Plain {
     pub rate: f64,
@@ -77,7 +76,7 @@ pub async fn pgbench(harness: &Harness, clients: usize, seconds: u32) -> Plain {
     let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
     match (value("tps = "), value("latency average = ")) {
         (Some(rate), Some(mean)) => Plain { rate, mean },
-        _ => panic!("pgbench said:\n{said}\n{}", String::from_utf8_lossy(&output.stderr)),
+        _ => panic!("pgbench printed:\n{said}\n{}", String::from_utf8_lossy(&output.stderr)),
     }
 }
 
@@ -86,7 +85,7 @@ struct Asked {
     done: oneshot::Sender<()>,
 }
 
-/// Reference B. It has threads of its own, as a server would.
+/// Reference B. It has its own threads, as a server would.
 pub async fn group_commit(harness: &Harness, waiting: usize, seconds: u32) -> Phase {
     let url = prepare(harness).await;
     let duration = Duration::from_secs(seconds.into());
@@ -113,7 +112,7 @@ async fn serve(url: String, waiting: usize, duration: Duration) -> Phase {
             let mut latencies = Vec::with_capacity(1 << 14);
             while began.elapsed() < duration {
                 let (done, answer) = oneshot::channel();
-                // Scattered over the keys, as those of A are.
+                // The ids are random, as in A.
                 let id = (latencies.len() as i64 * waiting as i64 + caller).wrapping_mul(0x5851_F42D_4C95_7F2D);
                 let start = Instant::now();
                 assert!(ask.send(Asked { id, done }).await.is_ok(), "the committers have ended");
@@ -131,7 +130,7 @@ async fn serve(url: String, waiting: usize, duration: Duration) -> Phase {
     Phase { count: waiting, seconds, latencies, ids: Vec::new() }
 }
 
-/// Takes whoever waits and commits them together. There is no timer.
+/// Commits all waiting rows together. There is no timer.
 async fn commit(mut db: sqlx::PgConnection, asked: Arc<Mutex<mpsc::Receiver<Asked>>>, state: Arc<str>) {
     let mut group = Vec::with_capacity(LARGEST);
     while asked.lock().await.recv_many(&mut group, LARGEST).await > 0 {

@@ -1,5 +1,5 @@
-//! The report: tables in Markdown, on the terminal and in a file. Medians with the least and the
-//! greatest of the rounds.
+//! The report: tables in Markdown, on the terminal and in a file. Medians with the minimum and
+//! maximum of the rounds.
 
 use crate::deadlines::{Deadlines, Side};
 use crate::plots::Chart;
@@ -10,7 +10,7 @@ use crate::{Args, harness};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// The middle of some figures.
+/// The median of some figures.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -28,7 +28,7 @@ fn spread(figures: &[f64], digits: usize) -> String {
     format!("{:.digits$} ({least:.digits$}..{greatest:.digits$})", median(figures))
 }
 
-/// What is measured, and on what.
+/// The heading: the versions and settings.
 pub fn heading(facts: &[(String, String)], args: &Args) -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -92,7 +92,7 @@ pub fn throughput(rounds: &[Round]) -> String {
     for (what, callers) in phases(rounds) {
         text += &row(what, callers, &of(rounds, what, callers));
     }
-    text += "\n## Cost of one step\n\n| | callers | server CPU ms | load CPU ms | PostgreSQL CPU ms | cores busy | rows in a commit | WAL bytes | table and index bytes | of what was approved, in memory |\n|---|---|---|---|---|---|---|---|---|---|\n";
+    text += "\n## Cost of one step\n\n| | callers | server CPU ms | load CPU ms | PostgreSQL CPU ms | cores busy | rows in a commit | WAL bytes | table and index bytes | approved workflows in memory |\n|---|---|---|---|---|---|---|---|---|---|\n";
     for (what, callers) in phases(rounds) {
         text += &cost(what, callers, &of(rounds, what, callers));
     }
@@ -196,7 +196,7 @@ fn scale_targets(scales: &Scales, thousand: Option<&Scale>) -> String {
 /// The tables of the third part.
 pub fn deadlines(seen: &Deadlines) -> String {
     let mut text = format!(
-        "\n## {} deadlines within a minute\n\n| submits beside them | per second | p99 ms | server CPU, cores | PostgreSQL CPU, cores | cores busy |\n|---|---|---|---|---|---|\n",
+        "\n## {} deadlines within a minute\n\n| submits meanwhile | per second | p99 ms | server CPU, cores | PostgreSQL CPU, cores | cores busy |\n|---|---|---|---|---|---|\n",
         seen.count
     );
     let mut line = |name: &str, side: &Side| {
@@ -211,8 +211,8 @@ pub fn deadlines(seen: &Deadlines) -> String {
     let [middle, most, last] = seen.late;
     let share = seen.during.rate / f64::midpoint(seen.before.rate, seen.after.rate);
     text += "\n| | target | measured |\n|---|---|---|\n";
-    let _ = writeln!(text, "| the last was handled so long after its time | ≤ 10 s | {last:.2} s |");
-    let _ = writeln!(text, "| p50, p99 of that | | {middle:.3} s, {most:.3} s |");
+    let _ = writeln!(text, "| the longest delay | ≤ 10 s | {last:.2} s |");
+    let _ = writeln!(text, "| delays, p50 and p99 | | {middle:.3} s, {most:.3} s |");
     let _ = writeln!(text, "| submits meanwhile / the mean before and afterwards | ≥ 0.5 | {share:.2} |");
     text
 }
@@ -267,7 +267,7 @@ pub fn throughput_figures(rounds: &[Round]) -> Vec<Chart> {
         ),
         chart(
             "latency",
-            "How long a step takes (A: the mean)",
+            "Latency of a step (A: the mean)",
             "p50, ms",
             vec![curve(SUBMIT, SUBMIT, &middle), curve(APPROVE, APPROVE, &middle), reference(&|plain| plain.mean)],
         ),
@@ -289,13 +289,13 @@ pub fn scale_figures(scales: &Scales) -> Vec<Chart> {
         curves,
     };
     vec![
-        chart("lists", "How long a list of 50 takes", "ms", lists),
+        chart("lists", "Latency of a list of 50", "ms", lists),
         chart("restart", "Restart until the first approval is answered", "s", vec![curve("restart", &|step| median(&step.restarts))]),
         chart("memory", "Memory of the server", "MB", vec![curve("VmRSS, once settled", &|step| step.memory / 1e6)]),
     ]
 }
 
-/// Prints the report and writes it down.
+/// Prints the report, and writes it to a file.
 #[expect(clippy::print_stdout, reason = "this is a program for a terminal")]
 pub fn publish(text: &str, path: &Path) {
     println!("{text}");

@@ -1,8 +1,8 @@
-//! The fourth part: `parkbrake prune`, beside full load, and what it leaves behind.
+//! The fourth part: `parkbrake prune`, also under full load, and whether tables grow.
 //!
-//! Day after day as much comes in as goes: three days' workflows are kept, a fourth comes in, the
-//! oldest day is pruned, and its room is vacuumed. If the tables are as large after many days as
-//! after four, nothing is left behind.
+//! Each day adds as many workflows as it removes: three days are kept, a fourth is added, the
+//! oldest is pruned, and a vacuum follows. If the tables are as large after many days as after
+//! four, pruning leaves nothing behind.
 
 use crate::fill::{Patterns, now};
 use crate::harness::{self, Harness, Server, connect, note};
@@ -13,26 +13,26 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
-/// How many days are gone through.
+/// The number of days.
 const DAYS: i32 = 9;
-/// How many are kept.
+/// The days that are kept.
 const KEPT: i32 = 3;
-/// How long ago the first of them was.
+/// The age of the first day.
 const OLDEST: i32 = 100;
-/// Submits beside the last prune.
+/// The number of callers that submit during the last prune.
 const CALLERS: usize = 64;
-/// The time to measure without it.
+/// The measurement without a prune.
 const BASE: Duration = Duration::from_secs(8);
 
-/// Bytes after a day's workflows had come in, and what pruning the oldest day took.
+/// Bytes after a day was added, and the time to prune the oldest day.
 pub struct Day {
     pub tables: f64,
     pub indexes: f64,
-    /// Seconds; `None` where nothing was old enough.
+    /// Seconds; `None` if nothing was old enough.
     pub pruned: Option<f64>,
 }
 
-/// Submits without and beside a prune.
+/// Submits without a prune, and during one.
 pub struct Beside {
     pub without: f64,
     pub with: f64,
@@ -42,15 +42,15 @@ pub struct Beside {
     pub seconds: f64,
 }
 
-/// What was seen.
+/// The results.
 pub struct Retention {
-    /// Workflows of a day.
+    /// Workflows per day.
     pub count: u32,
     pub days: Vec<Day>,
     pub beside: Beside,
 }
 
-/// Measures it.
+/// Runs this part.
 pub async fn measure(harness: &Harness, count: u32) -> Retention {
     let url = harness.database("retention").await;
     harness::prepare(&url).await;
@@ -70,7 +70,7 @@ pub async fn measure(harness: &Harness, count: u32) -> Retention {
             let began = Instant::now();
             finish(prune(&url, day - KEPT)).await;
             let took = began.elapsed().as_secs_f64();
-            // As autovacuum does, once it comes to it.
+            // As autovacuum would do later.
             sqlx::raw_sql("vacuum").execute(&mut db).await.expect("a vacuum");
             Some(took)
         } else {
@@ -87,7 +87,7 @@ async fn beside(url: &str) -> Beside {
     let server = Server::start(url, &[]).await;
     drive(&server, CALLERS, Step::Submit, Vec::new(), Duration::from_secs(1), CALLERS * 20).await;
     let without = drive(&server, CALLERS, Step::Submit, Vec::new(), BASE, usize::MAX).await;
-    note("pruning beside submits");
+    note("pruning during submits");
     let began = Instant::now();
     let mut child = prune(url, DAYS - KEPT);
     let (mut latencies, mut seconds) = (Vec::new(), 0.0);
@@ -110,7 +110,7 @@ async fn beside(url: &str) -> Beside {
     }
 }
 
-/// `parkbrake prune` of this day and all before it.
+/// `parkbrake prune` of this day and all earlier ones.
 fn prune(url: &str, day: i32) -> Child {
     let age = format!("{}h", (OLDEST - day - 1) * 24 + 12);
     let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));

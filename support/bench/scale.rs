@@ -1,4 +1,4 @@
-//! The second part: what many parked workflows cost. They wait for people, for hours or days, so
+//! The second part: the cost of many parked workflows. They wait for people for hours or days, so
 //! there can be many.
 
 use crate::fill::Patterns;
@@ -13,16 +13,16 @@ use sqlx::PgConnection;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How often a list is asked for; the middle of the times counts.
+/// How often a list is read; the median counts.
 const ASKED: usize = 50;
 /// How often the server is restarted.
 const RESTARTS: usize = 3;
-/// So many parked workflows a server keeps in memory, unless it is told otherwise.
+/// How many parked workflows a server keeps in memory by default.
 pub const KEPT: i32 = 80_000;
-/// Parked through the server, beyond what it keeps in memory, to see what that adds to its memory.
+/// How many workflows are parked beyond those in memory, to measure the memory that each one adds.
 const BEYOND: usize = 30_000;
 
-/// The figures with so many parked.
+/// The figures for a number of parked workflows.
 pub struct Scale {
     pub parked: i32,
     /// Milliseconds of each list, by its name.
@@ -30,18 +30,18 @@ pub struct Scale {
     /// Seconds from the start of the process until the first approval was answered, the quickest
     /// first.
     pub restarts: Vec<f64>,
-    /// Bytes of memory of the server, settled and after the lists.
+    /// The memory of the server in bytes, once it is idle after the lists.
     pub memory: f64,
 }
 
-/// Everything of this part.
+/// The results of this part.
 pub struct Scales {
     pub steps: Vec<Scale>,
-    /// Bytes of memory that each workflow added that was parked beyond what stays in memory.
+    /// The memory in bytes that each workflow adds beyond those that stay in memory.
     pub beyond: f64,
 }
 
-/// Takes all figures of this part, from few to many.
+/// Runs this part, from few to many workflows.
 pub async fn measure(harness: &Harness, args: &Args) -> Scales {
     let url = harness.database("scale").await;
     harness::prepare(&url).await;
@@ -61,7 +61,7 @@ pub async fn measure(harness: &Harness, args: &Args) -> Scales {
     note(&format!("parking {BEYOND} more through the server"));
     let mut server = Server::start(&url, &[]).await;
     server.until_quiet().await;
-    // Once without counting: buffers and pools grow to their size.
+    // Once without measuring, so that buffers and pools grow to their size.
     park(&server, BEYOND).await;
     let memory = settled(&server).await;
     let count = park(&server, BEYOND).await.len() as f64;
@@ -92,13 +92,13 @@ async fn step(url: &str, db: &mut PgConnection, patterns: &Patterns, parked: i32
     Scale { parked, lists, restarts, memory }
 }
 
-/// Bytes of memory of a server that rests: it gives back what it has not needed for a second.
+/// The memory of an idle server in bytes. It returns memory that it has not used for a second.
 async fn settled(server: &Server) -> f64 {
     tokio::time::sleep(Duration::from_secs(4)).await;
     resident(server.pid)
 }
 
-/// One that has waited the longest: it is not among those that a restart takes into memory first.
+/// The request that has waited longest: a restart does not load it into memory first.
 async fn oldest(db: &mut PgConnection, patterns: &Patterns) -> Id {
     let query = "select workflow_id from workflow where approval_status = 'pending' and risk_level = 'high' and workflow_id <> $1
                  order by requested_at, workflow_id limit 1";
@@ -117,9 +117,9 @@ async fn lists(server: &Server, db: &mut PgConnection) -> Vec<(&'static str, f64
     for (name, query) in [
         ("first page", String::new()),
         ("deep page", format!("?cursor={cursor}")),
-        ("what most are (`risk_level=high`)", "?risk_level=high".to_owned()),
-        ("what few are (`risk_level=critical`, 1 in 20)", "?risk_level=critical".to_owned()),
-        ("what the caller may decide (`mine=true`)", "?mine=true".to_owned()),
+        ("most (`risk_level=high`)", "?risk_level=high".to_owned()),
+        ("few (`risk_level=critical`, 1 in 20)", "?risk_level=critical".to_owned()),
+        ("decidable by the caller (`mine=true`)", "?mine=true".to_owned()),
     ] {
         let request = get(&format!("/workflows/pending{query}"), HUMAN);
         let mut times = Vec::new();

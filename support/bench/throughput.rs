@@ -8,20 +8,21 @@ use crate::meters::{Meters, Reading, sync_time};
 use crate::references::{self, Plain};
 use std::time::Duration;
 
-/// From so many callers on there is a mixed load, and one of approvals that are read back first.
+/// From this number of callers on, there are also a mixed load, and approvals of workflows that the
+/// server first has to read.
 const MANY: usize = 16;
-/// How many a server keeps in memory that has to read them back.
+/// How many workflows that server keeps in memory.
 const FEW_RESIDENT: &str = "64";
 /// Clients of reference A, and callers of reference B.
 pub const PLAIN_CLIENTS: usize = 16;
 pub const GROUP_CALLERS: usize = 64;
 
-/// What a phase is called.
+/// The names of the phases.
 pub const SUBMIT: &str = "submit → parked";
 pub const APPROVE: &str = "approve → answered";
 pub const APPROVE_STORED: &str = "approve → answered, not in memory";
 pub const COMPLETE: &str = "approve + result → completed";
-pub const MIXED: &str = "mixed: submits, approvals, reads, a list, beside 8 streams";
+pub const MIXED: &str = "mixed: submits, approvals, reads, a list, with 8 open streams";
 
 /// One phase of one round.
 pub struct Sample {
@@ -32,16 +33,16 @@ pub struct Sample {
     pub p99: f64,
     pub count: f64,
     pub seconds: f64,
-    /// What reference A did with 16 clients right before and after the phases with so many callers;
-    /// the mean.
+    /// Reference A with 16 clients, the mean of directly before and after the phases with this
+    /// number of callers.
     pub plain: f64,
-    /// Of what was approved, how many the server had in memory when the phase began.
+    /// How many of the approved workflows were in memory when the phase began.
     pub resident: Option<f64>,
-    /// What it cost, all steps together.
+    /// The cost of all steps together.
     pub cost: Reading,
 }
 
-/// Everything once.
+/// One round.
 pub struct Round {
     pub sync: f64,
     /// Reference A with one client, before and after parkbrake.
@@ -52,7 +53,7 @@ pub struct Round {
     pub group: Sample,
 }
 
-/// Takes the rounds.
+/// Runs the rounds.
 pub async fn measure(harness: &Harness, args: &Args) -> Vec<Round> {
     let mut rounds = Vec::new();
     for round in 1..=args.rounds {
@@ -100,13 +101,13 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Every phase with this many callers; gives what is left parked.
+    /// Runs every phase with this number of callers; returns the workflows that are still parked.
     async fn at(&mut self, count: usize) -> Vec<Id> {
-        // Warm: prepared statements, the believed tokens.
+        // Warm up: prepared statements, cached tokens.
         drive(self.server, count, Step::Submit, Vec::new(), Duration::from_secs(1), count * 20).await;
         let mut ids = self.phase(SUBMIT, count, Step::Submit, Vec::new()).await.ids;
-        // Twice as many as were submitted in the same time, so that it is the server that ends the
-        // phase and not the supply.
+        // Twice as many as were submitted in the same time, so that the phase does not run out of
+        // workflows.
         let supply = 2 * ids.len();
         ids.extend(park(self.server, ids.len()).await);
         let left = self.phase(APPROVE, count, Step::Approve, ids).await.ids;
