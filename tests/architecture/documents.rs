@@ -238,8 +238,8 @@ fn without_code(text: &str) -> String {
 const MISSING: [&str; 8] =
     ["there yet", "not run yet", "were not run", "was not run", "not been run", "never been run", "were not tried", "was not tried"];
 
-/// What is missing is listed once, in README.md, so that no two lists can contradict each other. The
-/// other pages link to that list where a reader needs it.
+/// What is missing is listed once, in README.md, so that no two lists can contradict each other.
+/// The other pages link to that list where a reader needs it.
 #[test]
 fn only_the_readme_lists_missing_features() {
     assert!(read("README.md").contains("\n## What is not there yet\n"));

@@ -74,7 +74,7 @@
 
   if (!body.dataset.live || !(list || detail)) return;
 
-  // ---- The list: fetched anew and put in place, with what was selected, written and focused.
+  // ---- The list: refetched and replaced; selection, input and focus are kept.
   const keys = () => new Set([...list.querySelectorAll("[data-key]")].map((row) => row.dataset.key));
   let shown = list ? keys() : new Set();
   let wanted = false, busy = false, touched = 0;
@@ -136,7 +136,7 @@
     }
   }
 
-  // ---- How much waits: above the list, in the tabs and in the title.
+  // ---- The number of waiting requests: above the list, in the tabs and in the title.
   function tellCounts() {
     const counts = document.getElementById("counts")?.dataset;
     if (!counts) return;
@@ -147,7 +147,7 @@
     document.title = document.title.replace(/^(\([^)]*\) )?/, counts.selected ? `(${counts.selected}) ` : "");
   }
 
-  // ---- Notices of this browser, for whoever asked for them: of what newly waits for the reader, while nobody looks at the list.
+  // ---- Notices of this browser: opt-in notifications of new requests while the tab is hidden.
   const notifier = document.getElementById("notify");
   const NOTIFY = "parkbrake.notify";
   const isMine = list && !new URL(location.href).searchParams.has("of");
@@ -182,11 +182,11 @@
       const notice = new Notification(title, { body: "parkbrake: opening this decides nothing", tag: arrived[0] });
       notice.onclick = () => { window.focus(); if (arrived.length === 1) row?.querySelector("th a")?.click(); };
     } catch {
-      // Some phones show notices of installed programs only.
+      // Some phones show notices only of installed programs.
     }
   }
 
-  // ---- What is selected: all of the page at once, and how many.
+  // ---- The selection: the whole page at once, and the number of selected requests.
   const boxes = () => [...list.querySelectorAll(".pick input[name=id]")];
 
   function tellPicked() {
@@ -205,7 +205,7 @@
   });
   if (list) tellPicked();
 
-  // ---- What a runbook writes: asked for once a second, as long as somebody looks and it runs.
+  // ---- The output of a runbook: read once a second while it runs and the page is visible.
   const output = document.querySelector("#output[data-after]");
   const KEPT = 65536;
   // Invisible letters, and letters that reorder others.
@@ -248,7 +248,8 @@
 
   if (detail && output) setTimeout(follow, 1000);
 
-  // ---- The stream. It rests while nobody looks, so that many open pages do not use up the browser's connections.
+  // ---- The stream. It is closed while the page is hidden, so that many open pages do not use up
+  // the browser's connections.
   let source = null, retry = 0;
 
   function say(state, text) {
@@ -267,7 +268,7 @@
       const told = JSON.parse(event.data);
       if (told.workflow_id === detail.dataset.workflow && told.version > Number(detail.dataset.version)) news();
     } catch {
-      // Nothing of ours.
+      // Not our message.
     }
   }
 

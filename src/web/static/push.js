@@ -35,7 +35,7 @@
         return;
       }
     }
-    // The server does not have it, or could not use it any more.
+    // The server does not have the subscription, or can no longer use it.
     await own?.unsubscribe();
     form.hidden = false;
   }

@@ -1,4 +1,5 @@
-// Shows the notices that a push service brings while no page is open. It decides nothing: a click opens the request.
+// Shows the notices of a push service while no page is open. It decides nothing: a click opens the
+// request.
 "use strict";
 
 const show = (title, path, tag) => self.registration.showNotification(title, { tag, renotify: true, data: { path } });
@@ -18,7 +19,7 @@ self.addEventListener("notificationclick", (event) => {
   })());
 });
 
-// The browser has a new subscription, or none; the page makes a new one.
+// The subscription of the browser has changed or ended; the page subscribes again.
 self.addEventListener("pushsubscriptionchange", (event) => {
   event.waitUntil(show("This browser is not notified any more: subscribe it again", "/inbox/push", "subscription"));
 });
