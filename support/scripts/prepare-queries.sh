@@ -38,8 +38,8 @@ mkdir -p "$target"
 touch src/lib.rs
 SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$target DATABASE_URL="postgres://postgres@localhost/postgres?host=$folder" cargo check --quiet
 if [[ ${1:-} == --check ]]; then
-  diff --recursive --brief .sqlx "$target" >&2 || fail 'the queries in .sqlx are not those of the source: run support/scripts/prepare-queries.sh, and commit .sqlx'
-  say '.sqlx has the queries of the source'
+  diff --recursive --brief .sqlx "$target" >&2 || fail 'the queries in .sqlx differ from the source: run support/scripts/prepare-queries.sh, and commit .sqlx'
+  say '.sqlx is up to date'
 else
   say "$(find .sqlx -name 'query-*.json' | wc -l) queries are stored in .sqlx; commit them"
 fi

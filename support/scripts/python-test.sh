@@ -30,7 +30,7 @@ client=$root/support/clients/python
 tool=$root/target/python-$(cksum <<<"${packages[*]}" | cut -d ' ' -f 1)
 if [[ ! -f $tool/complete ]]; then
   say "installing the frameworks with pip, into $tool"
-  { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" && touch "$tool/complete"; } || { rm -rf "$tool"; skip 'pip could not install what they need'; }
+  { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" && touch "$tool/complete"; } || { rm -rf "$tool"; skip 'pip could not install the packages of the tests'; }
 fi
 say 'building'
 cargo build --locked --quiet
@@ -43,7 +43,7 @@ unset PARKBRAKE_TOKEN PARKBRAKE_URL PARKBRAKE_CONFIG PARKBRAKE_DEV_HOME
 export PARKBRAKE_BIN=$root/target/debug/parkbrake PYTHONDONTWRITEBYTECODE=1
 cd "$client"
 say 'building the package'
-"$tool/bin/python" -m build --no-isolation --outdir "$home/dist" . >"$home/built" 2>&1 || { cat "$home/built" >&2; fail 'the package was not built'; }
+"$tool/bin/python" -m build --no-isolation --outdir "$home/dist" . >"$home/built" 2>&1 || { cat "$home/built" >&2; fail 'the package could not be built'; }
 "$tool/bin/twine" check --strict "$home"/dist/*
 # The tests use what would be published.
 "$tool/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall "$home"/dist/*.whl

@@ -9,7 +9,7 @@ need_compiler
 need_postgres
 need_script_tools
 has node || fail 'node is missing: install it, and run this again'
-has script || fail 'script is missing: it comes with util-linux'
+has script || fail 'script is missing: install util-linux, and run this again'
 cd "$root"
 say 'building'
 cargo build --locked --quiet
@@ -17,7 +17,7 @@ parkbrake=$root/target/debug/parkbrake
 
 source support/scripts/lib/dev-server.sh
 # The recording shows the folder of the runbooks, which should not be that of this checkout.
-mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake is there already: remove it first'
+mkdir -m 755 /tmp/parkbrake || fail '/tmp/parkbrake already exists: remove it first'
 folder=/tmp/parkbrake
 tidy_up() { rm -rf "$folder"; }
 mkdir "$folder/support"

@@ -48,7 +48,7 @@ ask_as() {
 }
 
 # Both at once, because a run keeps only one core busy.
-say "asking $PARKBRAKE_URL as deploy-bot and as cora"
+say "testing $PARKBRAKE_URL as deploy-bot and as cora"
 ask_as cora >"$home/cora.out" 2>&1 &
 cora=$!
 status=0

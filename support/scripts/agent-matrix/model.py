@@ -3,7 +3,7 @@
 It implements the parts of Claude's Messages API and of OpenAI's Responses API that Claude Code and
 Codex need. Run as a program, it requests one call: the file `command` of its folder has a shell
 command, or `write FILE` for the client's own tool that writes a file; `id` has the id of the call.
-The result that the client returns is written to `told`.
+The result that the client returns is written to `result`.
 """
 
 import http.server
@@ -150,7 +150,7 @@ def of_folder(folder):
 
     def decide(asked):
         if asked.results:
-            with open(os.path.join(folder, "told"), "w") as file:
+            with open(os.path.join(folder, "result"), "w") as file:
                 file.write(asked.results[-1])
             return None
         command = read("command")

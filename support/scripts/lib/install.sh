@@ -30,7 +30,7 @@ as_root() {
   elif has sudo; then
     sudo "$@"
   else
-    fail "root has to run this, and sudo is not here: $*"
+    fail "root has to run this, because sudo is missing: $*"
   fi
 }
 
@@ -48,7 +48,7 @@ install() {
     say "$1 is missing: installing it with brew ($4)"
     brew install "$4" >&2
   else
-    fail "$1 is missing, and there is neither apt-get, dnf nor brew here: install it as your system does it, and start again"
+    fail "$1 is missing, and apt-get, dnf and brew are missing as well: install it with your system's package manager, and start again"
   fi
 }
 
@@ -60,13 +60,13 @@ can_install() {
 # need_program NAME FOR-APT FOR-DNF FOR-BREW
 need_program() {
   has "$1" || install "$@"
-  has "$1" || fail "$1 was installed and is still not on PATH: see what was said above"
+  has "$1" || fail "$1 was installed, but is not on PATH: see the output above"
 }
 
 # Rust is not installed automatically: how to install it is for the owner of the machine to decide.
 need_cargo() {
   has cargo || [[ ! -x ${HOME:-}/.cargo/bin/cargo ]] || PATH=$PATH:$HOME/.cargo/bin
-  has cargo || fail "cargo is missing: install Rust as https://rustup.rs says, and start again"
+  has cargo || fail "cargo is missing: install Rust as https://rustup.rs describes, and start again"
 }
 
 # rustc needs a linker, and some dependencies are written in C.
@@ -88,7 +88,7 @@ find_postgres() {
 # left alone.
 need_postgres() {
   find_postgres || install PostgreSQL postgresql postgresql-server postgresql@17
-  find_postgres || fail "PostgreSQL was installed and its initdb is still not found: put the folder with initdb on PATH"
+  find_postgres || fail "PostgreSQL was installed, but its initdb was not found: put the folder with initdb on PATH"
 }
 
 # Most packages of the server include it; Fedora has a separate one.
@@ -115,5 +115,5 @@ need_go_task() {
     say "task is missing: installing go-task-bin with pip, into $tools"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target "$tools" --upgrade go-task-bin >&2
   fi
-  has task || fail "task was installed and is still not found: install it as https://taskfile.dev says"
+  has task || fail "task was installed, but was not found: install it as https://taskfile.dev describes"
 }

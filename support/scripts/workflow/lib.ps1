@@ -117,7 +117,7 @@ function Invoke-Parkbrake([string] $Method, [string] $Path, $Body) {
         if ($cause.InnerException -is [Net.Sockets.SocketException]) {
             Stop-Script "no server answers at $($script:Url): start one with ``task dev``, or say where it is with PARKBRAKE_URL" 5
         }
-        Stop-Script "the call of $($script:Url) failed ($($cause.Message)): whether it was done is not known; status.ps1 says" 5
+        Stop-Script "the call of $($script:Url) failed ($($cause.Message)): whether it was processed is unknown; check with status.ps1" 5
     }
     $text = [Text.Encoding]::UTF8.GetString($response.RawContentStream.ToArray())
     $answer = $null

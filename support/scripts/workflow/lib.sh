@@ -103,8 +103,8 @@ api() {
   case $code in
     0) ;;
     6 | 7) fail "no server answers at $url: start one with \`task dev\`, or say where it is with PARKBRAKE_URL" 5 ;;
-    28) fail "the server at $url did not answer in time: whether it was done is not known; status.sh says" 5 ;;
-    *) fail "the call of $url failed (curl's exit status $code): whether it was done is not known; status.sh says" 5 ;;
+    28) fail "the server at $url did not answer in time: whether it was processed is unknown; check with status.sh" 5 ;;
+    *) fail "the call of $url failed (curl's exit status $code): whether it was processed is unknown; check with status.sh" 5 ;;
   esac
   status=${reply##*$'\n'}
   answer=${reply%$'\n'*}

@@ -8,7 +8,7 @@ param(
 )
 . (Join-Path $PSScriptRoot 'lib.ps1')
 Assert-WorkflowId $WorkflowId
-if (-not $Reason) { Stop-Script 'say why not: -Reason TEXT or REASON; the requester reads it' 2 }
+if (-not $Reason) { Stop-Script 'give a reason: -Reason TEXT or REASON; the requester reads it' 2 }
 Connect-Parkbrake $Remote
 
 $fields = @{ reason = $Reason }

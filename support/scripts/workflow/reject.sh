@@ -13,7 +13,7 @@ while (($#)); do
   esac
 done
 check_id "$workflow_id"
-[[ -n $reason ]] || misuse "say why not: --reason TEXT or REASON; the requester reads it"
+[[ -n $reason ]] || misuse "give a reason: --reason TEXT or REASON; the requester reads it"
 connect "$remote"
 
 body=$(reason=$reason jq --null-input --compact-output '{reason: env.reason}')
