@@ -117,7 +117,7 @@ fn a_tool_that_cannot_be_installed_is_named() {
     let machine = Machine::new().without("cc");
     let output = machine.dev();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("cc is missing, and there is neither apt-get, dnf nor brew here"), "{}", said(&output));
+    assert!(said(&output).contains("cc is missing, and apt-get, dnf and brew are missing as well"), "{}", said(&output));
 
     machine.program("apt-get", "exit 100");
     assert!(!machine.dev().status.success(), "a package manager that fails ends it");
