@@ -19,6 +19,7 @@ struct Dev<'a> {
 }
 
 impl<'a> Dev<'a> {
+    #[track_caller]
     fn start(home: &'a Path, folder: &Path) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["dev", "--listen", "127.0.0.1:0"])
@@ -57,6 +58,7 @@ impl<'a> Dev<'a> {
     }
 
     /// Ctrl-C.
+    #[track_caller]
     fn interrupt(mut self) {
         self.signal(rustix::process::Signal::INT);
         assert!(self.child.wait().unwrap().success());

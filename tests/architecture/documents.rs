@@ -146,6 +146,7 @@ fn links_of_the_documents_lead_somewhere() {
 }
 
 /// The codes of the API with their statuses, according to `Code::facts`.
+#[track_caller]
 fn codes() -> BTreeMap<String, u16> {
     let fact = Regex::new(r#"StatusCode::([A-Z_]+), "([a-z-]+)","#).expect("a pattern");
     let text = read("src/http/problem.rs");
@@ -160,6 +161,7 @@ fn codes() -> BTreeMap<String, u16> {
 }
 
 /// The number of a status, by its name in the source.
+#[track_caller]
 fn number(name: &str) -> u16 {
     let named =
         |status: &StatusCode| status.canonical_reason().is_some_and(|reason| reason.to_uppercase().replace([' ', '-'], "_") == name);

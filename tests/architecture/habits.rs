@@ -10,6 +10,7 @@ use std::fs;
 /// Scripts without a twin of the same name, and what replaces the twin.
 const LONE_SCRIPTS: &[(&str, &str)] = &[("show.ps1", "lib.jq")];
 
+#[track_caller]
 fn workflows() -> Vec<(String, String, Value)> {
     let found = files(&root().join(".github/workflows"), "yml").into_iter().map(|path| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();

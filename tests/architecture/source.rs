@@ -97,6 +97,7 @@ pub fn sources() -> &'static [Source] {
     &SOURCES
 }
 
+#[track_caller]
 pub fn scan() -> Vec<Source> {
     let src = root().join("src");
     let start = Regex::new(r"(?:^|[^:\w])([a-z_0-9]+)::|\b(?:use|extern crate) ([a-z_0-9]+)\b").expect("a pattern");

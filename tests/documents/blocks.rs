@@ -20,6 +20,7 @@ pub struct Block {
 }
 
 /// The blocks of a page. A block in a list loses the indentation of the list.
+#[track_caller]
 pub fn blocks(page: &str) -> Vec<Block> {
     let (mut found, mut open, mut heading, mut above): (Vec<Block>, Option<(Block, usize)>, String, &str) =
         (Vec::new(), None, String::new(), "");

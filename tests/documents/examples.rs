@@ -71,6 +71,7 @@ fn every_example_of_notifications_loads() {
 }
 
 /// The files of an example: each begins with a comment that names it.
+#[track_caller]
 fn files(text: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     for line in text.lines() {

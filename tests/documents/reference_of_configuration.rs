@@ -84,6 +84,7 @@ struct Sample {
 }
 
 impl Sample {
+    #[track_caller]
     fn read(names: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("hitl")).expect("a folder");
@@ -141,6 +142,7 @@ struct Key {
 }
 
 impl Key {
+    #[track_caller]
     fn read(name: &Value, value: &Value) -> Self {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let fields = ["says", "default", "left_out", "takes", "one_of"];

@@ -16,6 +16,7 @@ const SHAPES: &[(&str, &str, &str, u16)] = &[
     ("API.md", "not-an-approver", "post /workflows/{id}/approve", 403),
 ];
 
+#[track_caller]
 fn validator(call: &str, status: u16) -> Validator {
     let description = parkbrake::app::description();
     let document = description.value();

@@ -2,7 +2,7 @@
 //! one call that runs.
 
 use crate::support::client::{events, token};
-use crate::support::{TestApp, eventually};
+use crate::support::{TestApp, called, eventually};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt as _;
@@ -13,40 +13,43 @@ async fn hook(app: &TestApp, client: &str, event: &str, tool_use_id: &str, call:
     hook_with(app, &[client], &[], event, ("session", tool_use_id), call).await
 }
 
-async fn hook_with(
+#[track_caller]
+fn hook_with(
     app: &TestApp,
     args: &[&str],
     variables: &[(&str, &str)],
     event: &str,
     (session, tool_use_id): (&str, &str),
     (tool, mut input): (&str, Value),
-) -> (String, String) {
-    input["description"] = json!(format!("As {tool_use_id} has it"));
-    let sent = json!({
-        "session_id": session, "cwd": "/srv/api", "permission_mode": "bypassPermissions", "hook_event_name": event, "tool_name": tool,
-        "tool_input": input, "tool_use_id": tool_use_id, "tool_response": ""
-    });
-    let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
-        .arg("hook")
-        .args(args)
-        .args(["--url", &format!("http://{}", app.addr), "--deadline", "60s"])
-        .env_remove("CLAUDE_CODE_ENTRYPOINT")
-        .envs(variables.iter().copied())
-        .env("PARKBRAKE_TOKEN", token("deploy-bot"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program");
-    child.stdin.take().expect("its input").write_all(sent.to_string().as_bytes()).await.expect("an input");
-    let output = child.wait_with_output().await.expect("an end");
-    assert!(output.status.success(), "{output:?}");
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let said = &answer["hookSpecificOutput"];
-    let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
-    // Codex gets an empty answer if there is no objection.
-    let word = if answer == json!({}) { "allow".to_owned() } else { text("permissionDecision") };
-    (word, text("permissionDecisionReason"))
+) -> impl Future<Output = (String, String)> {
+    called(async move {
+        input["description"] = json!(format!("As {tool_use_id} has it"));
+        let sent = json!({
+            "session_id": session, "cwd": "/srv/api", "permission_mode": "bypassPermissions", "hook_event_name": event, "tool_name": tool,
+            "tool_input": input, "tool_use_id": tool_use_id, "tool_response": ""
+        });
+        let mut child = Command::new(env!("CARGO_BIN_EXE_parkbrake"))
+            .arg("hook")
+            .args(args)
+            .args(["--url", &format!("http://{}", app.addr), "--deadline", "60s"])
+            .env_remove("CLAUDE_CODE_ENTRYPOINT")
+            .envs(variables.iter().copied())
+            .env("PARKBRAKE_TOKEN", token("deploy-bot"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program");
+        child.stdin.take().expect("its input").write_all(sent.to_string().as_bytes()).await.expect("an input");
+        let output = child.wait_with_output().await.expect("an end");
+        assert!(output.status.success(), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let said = &answer["hookSpecificOutput"];
+        let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
+        // Codex gets an empty answer if there is no objection.
+        let word = if answer == json!({}) { "allow".to_owned() } else { text("permissionDecision") };
+        (word, text("permissionDecisionReason"))
+    })
 }
 
 /// A call that needs no approval, and one that people have to approve.

@@ -6,7 +6,7 @@ use crate::support::client::low;
 use crate::support::hook::{Hook, Reply};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::hand_out_tokens;
-use crate::support::{Config, Database, Process, eventually};
+use crate::support::{Config, Database, Process, called, eventually};
 use Boundary::{AfterEffect, AfterFinishRecord, AfterStartRecord, BeforeStartRecord, During, RunbookDies};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
@@ -155,61 +155,64 @@ async fn stop_at(proxy: &Proxy, commit: usize, fault: Fault) {
 }
 
 /// Kills at the boundary of a row, and checks the result.
-async fn play(row: &Row, doer: &Doer, task: &Value, commits_before: usize) {
-    let Row { boundary, idempotent, status, begun, done } = *row;
-    let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
-    let (config, proxy) = (doer.config(idempotent), Proxy::before(&database).await);
-    let server = Process::serve(&config, &proxy.database()).await;
-    let stop = match boundary {
-        BeforeStartRecord => Some((commits_before + 1, Fault::HoldRequest)),
-        AfterStartRecord => Some((commits_before + 1, Fault::HoldAnswer)),
-        AfterEffect => Some((commits_before + 2, Fault::HoldRequest)),
-        AfterFinishRecord => Some((commits_before + 2, Fault::HoldAnswer)),
-        During | RunbookDies => None,
-    };
-    match stop {
-        Some((1, fault)) => proxy.next(COMMIT, fault, 1),
-        Some(_) => proxy.next(COMMIT, Fault::HoldRequest, 1),
-        None => doer.hold(),
-    }
-    let id = server.client("deploy-bot").submit_id(task.clone()).await;
-    match stop {
-        Some((commit, fault)) => {
-            stop_at(&proxy, commit, fault).await;
-            if boundary == AfterFinishRecord {
-                let finished = "select count(*) from workflow_event where kind = 'execution_succeeded'";
-                let steps = i64::try_from(commits_before / 2 + 1).unwrap();
-                eventually("the commit of its end", || async { (database.count(finished).await == steps).then_some(()) }).await;
-            }
+#[track_caller]
+fn play(row: &Row, doer: &Doer, task: &Value, commits_before: usize) -> impl Future<Output = ()> {
+    called(async move {
+        let Row { boundary, idempotent, status, begun, done } = *row;
+        let database = Database::migrated().await;
+        hand_out_tokens(&database).await;
+        let (config, proxy) = (doer.config(idempotent), Proxy::before(&database).await);
+        let server = Process::serve(&config, &proxy.database()).await;
+        let stop = match boundary {
+            BeforeStartRecord => Some((commits_before + 1, Fault::HoldRequest)),
+            AfterStartRecord => Some((commits_before + 1, Fault::HoldAnswer)),
+            AfterEffect => Some((commits_before + 2, Fault::HoldRequest)),
+            AfterFinishRecord => Some((commits_before + 2, Fault::HoldAnswer)),
+            During | RunbookDies => None,
+        };
+        match stop {
+            Some((1, fault)) => proxy.next(COMMIT, fault, 1),
+            Some(_) => proxy.next(COMMIT, Fault::HoldRequest, 1),
+            None => doer.hold(),
         }
-        None => doer.has_begun().await,
-    }
-    if matches!(boundary, AfterEffect | AfterFinishRecord) {
-        doer.has_its_effect().await;
-    }
-    let server = if boundary == RunbookDies {
-        let Doer::Runbook(folder) = doer else { panic!("only a runbook can be killed") };
-        kill_group_in(&folder.path().join("pid"));
-        server
-    } else {
-        server.kill().await;
-        drop(proxy);
-        doer.release();
-        Process::serve(&config, &database).await
-    };
-    let alice = server.client("alice");
-    let workflow = alice.wait_for(&id, status).await;
-    let (has_begun, had_effect) = doer.ledger();
-    let what = format!("{boundary:?}, idempotent: {idempotent}: {has_begun:?} {had_effect:?} {workflow:#}");
-    assert_eq!((has_begun.len(), had_effect.len()), (begun, done), "{what}");
-    assert!(has_begun.iter().all(|key| *key == has_begun[0]), "whoever it reaches can tell that it is the same order: {what}");
-    if status == "outcome_unknown" {
-        // The outcome stays unknown: nothing runs again on its own.
-        let reason = workflow["execution"]["attempts"].as_array().unwrap().last().unwrap()["outcome"].clone();
-        assert_eq!(reason, "unknown", "{what}");
-    }
-    assert!(server.terminate().await);
+        let id = server.client("deploy-bot").submit_id(task.clone()).await;
+        match stop {
+            Some((commit, fault)) => {
+                stop_at(&proxy, commit, fault).await;
+                if boundary == AfterFinishRecord {
+                    let finished = "select count(*) from workflow_event where kind = 'execution_succeeded'";
+                    let steps = i64::try_from(commits_before / 2 + 1).unwrap();
+                    eventually("the commit of its end", || async { (database.count(finished).await == steps).then_some(()) }).await;
+                }
+            }
+            None => doer.has_begun().await,
+        }
+        if matches!(boundary, AfterEffect | AfterFinishRecord) {
+            doer.has_its_effect().await;
+        }
+        let server = if boundary == RunbookDies {
+            let Doer::Runbook(folder) = doer else { panic!("only a runbook can be killed") };
+            kill_group_in(&folder.path().join("pid"));
+            server
+        } else {
+            server.kill().await;
+            drop(proxy);
+            doer.release();
+            Process::serve(&config, &database).await
+        };
+        let alice = server.client("alice");
+        let workflow = alice.wait_for(&id, status).await;
+        let (has_begun, had_effect) = doer.ledger();
+        let what = format!("{boundary:?}, idempotent: {idempotent}: {has_begun:?} {had_effect:?} {workflow:#}");
+        assert_eq!((has_begun.len(), had_effect.len()), (begun, done), "{what}");
+        assert!(has_begun.iter().all(|key| *key == has_begun[0]), "whoever it reaches can tell that it is the same order: {what}");
+        if status == "outcome_unknown" {
+            // The outcome stays unknown: nothing runs again on its own.
+            let reason = workflow["execution"]["attempts"].as_array().unwrap().last().unwrap()["outcome"].clone();
+            assert_eq!(reason, "unknown", "{what}");
+        }
+        assert!(server.terminate().await);
+    })
 }
 
 fn kill_group_in(file: &Path) {

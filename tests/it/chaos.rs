@@ -4,7 +4,7 @@
 
 use crate::support::client::{high, low};
 use crate::support::server::hand_out_tokens;
-use crate::support::{Client, Config, Database, Ledger, Process, eventually};
+use crate::support::{Client, Config, Database, Ledger, Process, called, eventually};
 use parkbrake::domain::workflow::transition;
 use parkbrake::domain::workflow::{Event, Recorded, Status};
 use parkbrake::storage::Storage;
@@ -50,47 +50,53 @@ impl Load {
     }
 
     /// Submits one task after another, each until it is acknowledged.
-    async fn submit(mut self, agent: &'static str, number: u32) {
-        for task in 0_u32.. {
-            let name = ["once", "again", "look"][task as usize % 3];
-            let mut body = if name == "look" { low() } else { high() };
-            body["action"] = json!({"type": "runbook", "name": name});
-            let key = format!("{number}-{task}");
-            loop {
-                let Some(client) = self.client(agent).await else { return };
-                let request = client.request(Method::POST, "/orchestrate").header("idempotency-key", &key).json(&body);
-                match client.try_send(request).await {
-                    Ok(answer) if answer.status == 202 => {
-                        let text = |field: &str| answer.body[field].as_str().unwrap().to_owned();
-                        self.told.lock().unwrap().submitted.insert(text("workflow_id"), (text("digest"), name.to_owned()));
-                        break;
+    #[track_caller]
+    fn submit(mut self, agent: &'static str, number: u32) -> impl Future<Output = ()> {
+        called(async move {
+            for task in 0_u32.. {
+                let name = ["once", "again", "look"][task as usize % 3];
+                let mut body = if name == "look" { low() } else { high() };
+                body["action"] = json!({"type": "runbook", "name": name});
+                let key = format!("{number}-{task}");
+                loop {
+                    let Some(client) = self.client(agent).await else { return };
+                    let request = client.request(Method::POST, "/orchestrate").header("idempotency-key", &key).json(&body);
+                    match client.try_send(request).await {
+                        Ok(answer) if answer.status == 202 => {
+                            let text = |field: &str| answer.body[field].as_str().unwrap().to_owned();
+                            self.told.lock().unwrap().submitted.insert(text("workflow_id"), (text("digest"), name.to_owned()));
+                            break;
+                        }
+                        Ok(answer) => assert!([503, 409].contains(&answer.status.as_u16()), "{}", answer.body),
+                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                     }
-                    Ok(answer) => assert!([503, 409].contains(&answer.status.as_u16()), "{}", answer.body),
-                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
             }
-        }
+        })
     }
 
     /// Decides whatever waits: every fifth request is rejected.
-    async fn decide(mut self, person: &'static str) {
-        loop {
-            let Some(client) = self.client(person).await else { return };
-            let Ok(waiting) = client.try_send(client.request(Method::GET, "/workflows/pending?limit=20")).await else { continue };
-            for request in waiting.body["workflows"].as_array().into_iter().flatten() {
-                let id = request["workflow_id"].as_str().unwrap();
-                let reject = Uuid::try_parse(id).unwrap().as_bytes()[15].is_multiple_of(5);
-                let (call, body) = if reject { ("reject", json!({})) } else { ("approve", json!({"digest": request["digest"]})) };
-                let sent = client.try_send(client.request(Method::POST, &format!("/workflows/{id}/{call}")).json(&body)).await;
-                if let Ok(answer) = sent {
-                    match answer.status.as_u16() {
-                        200 => self.told.lock().unwrap().decided.push((id.to_owned(), person, call)),
-                        409 | 503 => {}
-                        _ => panic!("{}", answer.body),
+    #[track_caller]
+    fn decide(mut self, person: &'static str) -> impl Future<Output = ()> {
+        called(async move {
+            loop {
+                let Some(client) = self.client(person).await else { return };
+                let Ok(waiting) = client.try_send(client.request(Method::GET, "/workflows/pending?limit=20")).await else { continue };
+                for request in waiting.body["workflows"].as_array().into_iter().flatten() {
+                    let id = request["workflow_id"].as_str().unwrap();
+                    let reject = Uuid::try_parse(id).unwrap().as_bytes()[15].is_multiple_of(5);
+                    let (call, body) = if reject { ("reject", json!({})) } else { ("approve", json!({"digest": request["digest"]})) };
+                    let sent = client.try_send(client.request(Method::POST, &format!("/workflows/{id}/{call}")).json(&body)).await;
+                    if let Ok(answer) = sent {
+                        match answer.status.as_u16() {
+                            200 => self.told.lock().unwrap().decided.push((id.to_owned(), person, call)),
+                            409 | 503 => {}
+                            _ => panic!("{}", answer.body),
+                        }
                     }
                 }
             }
-        }
+        })
     }
 }
 
@@ -141,70 +147,74 @@ async fn nothing_is_lost_nothing_runs_twice_nothing_runs_unapproved() {
 }
 
 /// Compares what was acknowledged, what is stored, and what the runbooks recorded.
-async fn check(told: &Acknowledged, ledger: &Ledger, database: &Database) {
-    let storage = Storage::connect(&database.url, 2).unwrap();
-    let mut rows: HashMap<Uuid, (i32, String)> = HashMap::new();
-    let stored: Vec<(Uuid, i32, String)> =
-        sqlx::query_as("select workflow_id, version, status from workflow").fetch_all(&mut database.connect().await).await.unwrap();
-    rows.extend(stored.into_iter().map(|(id, version, status)| (id, (version, status))));
-    let mut logs: HashMap<String, Vec<Recorded>> = HashMap::new();
-    for (id, (version, status)) in &rows {
-        let log = storage.log(*id).await.unwrap();
-        let workflow = transition::replay(*id, &log).unwrap().expect("a workflow has a log");
-        assert_eq!(
-            (i64::from(workflow.version), workflow.status().as_str()),
-            (i64::from(*version), status.as_str()),
-            "row and log of {id}"
-        );
-        logs.insert(id.to_string(), log);
-    }
-
-    // Nothing acknowledged is lost, and each key opened one workflow.
-    assert_eq!(database.count("select count(*) from idempotency_key").await, i64::try_from(rows.len()).unwrap());
-    for (id, (digest, _)) in &told.submitted {
-        let Event::Submitted(submission) = &logs[id][0].event else { panic!("{id} does not begin with its submission") };
-        assert_eq!(submission.digest.as_str(), digest);
-    }
-    for (id, person, call) in &told.decided {
-        let kind = if *call == "approve" { "approved" } else { "rejected" };
-        assert!(logs[id].iter().any(|one| one.event.name() == kind && one.actor == *person), "{person}'s {call} of {id} is lost");
-    }
-
-    // Nothing runs unapproved, nothing runs twice.
-    let mut started: HashMap<String, Vec<u32>> = HashMap::new();
-    for entry in ledger.entries() {
-        assert_eq!(entry.key, entry.workflow, "one key for all attempts");
-        if entry.what == "start" {
-            started.entry(entry.workflow).or_default().push(entry.attempt);
+#[track_caller]
+fn check(told: &Acknowledged, ledger: &Ledger, database: &Database) -> impl Future<Output = ()> {
+    called(async move {
+        let storage = Storage::connect(&database.url, 2).unwrap();
+        let mut rows: HashMap<Uuid, (i32, String)> = HashMap::new();
+        let stored: Vec<(Uuid, i32, String)> =
+            sqlx::query_as("select workflow_id, version, status from workflow").fetch_all(&mut database.connect().await).await.unwrap();
+        rows.extend(stored.into_iter().map(|(id, version, status)| (id, (version, status))));
+        let mut logs: HashMap<String, Vec<Recorded>> = HashMap::new();
+        for (id, (version, status)) in &rows {
+            let log = storage.log(*id).await.unwrap();
+            let workflow = transition::replay(*id, &log).unwrap().expect("a workflow has a log");
+            assert_eq!(
+                (i64::from(workflow.version), workflow.status().as_str()),
+                (i64::from(*version), status.as_str()),
+                "row and log of {id}"
+            );
+            logs.insert(id.to_string(), log);
         }
-    }
-    for (id, attempts) in &started {
-        let log = logs.get(id).unwrap_or_else(|| panic!("{id} ran and is not stored"));
-        let Event::Submitted(submission) = &log[0].event else { unreachable!() };
-        let released = submission.assessment.level.as_str() == "low" || log.iter().any(|one| one.event.name() == "approved");
-        assert!(released && !log.iter().any(|one| one.event.name() == "rejected"), "{id} ran unapproved");
-        for attempt in attempts {
-            let recorded = |one: &Recorded| matches!(one.event, Event::ExecutionStarted { attempt: began, .. } if began == *attempt);
-            assert!(log.iter().any(recorded), "{id} ran an attempt that is not in its log");
-            assert_eq!(attempts.iter().filter(|one| *one == attempt).count(), 1, "{id} ran attempt {attempt} twice");
-        }
-        assert!(submission.idempotent || attempts.len() == 1, "{id} ran {} times and is not idempotent", attempts.len());
-    }
-    let ended = |id: &str| ledger.of(id).iter().any(|entry| entry.what == "end");
-    let mut unknown = 0;
-    for (id, (_, status)) in &rows {
-        let id = id.to_string();
-        match Status::parse(status).unwrap() {
-            Status::Completed => assert!(ended(&id), "{id} is said to be completed and has not ended"),
-            Status::OutcomeUnknown => unknown += 1,
-            Status::PendingApproval | Status::Rejected => assert!(!started.contains_key(&id)),
-            other => panic!("{id} is {other}"),
-        }
-    }
 
-    // Something must have happened.
-    let counts = format!("submitted {}, decided {}, ran {}, unknown {unknown}", told.submitted.len(), told.decided.len(), started.len());
-    assert!(told.submitted.len() + told.decided.len() >= KILLS * LEAST_PER_ROUND, "{counts}");
-    assert!(told.decided.len() >= KILLS && started.len() >= KILLS / 2, "{counts}");
-    tracing::info!(kills = KILLS, counts, "nothing was lost");
+        // Nothing acknowledged is lost, and each key opened one workflow.
+        assert_eq!(database.count("select count(*) from idempotency_key").await, i64::try_from(rows.len()).unwrap());
+        for (id, (digest, _)) in &told.submitted {
+            let Event::Submitted(submission) = &logs[id][0].event else { panic!("{id} does not begin with its submission") };
+            assert_eq!(submission.digest.as_str(), digest);
+        }
+        for (id, person, call) in &told.decided {
+            let kind = if *call == "approve" { "approved" } else { "rejected" };
+            assert!(logs[id].iter().any(|one| one.event.name() == kind && one.actor == *person), "{person}'s {call} of {id} is lost");
+        }
+
+        // Nothing runs unapproved, nothing runs twice.
+        let mut started: HashMap<String, Vec<u32>> = HashMap::new();
+        for entry in ledger.entries() {
+            assert_eq!(entry.key, entry.workflow, "one key for all attempts");
+            if entry.what == "start" {
+                started.entry(entry.workflow).or_default().push(entry.attempt);
+            }
+        }
+        for (id, attempts) in &started {
+            let log = logs.get(id).unwrap_or_else(|| panic!("{id} ran and is not stored"));
+            let Event::Submitted(submission) = &log[0].event else { unreachable!() };
+            let released = submission.assessment.level.as_str() == "low" || log.iter().any(|one| one.event.name() == "approved");
+            assert!(released && !log.iter().any(|one| one.event.name() == "rejected"), "{id} ran unapproved");
+            for attempt in attempts {
+                let recorded = |one: &Recorded| matches!(one.event, Event::ExecutionStarted { attempt: began, .. } if began == *attempt);
+                assert!(log.iter().any(recorded), "{id} ran an attempt that is not in its log");
+                assert_eq!(attempts.iter().filter(|one| *one == attempt).count(), 1, "{id} ran attempt {attempt} twice");
+            }
+            assert!(submission.idempotent || attempts.len() == 1, "{id} ran {} times and is not idempotent", attempts.len());
+        }
+        let ended = |id: &str| ledger.of(id).iter().any(|entry| entry.what == "end");
+        let mut unknown = 0;
+        for (id, (_, status)) in &rows {
+            let id = id.to_string();
+            match Status::parse(status).unwrap() {
+                Status::Completed => assert!(ended(&id), "{id} is said to be completed and has not ended"),
+                Status::OutcomeUnknown => unknown += 1,
+                Status::PendingApproval | Status::Rejected => assert!(!started.contains_key(&id)),
+                other => panic!("{id} is {other}"),
+            }
+        }
+
+        // Something must have happened.
+        let counts =
+            format!("submitted {}, decided {}, ran {}, unknown {unknown}", told.submitted.len(), told.decided.len(), started.len());
+        assert!(told.submitted.len() + told.decided.len() >= KILLS * LEAST_PER_ROUND, "{counts}");
+        assert!(told.decided.len() >= KILLS && started.len() >= KILLS / 2, "{counts}");
+        tracing::info!(kills = KILLS, counts, "nothing was lost");
+    })
 }

@@ -7,7 +7,6 @@ use crate::support::client::{critical, events, high, low, time};
 use crate::support::{Answer, Client, Config, TestApp};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::Row as _;
 use uuid::Uuid;
 
 impl Client {
@@ -27,32 +26,33 @@ type Settled = (String, Option<String>, Option<DateTime<Utc>>, Option<String>);
 fn settled(app: &TestApp, id: &str) -> impl Future<Output = Settled> {
     called(async move {
         let query = "select status, resolved_by, resolved_at, resolution_note from approval_requests where workflow_id = $1";
-        let id: Uuid = id.parse().unwrap();
-        let row = sqlx::query(query).bind(id).fetch_one(&mut app.database.connect().await).await.unwrap();
-        (row.get(0), row.get(1), row.get(2), row.get(3))
+        sqlx::query_as(query).bind(id.parse::<Uuid>().unwrap()).fetch_one(&mut app.database.connect().await).await.unwrap()
     })
 }
 
 /// The table of requests says of this workflow what the API says of it.
-async fn assert_the_table_agrees(app: &TestApp, id: &str) {
-    let workflow = app.client("nora").workflow(id).await;
-    let (status, by, at, note) = settled(app, id).await;
-    assert_eq!(workflow["approval_status"], status);
-    let history = workflow["history"].as_array().unwrap();
-    let deciding = history.iter().rev().find(|event| match event["event"].as_str().unwrap() {
-        "approved" => event["detail"]["remaining"] == 0,
-        name => ["rejected", "cancelled", "expired"].contains(&name),
-    });
-    let deciding = deciding.unwrap_or(&Value::Null);
-    assert_eq!(deciding["actor"].as_str(), by.as_deref());
-    assert_eq!(deciding["at"].as_str().map(|_| time(&deciding["at"])), at);
-    let said = match deciding["event"].as_str() {
-        Some("approved") => deciding["detail"]["justification"].as_str(),
-        Some("rejected" | "cancelled") => deciding["detail"]["reason"].as_str(),
-        Some("expired") => Some("nobody decided in time"),
-        _ => None,
-    };
-    assert_eq!(said, note.as_deref());
+#[track_caller]
+fn assert_the_table_agrees(app: &TestApp, id: &str) -> impl Future<Output = ()> {
+    called(async move {
+        let workflow = app.client("nora").workflow(id).await;
+        let (status, by, at, note) = settled(app, id).await;
+        assert_eq!(workflow["approval_status"], status);
+        let history = workflow["history"].as_array().unwrap();
+        let deciding = history.iter().rev().find(|event| match event["event"].as_str().unwrap() {
+            "approved" => event["detail"]["remaining"] == 0,
+            name => ["rejected", "cancelled", "expired"].contains(&name),
+        });
+        let deciding = deciding.unwrap_or(&Value::Null);
+        assert_eq!(deciding["actor"].as_str(), by.as_deref());
+        assert_eq!(deciding["at"].as_str().map(|_| time(&deciding["at"])), at);
+        let said = match deciding["event"].as_str() {
+            Some("approved") => deciding["detail"]["justification"].as_str(),
+            Some("rejected" | "cancelled") => deciding["detail"]["reason"].as_str(),
+            Some("expired") => Some("nobody decided in time"),
+            _ => None,
+        };
+        assert_eq!(said, note.as_deref());
+    })
 }
 
 #[tokio::test]

@@ -214,22 +214,26 @@ impl SlowReader {
 
     /// Reads until the second event of a workflow has arrived, and returns the workflows and
     /// versions of everything that arrived.
-    async fn until(mut self, workflow: &str) -> BTreeSet<(String, u64)> {
-        let end = format!("\"workflow_id\":\"{workflow}\",\"version\":2,");
-        let mut buffer = vec![0; 1 << 20];
-        let mut looked = 0;
-        while !String::from_utf8_lossy(&self.text[looked..]).contains(&end) {
-            looked = self.text.len().saturating_sub(end.len());
-            let count = tokio::time::timeout(Duration::from_secs(20), self.socket.read(&mut buffer)).await.expect("it goes on").unwrap();
-            assert!(count > 0, "it ended");
-            self.text.extend_from_slice(&buffer[..count]);
-        }
-        let text = String::from_utf8_lossy(&self.text);
-        // Messages are sent whole, so chunk sizes never appear within a line; the last message may
-        // be cut off.
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        let data = data.filter_map(|data| serde_json::from_str::<serde_json::Value>(data).ok());
-        data.map(|data| (data["workflow_id"].as_str().unwrap().to_owned(), data["version"].as_u64().unwrap())).collect()
+    #[track_caller]
+    fn until(mut self, workflow: &str) -> impl Future<Output = BTreeSet<(String, u64)>> {
+        called(async move {
+            let end = format!("\"workflow_id\":\"{workflow}\",\"version\":2,");
+            let mut buffer = vec![0; 1 << 20];
+            let mut looked = 0;
+            while !String::from_utf8_lossy(&self.text[looked..]).contains(&end) {
+                looked = self.text.len().saturating_sub(end.len());
+                let count =
+                    tokio::time::timeout(Duration::from_secs(20), self.socket.read(&mut buffer)).await.expect("it goes on").unwrap();
+                assert!(count > 0, "it ended");
+                self.text.extend_from_slice(&buffer[..count]);
+            }
+            let text = String::from_utf8_lossy(&self.text);
+            // Messages are sent whole, so chunk sizes never appear within a line; the last message may
+            // be cut off.
+            let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            let data = data.filter_map(|data| serde_json::from_str::<serde_json::Value>(data).ok());
+            data.map(|data| (data["workflow_id"].as_str().unwrap().to_owned(), data["version"].as_u64().unwrap())).collect()
+        })
     }
 }
 

@@ -37,11 +37,14 @@ fn parked(count: usize) -> impl Future<Output = (Database, Vec<Uuid>)> {
 }
 
 /// Requests a log; the query is sent from here on.
-async fn ask(reader: &Arc<LogReader>, id: Uuid) -> Read {
-    let reader = Arc::clone(reader);
-    let mut read = async move { reader.read(id).await }.boxed();
-    assert!(poll!(&mut read).is_pending());
-    read
+#[track_caller]
+fn ask(reader: &Arc<LogReader>, id: Uuid) -> impl Future<Output = Read> {
+    called(async move {
+        let reader = Arc::clone(reader);
+        let mut read = async move { reader.read(id).await }.boxed();
+        assert!(poll!(&mut read).is_pending());
+        read
+    })
 }
 
 #[tokio::test]

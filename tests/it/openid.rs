@@ -199,6 +199,7 @@ async fn a_session_ends_when_the_configuration_no_longer_maps_its_proof() {
 }
 
 /// The sign-in link on the page of a request whose approver signed in too long ago.
+#[track_caller]
 fn again(page: &Page) -> String {
     let (before, _) = page.html.split_once("\">Sign in again</a>").unwrap_or_else(|| panic!("no way to sign in again in {}", page.html));
     before.rsplit_once('"').unwrap().1.replace("&#x2f;", "/").replace("&amp;", "&")

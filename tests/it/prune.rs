@@ -3,7 +3,7 @@
 
 use crate::support::client::high;
 use crate::support::server::hand_out_tokens;
-use crate::support::{Client, Config, Database, TestApp, eventually};
+use crate::support::{Client, Config, Database, TestApp, called, eventually};
 use parkbrake::domain::workflow::Status;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -23,10 +23,13 @@ async fn prune(database: &Database, arguments: &[&str]) -> Output {
 }
 
 /// The summary of a successful run.
-async fn summary(database: &Database, arguments: &[&str]) -> Value {
-    let done = prune(database, &[arguments, &["--json"]].concat()).await;
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    serde_json::from_slice(&done.stdout).expect("one line of JSON")
+#[track_caller]
+fn summary(database: &Database, arguments: &[&str]) -> impl Future<Output = Value> {
+    called(async move {
+        let done = prune(database, &[arguments, &["--json"]].concat()).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice(&done.stdout).expect("one line of JSON")
+    })
 }
 
 /// Makes workflows this many days older, with everything that belongs to them; their ids contain
@@ -90,24 +93,26 @@ async fn complete(bot: &Client, alice: &Client, name: &str, outcome: &str) {
 }
 
 /// One workflow of each status, named after it, with a delivered notice and a quarantine entry.
-async fn one_of_each(app: &TestApp) {
-    let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
-    bot.submit(high()).await;
-    app.database.execute("update workflow set task_id = 'pending_approval'").await;
-    for (name, status) in [("executing", "executing"), ("outcome_unknown", "executing"), ("expired", "executing")] {
-        let id = submit(&bot, name).await;
-        alice.approve(&id).await.expect(200);
-        assert_eq!(bot.workflow(&id).await["status"], status);
-    }
-    // States that would take an outage or time are written by hand.
-    app.database.execute("update workflow set status = task_id where task_id in ('outcome_unknown', 'expired')").await;
-    complete(&bot, &alice, "completed", "succeeded").await;
-    complete(&bot, &alice, "failed", "failed").await;
-    let id = submit(&bot, "rejected").await;
-    alice.reject(&id).await.expect(200);
-    let id = submit(&bot, "cancelled").await;
-    bot.post(&format!("/workflows/{id}/cancel"), json!({"reason": "not needed"})).await.expect(200);
-    app.database
+#[track_caller]
+fn one_of_each(app: &TestApp) -> impl Future<Output = ()> {
+    called(async move {
+        let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
+        bot.submit(high()).await;
+        app.database.execute("update workflow set task_id = 'pending_approval'").await;
+        for (name, status) in [("executing", "executing"), ("outcome_unknown", "executing"), ("expired", "executing")] {
+            let id = submit(&bot, name).await;
+            alice.approve(&id).await.expect(200);
+            assert_eq!(bot.workflow(&id).await["status"], status);
+        }
+        // States that would take an outage or time are written by hand.
+        app.database.execute("update workflow set status = task_id where task_id in ('outcome_unknown', 'expired')").await;
+        complete(&bot, &alice, "completed", "succeeded").await;
+        complete(&bot, &alice, "failed", "failed").await;
+        let id = submit(&bot, "rejected").await;
+        alice.reject(&id).await.expect(200);
+        let id = submit(&bot, "cancelled").await;
+        bot.post(&format!("/workflows/{id}/cancel"), json!({"reason": "not needed"})).await.expect(200);
+        app.database
         .execute(
             "insert into notice (notice_id, workflow_id, version, kind, risk_level, channel, status, created_at, first_due_at, due_at, delivered_at)
                  select gen_random_uuid(), workflow_id, 1, 'approval.decided', risk_level, 'ops', 'delivered', now(), now(), now(), now()
@@ -115,6 +120,7 @@ async fn one_of_each(app: &TestApp) {
              insert into quarantine (workflow_id, reason, failures) select workflow_id, 'a test', 6 from workflow",
         )
         .await;
+    })
 }
 
 #[tokio::test]

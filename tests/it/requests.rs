@@ -3,7 +3,7 @@
 use crate::support::client::{high, token};
 use crate::support::contract;
 use crate::support::raw::{connect_from, exchange, status};
-use crate::support::{Browser, TestApp};
+use crate::support::{Browser, TestApp, called};
 use futures_util::{StreamExt, stream};
 use regex::Regex;
 use reqwest::Method;
@@ -92,30 +92,33 @@ async fn no_parameter_of_any_route_leads_to_a_500() {
     stream::iter(paths).for_each_concurrent(4, |path| every_parameter_is_answered(&alice, path)).await;
 }
 
-async fn every_parameter_is_answered(alice: &Browser, path: String) {
-    for value in NO_TEXT {
-        let page = alice.get(&format!("{path}?{value}={value}")).await;
-        assert_eq!(page.status, 422, "GET {path}?{value}={value}: {}", page.html);
-    }
-    for name in PARAMETERS {
-        for value in &NO_TEXT[..2] {
-            let page = alice.get(&format!("{path}?{name}={value}")).await;
-            assert_eq!(page.status, 422, "GET {path}?{name}={value}: {}", page.html);
+#[track_caller]
+fn every_parameter_is_answered(alice: &Browser, path: String) -> impl Future<Output = ()> {
+    called(async move {
+        for value in NO_TEXT {
+            let page = alice.get(&format!("{path}?{value}={value}")).await;
+            assert_eq!(page.status, 422, "GET {path}?{value}={value}: {}", page.html);
         }
-        // Routes that do not know the parameter have refused it.
-        let first = alice.request(Method::GET, &format!("{path}?{name}={}", ODD[0]));
-        let first = tokio::time::timeout(Duration::from_secs(1), alice.send(first)).await;
-        if first.is_ok_and(|page| page.html.contains("unknown field")) {
-            continue;
+        for name in PARAMETERS {
+            for value in &NO_TEXT[..2] {
+                let page = alice.get(&format!("{path}?{name}={value}")).await;
+                assert_eq!(page.status, 422, "GET {path}?{name}={value}: {}", page.html);
+            }
+            // Routes that do not know the parameter have refused it.
+            let first = alice.request(Method::GET, &format!("{path}?{name}={}", ODD[0]));
+            let first = tokio::time::timeout(Duration::from_secs(1), alice.send(first)).await;
+            if first.is_ok_and(|page| page.html.contains("unknown field")) {
+                continue;
+            }
+            for value in ODD {
+                let wait = if path.ends_with("/wait") && *name != "timeout" { "&timeout=0s" } else { "" };
+                let request = alice.request(Method::GET, &format!("{path}?{name}={value}{wait}"));
+                // An opened stream is an answer; the test does not wait for its end.
+                let status = request.send().await.expect("an answer").status();
+                assert!(status.as_u16() < 500, "GET {path}?{name}={value}{wait}: {status}");
+            }
         }
-        for value in ODD {
-            let wait = if path.ends_with("/wait") && *name != "timeout" { "&timeout=0s" } else { "" };
-            let request = alice.request(Method::GET, &format!("{path}?{name}={value}{wait}"));
-            // An opened stream is an answer; the test does not wait for its end.
-            let status = request.send().await.expect("an answer").status();
-            assert!(status.as_u16() < 500, "GET {path}?{name}={value}{wait}: {status}");
-        }
-    }
+    })
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use crate::support::{Browser, Config, Database, Process};
 use serde_json::json;
 
 /// The statements of OPERATIONS.md for the owner, for a role of another name.
+#[track_caller]
 fn documented_rights(role: &str) -> String {
     let page = include_str!("../../support/docs/OPERATIONS.md");
     let grants: Vec<String> = page

@@ -4,7 +4,7 @@
 use crate::support::client::{events, high, low};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::server::{hand_out_tokens, settings};
-use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
+use crate::support::{Client, Config, Database, Ledger, Process, TestApp, called, eventually};
 use futures_util::future::join_all;
 use parkbrake::actors::engine::{Engine, Parts};
 use parkbrake::actors::protocol::{AdmittedTask, Submitted};
@@ -12,7 +12,7 @@ use parkbrake::actors::root::{Msg, Root, RootRef};
 use parkbrake::actors::turns::TurnLimits;
 use parkbrake::app::Pace;
 use parkbrake::clock::Clock;
-use parkbrake::domain::policy::ApprovalTerms;
+use parkbrake::domain::policy::{ApprovalTerms, PrincipalKind};
 use parkbrake::domain::request::TaskRequest;
 use parkbrake::domain::workflow::{AttemptId, Command, Outcome, Status};
 use parkbrake::settings::Settings;
@@ -324,17 +324,17 @@ impl Quiet {
     }
 
     /// A workflow that is approved and waits for its turn.
-    async fn queued(&self, runbook: &str) -> Uuid {
-        let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
-        let (task, facts) = request.admit(self.engine.configuration.actions(), parkbrake::domain::policy::PrincipalKind::Agent).unwrap();
-        let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
-        let Ok(Submitted::Accepted(_)) =
-            self.engine.submit(id, AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None }).await
-        else {
-            panic!("a workflow")
-        };
-        assert_eq!(self.approve(id).await, Status::Queued);
-        id
+    #[track_caller]
+    fn queued(&self, runbook: &str) -> impl Future<Output = Uuid> {
+        called(async move {
+            let request: TaskRequest = serde_json::from_value(deployment(runbook)).unwrap();
+            let (task, facts) = request.admit(self.engine.configuration.actions(), PrincipalKind::Agent).unwrap();
+            let (id, by) = (Uuid::now_v7(), self.engine.configuration.policy.principal("deploy-bot").unwrap());
+            let admitted = AdmittedTask { by, work: (task, facts).into(), supersedes: None, key: None };
+            let Ok(Submitted::Accepted(_)) = self.engine.submit(id, admitted).await else { panic!("a workflow") };
+            assert_eq!(self.approve(id).await, Status::Queued);
+            id
+        })
     }
 
     async fn approve(&self, id: Uuid) -> Status {
@@ -389,10 +389,8 @@ async fn asking_again_resets_the_row_of_the_request() {
     let tess = quiet.engine.configuration.policy.principal("tess").unwrap();
     let approve = Command::Approve { by: tess, justification: Some("again".to_owned()), digest: None, owner: quiet.engine.owner };
     assert_eq!(quiet.ask(id, approve).await, Status::Queued);
-    assert_eq!(
-        database.count("select count(*) from workflow where queued and approval_status = 'approved' and resolved_by = 'tess'").await,
-        1
-    );
+    let released = "select count(*) from workflow where queued and approval_status = 'approved' and resolved_by = 'tess'";
+    assert_eq!(database.count(released).await, 1);
     let refuse = Command::RefuseStart { attempt: FIRST, reason: "the runbook is gone".to_owned() };
     assert_eq!(quiet.ask(id, refuse).await, Status::Failed);
     assert_eq!(database.count("select count(*) from workflow where not queued and not running and status = 'failed'").await, 1);

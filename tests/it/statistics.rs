@@ -32,31 +32,34 @@ fn names(groups: &Value) -> Vec<(&str, u64)> {
 }
 
 /// A server on which four of seven requests were decided, one of them long ago and slowly.
-async fn decided() -> TestApp {
-    let app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", POLICIES)).await;
-    let (bot, lone, alice, tess, cora) =
-        (app.client("deploy-bot"), app.client("lone-bot"), app.client("alice"), app.client("tess"), app.client("cora"));
-    bot.submit(low()).await;
-    let mut ids = Vec::new();
-    for _ in 0..5 {
-        ids.push(bot.submit_id(high()).await);
-    }
-    for id in &ids[..2] {
-        alice.approve(id).await.expect(200);
-    }
-    tess.reject(&ids[2]).await.expect(200);
-    bot.post(&format!("/workflows/{}/cancel", ids[3]), json!({"reason": "not needed"})).await.expect(200);
-    let deep = lone.submit_id(critical()).await;
-    cora.reject(&deep).await.expect(200);
-    let slow = bot.submit_id(medium()).await;
-    let since = alice.workflow(&slow).await["version"].as_u64().unwrap();
-    let escalated = alice.get(&format!("/workflows/{slow}/wait?since={since}&timeout=10s")).await.expect(200);
-    assert_eq!(escalated["workflow"]["approval"]["escalation_level"], 1);
-    // One that was requested ten minutes before it was approved.
-    app.database
-        .execute(&format!("update workflow set requested_at = resolved_at - interval '10 minutes' where workflow_id = '{}'", ids[1]))
-        .await;
-    app
+#[track_caller]
+fn decided() -> impl Future<Output = TestApp> {
+    called(async move {
+        let app = TestApp::with(Config::new().write("hitl/approval-policies.yaml", POLICIES)).await;
+        let (bot, lone, alice, tess, cora) =
+            (app.client("deploy-bot"), app.client("lone-bot"), app.client("alice"), app.client("tess"), app.client("cora"));
+        bot.submit(low()).await;
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            ids.push(bot.submit_id(high()).await);
+        }
+        for id in &ids[..2] {
+            alice.approve(id).await.expect(200);
+        }
+        tess.reject(&ids[2]).await.expect(200);
+        bot.post(&format!("/workflows/{}/cancel", ids[3]), json!({"reason": "not needed"})).await.expect(200);
+        let deep = lone.submit_id(critical()).await;
+        cora.reject(&deep).await.expect(200);
+        let slow = bot.submit_id(medium()).await;
+        let since = alice.workflow(&slow).await["version"].as_u64().unwrap();
+        let escalated = alice.get(&format!("/workflows/{slow}/wait?since={since}&timeout=10s")).await.expect(200);
+        assert_eq!(escalated["workflow"]["approval"]["escalation_level"], 1);
+        // One that was requested ten minutes before it was approved.
+        app.database
+            .execute(&format!("update workflow set requested_at = resolved_at - interval '10 minutes' where workflow_id = '{}'", ids[1]))
+            .await;
+        app
+    })
 }
 
 #[tokio::test]

@@ -282,6 +282,7 @@ escalation: { high: [ { after: 30m, to: [cto] } ], critical: [ { after: 15m, to:
 }
 
 /// The terms of an approval, with times counted from the request.
+#[track_caller]
 fn from_the_request(approval: &Value) -> Value {
     if approval.is_null() {
         return Value::Null;

@@ -27,23 +27,26 @@ pub async fn as_superuser(app: &TestApp, statements: &str) {
 }
 
 /// It is quarantined, everybody sees that, the alarm was raised, and nothing has run.
-async fn quarantined(app: &TestApp, ledger: &Ledger, id: &str, case: &str) {
-    let cora = app.client("cora");
-    // A decision loads it if it was not in memory. However often this is tried, it never succeeds.
-    for _ in 0..3 {
-        assert_ne!(app.client("alice").approve(id).await.status, 200, "{case}");
-    }
-    let reason = eventually("its quarantine", || async {
-        let listed = cora.get("/workflows").await.expect(200);
-        let found = listed["workflows"].as_array().unwrap().iter().find(|one| one["workflow_id"] == id)?["quarantine"].clone();
-        found.as_str().map(str::to_owned).or_else(|| found["reason"].as_str().map(str::to_owned))
+#[track_caller]
+fn quarantined(app: &TestApp, ledger: &Ledger, id: &str, case: &str) -> impl Future<Output = ()> {
+    called(async move {
+        let cora = app.client("cora");
+        // A decision loads it if it was not in memory. However often this is tried, it never succeeds.
+        for _ in 0..3 {
+            assert_ne!(app.client("alice").approve(id).await.status, 200, "{case}");
+        }
+        let reason = eventually("its quarantine", || async {
+            let listed = cora.get("/workflows").await.expect(200);
+            let found = listed["workflows"].as_array().unwrap().iter().find(|one| one["workflow_id"] == id)?["quarantine"].clone();
+            found.as_str().map(str::to_owned).or_else(|| found["reason"].as_str().map(str::to_owned))
+        })
+        .await;
+        assert!(reason.contains("was not written by this server"), "{case}: {reason}");
+        let metrics = cora.get("/metrics").await.text;
+        let alarm = metrics.lines().find(|line| line.starts_with("parkbrake_integrity_failures_total")).unwrap_or_default();
+        assert!(!alarm.ends_with(" 0") && !alarm.is_empty(), "{case}: {alarm}");
+        assert_eq!(ledger.entries(), [], "{case}");
     })
-    .await;
-    assert!(reason.contains("was not written by this server"), "{case}: {reason}");
-    let metrics = cora.get("/metrics").await.text;
-    let alarm = metrics.lines().find(|line| line.starts_with("parkbrake_integrity_failures_total")).unwrap_or_default();
-    assert!(!alarm.ends_with(" 0") && !alarm.is_empty(), "{case}: {alarm}");
-    assert_eq!(ledger.entries(), [], "{case}");
 }
 
 /// A complete workflow that was never submitted, with its own command: released, or already

@@ -8,7 +8,7 @@
 use crate::support::client::events;
 use crate::support::hook::Hook;
 use crate::support::server::{Services, settings};
-use crate::support::{Client, Config, Database, Process, SECRET_KEY, TestApp, eventually};
+use crate::support::{Client, Config, Database, Process, SECRET_KEY, TestApp, called, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -54,10 +54,13 @@ impl Left {
     }
 
     /// Runs it successfully, and returns its output.
-    async fn done(&self, arguments: &[&str]) -> String {
-        let output = self.parkbrake(arguments).await;
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text")
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> impl Future<Output = String> {
+        called(async move {
+            let output = self.parkbrake(arguments).await;
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).expect("text")
+        })
     }
 
     /// A server of this version on it, after all steps of an operator.

@@ -89,6 +89,7 @@ fn plan() -> impl Strategy<Value = Value> {
 }
 
 /// Everything that is kept of a plan, both sent and stored.
+#[track_caller]
 fn kept(plan: &Value) -> (Summary, String) {
     let mut task = json!({"evidence": {"type": "terraform_plan", "plan": plan, "workspace": "live"}});
     let mut faults = Vec::new();

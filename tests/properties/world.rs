@@ -59,6 +59,7 @@ impl Dice {
 }
 
 /// Draws worlds until this many cases were checked; each world returns how many it had.
+#[track_caller]
 pub fn cases(usual: usize, mut look: impl FnMut(&mut Dice) -> usize) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is a number")));
     let wanted = number("PARKBRAKE_CASES").map_or(usual, |cases| usize::try_from(cases).expect("a number"));

@@ -6,6 +6,7 @@ use serde_json::json;
 use std::process::Command;
 
 /// A task of the Taskfile.
+#[track_caller]
 fn go_task(stub: &Stub, args: &[&str]) -> Command {
     let found = Command::new("task").arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(found, "go-task is missing: install it with `pip install go-task-bin`, `brew install go-task` or as https://taskfile.dev says");

@@ -40,6 +40,7 @@ pub fn states() -> BTreeMap<&'static str, Workflow> {
 }
 
 /// One of every event, with all of its fields.
+#[track_caller]
 pub fn events() -> Vec<Event> {
     let text = || "text".to_owned();
     let digest = || Digest::of(b"");

@@ -16,6 +16,7 @@ mod runbooks;
 mod slots;
 mod world;
 
+use crate::support::called;
 use check::check;
 use dice::Dice;
 use faults::Fault;
@@ -117,36 +118,39 @@ async fn rest(world: &World, listeners: &[Listener]) {
     }
 }
 
-async fn run(seed: u64, least: Duration) -> (History, Figures) {
-    let mut dice = Dice::new(seed, "the campaign");
-    let world = World::begin(&arguments(&mut dice)).await;
-    let load = Load::new(seed, world.slots.iter().map(|slot| slot.address.clone()).collect());
-    let listeners: Vec<_> = (0..2).map(|number| Listener::begin(&load, number)).collect();
-    let began = Instant::now();
-    while !listeners.iter().all(Listener::has_a_place) {
-        assert!(began.elapsed() < REST_LIMIT, "no server has come");
-        sleep(Duration::from_millis(50)).await;
-    }
-    let callers = load.begin();
-    let faults = disturb(&world, &load, &mut dice, least).await;
-    world.heal().await;
-    sleep(Duration::from_secs(1)).await;
-    load.end();
-    for caller in callers {
-        caller.await.expect("a caller");
-    }
-    rest(&world, &listeners).await;
-    read_all(&load, &world.ids().await).await;
-    let heard: Vec<_> = listeners.iter().map(Listener::heard).collect();
-    drop(listeners);
-    let mut history = world.end().await;
-    for (events, alarms) in heard {
-        history.heard.push(events);
-        history.alarms.extend(alarms);
-    }
-    history.told = load.told();
-    let figures = figures(&history, faults);
-    (history, figures)
+#[track_caller]
+fn run(seed: u64, least: Duration) -> impl Future<Output = (History, Figures)> {
+    called(async move {
+        let mut dice = Dice::new(seed, "the campaign");
+        let world = World::begin(&arguments(&mut dice)).await;
+        let load = Load::new(seed, world.slots.iter().map(|slot| slot.address.clone()).collect());
+        let listeners: Vec<_> = (0..2).map(|number| Listener::begin(&load, number)).collect();
+        let began = Instant::now();
+        while !listeners.iter().all(Listener::has_a_place) {
+            assert!(began.elapsed() < REST_LIMIT, "no server has come");
+            sleep(Duration::from_millis(50)).await;
+        }
+        let callers = load.begin();
+        let faults = disturb(&world, &load, &mut dice, least).await;
+        world.heal().await;
+        sleep(Duration::from_secs(1)).await;
+        load.end();
+        for caller in callers {
+            caller.await.expect("a caller");
+        }
+        rest(&world, &listeners).await;
+        read_all(&load, &world.ids().await).await;
+        let heard: Vec<_> = listeners.iter().map(Listener::heard).collect();
+        drop(listeners);
+        let mut history = world.end().await;
+        for (events, alarms) in heard {
+            history.heard.push(events);
+            history.alarms.extend(alarms);
+        }
+        history.told = load.told();
+        let figures = figures(&history, faults);
+        (history, figures)
+    })
 }
 
 fn figures(history: &History, faults: BTreeMap<Fault, usize>) -> Figures {
@@ -195,6 +199,7 @@ async fn campaign(seed: u64, least: Duration) -> (Figures, Vec<String>) {
     (figures, found)
 }
 
+#[track_caller]
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }

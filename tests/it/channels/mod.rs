@@ -42,36 +42,39 @@ fn refused(answer: Result<(), Undelivered>, word: &str) {
 }
 
 /// Faults of any HTTP service, and how a channel handles them.
-async fn weathers_what_http_does(channel: &impl Channel, service: &Service, secrets: &[&str]) {
-    let instead = |reply: Reply| service.next(Mishap::Instead(reply));
-    for status in [429, 503] {
-        instead(Reply::new(status, "slow down").with("retry-after", "7"));
-        assert_eq!(later(&deliver(channel, escalated()).await), Some(Duration::from_secs(7)), "{status}");
-    }
-    let garbage = "\u{0}<html>\u{202e} it is not what you think";
-    for reply in [
-        Reply::new(500, garbage),
-        Reply::new(502, ""),
-        Reply::new(429, "{"),
-        Reply::new(302, "").with("location", "http://127.0.0.1:9/"),
-        Reply::new(408, garbage),
-        Reply::new(503, garbage).with("retry-after", "soon"),
-    ] {
-        instead(reply.clone());
-        let answer = deliver(channel, escalated()).await;
-        assert_eq!(later(&answer), None, "{reply:?}");
-        let reason = answer.unwrap_err().to_string();
-        assert!(!reason.contains(['\u{0}', '\u{202e}']) && reason.len() < 300, "{reason}");
-        assert!(secrets.iter().all(|secret| !reason.contains(secret)), "{reason}");
-    }
-    instead(Reply::new(410, "gone"));
-    assert!(matches!(deliver(channel, escalated()).await, Err(Undelivered::Gone { .. })));
-    service.down(Some(Reply::new(503, "down")));
-    for _ in 0..2 {
-        assert_eq!(later(&deliver(channel, escalated()).await), None);
-    }
-    service.down(None);
-    deliver(channel, escalated()).await.expect("all is well again");
+#[track_caller]
+fn weathers_what_http_does(channel: &impl Channel, service: &Service, secrets: &[&str]) -> impl Future<Output = ()> {
+    called(async move {
+        let instead = |reply: Reply| service.next(Mishap::Instead(reply));
+        for status in [429, 503] {
+            instead(Reply::new(status, "slow down").with("retry-after", "7"));
+            assert_eq!(later(&deliver(channel, escalated()).await), Some(Duration::from_secs(7)), "{status}");
+        }
+        let garbage = "\u{0}<html>\u{202e} it is not what you think";
+        for reply in [
+            Reply::new(500, garbage),
+            Reply::new(502, ""),
+            Reply::new(429, "{"),
+            Reply::new(302, "").with("location", "http://127.0.0.1:9/"),
+            Reply::new(408, garbage),
+            Reply::new(503, garbage).with("retry-after", "soon"),
+        ] {
+            instead(reply.clone());
+            let answer = deliver(channel, escalated()).await;
+            assert_eq!(later(&answer), None, "{reply:?}");
+            let reason = answer.unwrap_err().to_string();
+            assert!(!reason.contains(['\u{0}', '\u{202e}']) && reason.len() < 300, "{reason}");
+            assert!(secrets.iter().all(|secret| !reason.contains(secret)), "{reason}");
+        }
+        instead(Reply::new(410, "gone"));
+        assert!(matches!(deliver(channel, escalated()).await, Err(Undelivered::Gone { .. })));
+        service.down(Some(Reply::new(503, "down")));
+        for _ in 0..2 {
+            assert_eq!(later(&deliver(channel, escalated()).await), None);
+        }
+        service.down(None);
+        deliver(channel, escalated()).await.expect("all is well again");
+    })
 }
 
 /// Nobody listens; the reason says so, and contains no secret.

@@ -90,6 +90,7 @@ pub fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body
     assert!(faults.is_empty(), "an answer is not what the document of the API says:\n{}", faults.join("\n"));
 }
 
+#[track_caller]
 fn validator(name: &str, schema: &Value) -> Arc<Validator> {
     let mut known = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
     let made = known.entry(name.to_owned()).or_insert_with(|| {

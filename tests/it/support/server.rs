@@ -86,6 +86,7 @@ pub fn executor() -> Arc<Local> {
 }
 
 /// The same, with these secrets to mask.
+#[track_caller]
 pub fn local(redactions: Redactions) -> Local {
     let caller = Caller::new([], &|_| None, Arc::new(Clock::new(DateTime::UNIX_EPOCH))).unwrap_or_else(|problems| panic!("{problems:?}"));
     Local::new(redactions, caller, launcher())
@@ -226,25 +227,28 @@ impl Process {
         Self::ready(Self::command(config, url, arguments, filter)).await
     }
 
-    async fn ready(mut command: Command) -> Self {
-        let (child, mut log) = Self::spawn(&mut command);
-        let mut said = Vec::new();
-        let addr = loop {
-            let line = log.next_line().await.expect("a log").unwrap_or_else(|| panic!("it did not start:\n{}", said.join("\n")));
-            let addr = serde_json::from_str::<serde_json::Value>(&line).ok().and_then(|line| line["addr"].as_str()?.parse().ok());
-            said.push(line);
-            if let Some(addr) = addr {
-                break addr;
-            }
-        };
-        // Keeps reading, so that the log never fills its pipe.
-        let log = tokio::spawn(async move {
-            while let Ok(Some(line)) = log.next_line().await {
+    #[track_caller]
+    fn ready(mut command: Command) -> impl Future<Output = Self> {
+        called(async move {
+            let (child, mut log) = Self::spawn(&mut command);
+            let mut said = Vec::new();
+            let addr = loop {
+                let line = log.next_line().await.expect("a log").unwrap_or_else(|| panic!("it did not start:\n{}", said.join("\n")));
+                let addr = serde_json::from_str::<serde_json::Value>(&line).ok().and_then(|line| line["addr"].as_str()?.parse().ok());
                 said.push(line);
-            }
-            said
-        });
-        Self { child, addr, log }
+                if let Some(addr) = addr {
+                    break addr;
+                }
+            };
+            // Keeps reading, so that the log never fills its pipe.
+            let log = tokio::spawn(async move {
+                while let Ok(Some(line)) = log.next_line().await {
+                    said.push(line);
+                }
+                said
+            });
+            Self { child, addr, log }
+        })
     }
 
     /// Starts it with additional environment variables.
