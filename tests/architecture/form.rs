@@ -54,6 +54,27 @@ fn test_files_are_short() {
     }
 }
 
+/// The name of a test states the rule that the test checks, so it begins with a subject.
+#[test]
+fn test_names_begin_with_their_subject() {
+    let test = Regex::new(r"#\[(?:tokio::)?test\b.*\n(?:\s*(?:#\[|//).*\n)*\s*(?:async )?fn (\w+)").expect("a pattern");
+    let question = Regex::new(r"^wh(?:at|o)(?:ever)?_").expect("a pattern");
+    let mut count = 0;
+    for path in ["src", "tests"].into_iter().flat_map(|folder| files(&root().join(folder), "rs")) {
+        let text = fs::read_to_string(&path).expect("a source");
+        for name in test.captures_iter(&text).map(|found| found.get(1).expect("a name").as_str()) {
+            count += 1;
+            assert!(
+                !question.is_match(name),
+                "{}: the test `{name}` does not begin with its subject: state its rule in the present tense, with subject, verb and \
+                 object, as in `an_approval_covers_what_was_shown`",
+                path.strip_prefix(root()).expect("below the root").display()
+            );
+        }
+    }
+    assert!(count > 1_000, "the scan finds the tests");
+}
+
 /// Prose has a column limit; rustfmt wraps the code.
 #[test]
 fn comments_are_wrapped() {
