@@ -11,6 +11,8 @@ mod form;
 mod habits;
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/width.rs"]
+mod width;
 
 use regex::Regex;
 use source::{dependencies, sources};

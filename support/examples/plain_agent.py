@@ -3,7 +3,8 @@
     python plain_agent.py JOB SERVICE VERSION
 
 Kill it at any time, and start it again with the same job: it finds its request, and does the work
-once, because it marks finished work with the workflow's id. Needs PARKBRAKE_URL and PARKBRAKE_TOKEN.
+once, because it marks finished work with the workflow's id. It needs PARKBRAKE_URL and
+PARKBRAKE_TOKEN.
 """
 
 from __future__ import annotations

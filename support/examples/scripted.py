@@ -1,6 +1,7 @@
 """Stand-ins for models, so that the examples run without a network.
 
-Each calls a tool for two deployments, and then repeats the results. Replace them with your own model.
+Each calls a tool for two deployments, and then repeats the results. Replace them with your own
+model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-//! The form of a file: its length, the width of its prose, and its header.
+//! The form of a file: its length, and its header.
 
 use crate::source::{files, root, sources};
 use regex::Regex;
@@ -12,9 +12,6 @@ const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Where tests are, and their languages.
 const TESTS: [(&str, &[&str]); 2] = [("tests", &["js", "mjs", "ps1", "py", "rs", "sh"]), ("support/clients/python/tests", &["py"])];
-
-/// The widest line of prose, in columns.
-const WIDEST_COMMENT: usize = 100;
 
 #[test]
 fn files_are_short() {
@@ -75,26 +72,7 @@ fn test_names_begin_with_their_subject() {
     assert!(count > 1_000, "the scan finds the tests");
 }
 
-/// Prose has a column limit; rustfmt wraps the code.
-#[test]
-fn comments_are_wrapped() {
-    let url = Regex::new(r"https?://\S+").expect("a pattern");
-    for file in sources() {
-        for (number, line) in file.text.lines().enumerate() {
-            let is_prose = line.trim_start().starts_with("//") && !url.is_match(line);
-            // A drawing or a table in a doc comment may be wider.
-            let is_drawn = line.contains("  ") && line.trim_start().starts_with("//!") || line.contains('|');
-            assert!(
-                !is_prose || is_drawn || line.chars().count() <= WIDEST_COMMENT,
-                "src/{}:{}: wrap this comment at {WIDEST_COMMENT} columns",
-                file.name,
-                number + 1
-            );
-        }
-    }
-}
-
-/// Every file has a header, so that the code map needs only one line per room.
+/// Every file has a header, so that the code map needs only one line per module.
 #[test]
 fn every_file_begins_with_what_it_is_for() {
     let said = Regex::new(r"^//! \S[^\n]{9,}").expect("a pattern");

@@ -23,6 +23,34 @@ pub fn cell(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
+/// A text whose lines are wrapped at 100 columns, but not within code.
+fn wrapped(text: &str) -> String {
+    let word = Regex::new(r"(?:`[^`]*`|\S)+").expect("a pattern");
+    let mut page = String::new();
+    for line in text.lines() {
+        if line.chars().count() <= 100 {
+            let _ = writeln!(page, "{line}");
+            continue;
+        }
+        let mut width = 0;
+        for found in word.find_iter(line) {
+            let length = found.as_str().chars().count();
+            let gap = if width == 0 {
+                ""
+            } else if width + 1 + length > 100 {
+                "\n"
+            } else {
+                " "
+            };
+            width = if gap == " " { width + 1 + length } else { length };
+            page += gap;
+            page += found.as_str();
+        }
+        page.push('\n');
+    }
+    page
+}
+
 fn name_of(argument: &Arg) -> String {
     let values: Vec<String> = argument.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
     let takes = argument.get_action().takes_values().then(|| values.join(" "));
@@ -103,7 +131,7 @@ fn describe(page: &mut String, path: &str, command: &Command, said: &[Said]) {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    let _ = write!(page, "\n## {path}\n\n{}\n\n```text\n{usage}\n```\n", about.trim());
+    let _ = write!(page, "\n## {path}\n\n{}\n```text\n{usage}\n```\n", wrapped(about.trim()));
     let mut own = rows(command);
     let mut places = Vec::new();
     for elsewhere in said.iter().filter(|elsewhere| !elsewhere.place.contains(&path.replace(' ', "-"))) {

@@ -228,8 +228,8 @@ impl SlowReader {
                 self.text.extend_from_slice(&buffer[..count]);
             }
             let text = String::from_utf8_lossy(&self.text);
-            // Messages are sent whole, so chunk sizes never appear within a line; the last message may
-            // be cut off.
+            // Messages are sent whole, so chunk sizes never appear within a line; the last message
+            // may be cut off.
             let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
             let data = data.filter_map(|data| serde_json::from_str::<serde_json::Value>(data).ok());
             data.map(|data| (data["workflow_id"].as_str().unwrap().to_owned(), data["version"].as_u64().unwrap())).collect()

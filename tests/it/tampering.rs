@@ -31,7 +31,8 @@ pub async fn as_superuser(app: &TestApp, statements: &str) {
 fn quarantined(app: &TestApp, ledger: &Ledger, id: &str, case: &str) -> impl Future<Output = ()> {
     called(async move {
         let cora = app.client("cora");
-        // A decision loads it if it was not in memory. However often this is tried, it never succeeds.
+        // A decision loads it if it was not in memory. However often this is tried, it never
+        // succeeds.
         for _ in 0..3 {
             assert_ne!(app.client("alice").approve(id).await.status, 200, "{case}");
         }
