@@ -33,9 +33,25 @@ fn read(name: &str) -> String {
 /// The documents that are generated from the program.
 const GENERATED: [&str; 3] = ["CLI_REFERENCE.md", "CONFIGURATION.md", "HTTP_REFERENCE.md"];
 
+/// The pages beside those in `support/docs`.
+const PAGES: [&str; 12] = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "support/bench/README.md",
+    "support/clients/python/README.md",
+    "support/github-action/README.md",
+    "tests/README.md",
+    "tests/fixtures/databases/README.md",
+    "tests/fixtures/events/README.md",
+    "tests/fixtures/github/README.md",
+    "tests/fixtures/web_push/README.md",
+];
+
 /// The documents for people.
 fn documents() -> Vec<String> {
-    let mut found: Vec<String> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned).to_vec();
+    let mut found: Vec<String> = PAGES.map(str::to_owned).to_vec();
     let pages = std::fs::read_dir(root().join("support/docs")).expect("the documents").map(|entry| entry.expect("an entry").path());
     let named = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).map(|name| format!("support/docs/{name}"));
     found.extend(pages.filter(|path| path.extension().is_some_and(|end| end == "md")).filter_map(|path| named(&path)));

@@ -1,4 +1,5 @@
-//! The parkbrake commands in the documents, parsed by the program's own parser.
+//! The parkbrake commands in the documents, parsed by the program's own parser, and the options of
+//! scripts.
 
 use crate::blocks::blocks;
 use crate::{GENERATED, documents, read};
@@ -74,4 +75,30 @@ fn every_command_that_a_document_names_is_one() {
         }
     }
     assert!(seen > 80, "the documents name commands: {seen}");
+}
+
+#[test]
+fn the_documented_options_of_scripts_exist() {
+    let option = Regex::new(r"--([a-z][a-z-]+)").expect("a pattern");
+    let script = Regex::new(r"`([a-z-]+\.sh) ([^`]+)`").expect("a pattern");
+    let mut seen = 0;
+    for found in script.captures_iter(&read("support/docs/INBOX.md")) {
+        let text = read(&format!("support/scripts/workflow/{}", &found[1]));
+        let usage = text.lines().find_map(|line| line.strip_prefix("usage=")).expect("its usage");
+        for option in option.find_iter(&found[2]).map(|option| option.as_str()) {
+            assert!(
+                usage.contains(&format!("{option} ")) || usage.contains(&format!("{option}]")),
+                "{} has no {option}: {usage}",
+                &found[1]
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 8, "INBOX.md names options of scripts: {seen}");
+    let benchmark = read("support/bench/main.rs");
+    let commands = blocks(&read("support/bench/README.md")).into_iter().filter(|block| block.not_run.is_none()).map(|block| block.text);
+    for found in option.captures_iter(&commands.collect::<String>()) {
+        let field = found[1].replace('-', "_");
+        assert!(benchmark.contains(&format!("pub {field}: ")), "the benchmark has no option --{}", &found[1]);
+    }
 }

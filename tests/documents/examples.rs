@@ -1,6 +1,7 @@
-//! Examples in the documents: JSON parses, shells can parse the scripts, and configuration loads.
+//! Examples in the documents: JSON, YAML and Python parse, shells can parse the scripts, and
+//! configuration loads.
 
-use crate::{blocks, documents, read, root};
+use crate::{Block, blocks, documents, read, root};
 use parkbrake::config;
 use serde_yaml::{Mapping, Value};
 use std::path::Path;
@@ -34,6 +35,64 @@ fn every_script_can_be_read_by_its_shell() {
         }
     }
     assert!(seen > 10, "the documents have scripts");
+}
+
+#[test]
+fn every_block_of_yaml_can_be_parsed() {
+    let mut seen = 0;
+    for name in documents() {
+        for block in blocks(&read(&name)).iter().filter(|block| block.language == "yaml") {
+            serde_yaml::from_str::<Value>(&block.text).unwrap_or_else(|error| panic!("{name}, line {}: {error}", block.line));
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "the documents have YAML: {seen}");
+}
+
+#[test]
+fn every_block_of_python_can_be_parsed() {
+    let mut seen = 0;
+    for name in documents() {
+        for block in blocks(&read(&name)).iter().filter(|block| block.language == "python") {
+            let parse = "import ast, sys; ast.parse(sys.argv[1])";
+            let parsed = Command::new("python3").args(["-c", parse, &block.text]).output().expect("python3");
+            assert!(parsed.status.success(), "{name}, line {}: {}", block.line, String::from_utf8_lossy(&parsed.stderr));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 3);
+}
+
+/// The steps of a workflow file of GitHub.
+fn steps(text: &str) -> Vec<Value> {
+    let file: Value = serde_yaml::from_str(text).expect("YAML");
+    let steps = if file.is_sequence() { &file } else { &file["jobs"]["deploy"]["steps"] };
+    steps.as_sequence().expect("steps").clone()
+}
+
+/// Steps that use the composite actions give only inputs that the actions have, and all that they
+/// require.
+#[test]
+fn the_steps_for_github_fit_the_actions() {
+    const ACTION: &str = "./support/github-action";
+    let mut seen = 0;
+    for name in ["support/docs/INTEGRATIONS.md", "support/github-action/README.md"] {
+        for step in blocks(&read(name)).iter().filter(|block| block.text.contains(ACTION)).flat_map(|block| steps(&block.text)) {
+            let Some(folder) = step["uses"].as_str().filter(|uses| uses.starts_with(ACTION)) else { continue };
+            let action: Value = serde_yaml::from_str(&read(&format!("{folder}/action.yml"))).expect("an action");
+            let inputs = action["inputs"].as_mapping().expect("inputs");
+            let given = step["with"].as_mapping().expect("what it is given");
+            for input in given.keys() {
+                assert!(inputs.contains_key(input), "{name}: {folder} has no input {input:?}");
+            }
+            for (input, meaning) in inputs {
+                let needed = meaning["required"].as_bool() == Some(true);
+                assert!(!needed || given.contains_key(input), "{name}: {folder} needs the input {input:?}");
+            }
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 4);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -89,7 +148,8 @@ fn files(text: &str) -> Vec<(String, String)> {
 fn every_example_of_a_file_loads() {
     let mut seen = 0;
     for name in ["support/docs/INTEGRATIONS.md", "support/docs/OPERATIONS.md"] {
-        for block in blocks(&read(name)).iter().filter(|block| block.language == "yaml" && block.not_run.is_none()) {
+        let is_file = |block: &&Block| block.language == "yaml" && block.not_run.is_none() && block.text.starts_with("# ");
+        for block in blocks(&read(name)).iter().filter(is_file) {
             let folder = tempfile::tempdir().expect("a folder");
             copy(&root().join("tests/fixtures/configuration"), folder.path());
             for (file, text) in files(&block.text) {

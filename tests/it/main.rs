@@ -24,6 +24,7 @@ mod decide;
 mod delivery_workers;
 mod descriptors;
 mod document;
+mod documented_sql;
 mod doors;
 mod drift;
 mod escalate;

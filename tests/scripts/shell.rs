@@ -253,3 +253,24 @@ fn a_program_that_is_missing_is_named() {
     }
     run(script(&stub, "list-pending.sh", &[]).env("PATH", &bin)).failed(1, &["jq is missing", "apt-get install jq", "brew install jq"]);
 }
+
+/// The labels of a request as it is shown: the words at the beginning of its lines.
+fn labels(shown: &str) -> Vec<String> {
+    let lines = shown.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    lines.map(|line| line.split("  ").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn the_documented_request_has_the_labels_that_are_shown() {
+    let page = std::fs::read_to_string(root().join("support/docs/INBOX.md")).expect("the page");
+    let (_, rest) = page.split_once("```text\nHIGH ").expect("an example");
+    let documented = labels(rest.split_once("```").expect("its end").0);
+    assert!(documented.len() > 8, "{documented:?}");
+    let stub = Stub::start();
+    let shown = ran(&stub, "approve.sh", &["--workflow-id", ID, "--yes"]);
+    let actual = labels(&format!("{}{}", shown.out, shown.err));
+    let mut following = actual.iter();
+    for label in &documented {
+        assert!(following.any(|shown| shown == label), "`{label}` is not shown, or not in this order: {actual:?}");
+    }
+}

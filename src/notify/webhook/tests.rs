@@ -117,3 +117,19 @@ fn a_body_is_small_for_every_task() {
         assert!(data["description"].as_str().unwrap().starts_with(filler));
     }
 }
+
+#[test]
+fn the_documented_body_has_the_fields_of_a_real_one() {
+    let page = include_str!("../../../support/docs/NOTIFICATIONS.md");
+    let (_, rest) = page.split_once("```json\n").expect("an example");
+    let documented: Value = serde_json::from_str(rest.split_once("```").expect("its end").0).expect("JSON");
+    let actual: Value = serde_json::from_str(&body(&hostile("x"))).expect("JSON");
+    let keys = |value: &Value| -> Vec<String> { value.as_object().expect("an object").keys().cloned().collect() };
+    for part in ["", "/data", "/data/approval", "/data/reasons/0", "/data/action"] {
+        let (documented, actual) = (documented.pointer(part).expect("documented"), actual.pointer(part).expect("a part"));
+        let (mut documented, mut actual) = (keys(documented), keys(actual));
+        documented.sort();
+        actual.sort();
+        assert_eq!(documented, actual, "`{part}`");
+    }
+}

@@ -57,4 +57,10 @@ mod tests {
         }
         assert!(with_hooks_on("[features]\nhooks = false\n").is_err());
     }
+
+    #[test]
+    fn the_page_shows_what_is_written() {
+        let page = include_str!("../../../../support/docs/INTEGRATIONS.md");
+        assert!(page.contains(&format!("```toml\n{}```\n", with_hooks_on("").unwrap())));
+    }
 }
