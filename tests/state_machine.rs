@@ -41,7 +41,7 @@ const THERE: Uuid = Uuid::from_u128(3);
 /// The token of a start.
 const TOKEN: Uuid = Uuid::from_u128(4);
 
-/// The steps of the timetable, and the expiry, counted from the request.
+/// The escalation steps, and the expiry, counted from the request.
 const FIRST: Duration = Duration::from_secs(600);
 const SECOND: Duration = Duration::from_secs(1_200);
 /// How long the requester of an external action has to report, counted from the start.

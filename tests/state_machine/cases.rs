@@ -301,7 +301,7 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
             { Command::Finish { attempt: of(1), outcome: Outcome::Unknown { reason: "?".to_owned() } } },
         ),
         ("start", "of another attempt than the one that waits", queued(false), start(2)),
-        ("start", "it was committed before, with the same token", begun.clone(), start(1)),
+        ("start", "it was committed before, with the same start token", begun.clone(), start(1)),
         ("start", "what would start is another document", queued(false), start_by_another()),
         ("start", "what would start is another document, and the one that held was excepted from a freeze", excepted(), start_by_another()),
         ("refuse", "the attempt waits", queued(false), refuse()),
@@ -318,8 +318,8 @@ fn cases() -> BTreeMap<(String, String), (Workflow, Command)> {
         ("recover", "by the process that began it", runbook, Command::Recover { attempt: of(1), owner: THERE }),
         ("recover", "the action is external", external, Command::Recover { attempt: of(1), owner: HERE }),
         ("tick", "nothing is due", one.clone(), tick(FIRST - Duration::from_secs(1))),
-        ("tick", "two steps are due", one.clone(), tick(SECOND)),
-        ("tick", "the expiry is due, and a step as well", one, tick(EXPIRY)),
+        ("tick", "two escalation steps are due", one.clone(), tick(SECOND)),
+        ("tick", "the expiry is due, and an escalation step as well", one, tick(EXPIRY)),
     ];
     list.into_iter().map(|(command, when, workflow, asked)| ((command.to_owned(), when.to_owned()), (workflow, asked))).collect()
 }

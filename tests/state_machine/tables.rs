@@ -149,7 +149,7 @@ fn moment(guard: Option<DateTime<Utc>>) -> String {
         None => "none",
         Some(moment) if moment == at(EXPIRY) => "the expiry",
         Some(moment) if moment == at(REPORT) => "when the report is due",
-        Some(moment) if moment == at(SECOND) => "the last step that is due",
+        Some(moment) if moment == at(SECOND) => "the last escalation step that is due",
         Some(moment) => panic!("{moment} is no moment of the timetable"),
     }
     .to_owned()
