@@ -125,14 +125,8 @@ fn the_architecture_page_is_short() {
 #[test]
 fn links_of_the_documents_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").expect("a pattern");
-    let mut documents: Vec<PathBuf> = files(&root().join("support/docs"), "md");
-    documents.extend(
-        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md", "support/bench/README.md"]
-            .map(|name| root().join(name)),
-    );
-    for document in documents {
-        let text = without_code(&fs::read_to_string(&document).expect("a document"));
-        let name = document.strip_prefix(root()).expect("below the root").display().to_string();
+    for name in pages() {
+        let (document, text) = (root().join(&name), without_code(&read(&name)));
         for found in link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://")) {
             let (file, anchor) = found.split_once('#').unwrap_or((&found, ""));
             let target = if file.is_empty() { document.clone() } else { document.parent().expect("a folder").join(file) };
@@ -212,13 +206,21 @@ fn the_glossary_is_short_and_no_page_has_a_word_that_it_avoids() {
     }
 }
 
-/// The pages whose words are checked.
+/// Every page, those that are generated too.
 fn pages() -> Vec<String> {
     let folder = files(&root().join("support/docs"), "md").into_iter();
-    let named = folder.map(|path| path.strip_prefix(root()).expect("below the root").display().to_string());
-    let generated = ["CLI_REFERENCE.md", "CONFIGURATION.md", "HTTP_REFERENCE.md"];
-    let mut pages: Vec<String> = named.filter(|name| !generated.iter().any(|end| name.ends_with(end))).collect();
-    pages.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"].map(str::to_owned));
+    let mut pages: Vec<String> = folder.map(|path| path.strip_prefix(root()).expect("below the root").display().to_string()).collect();
+    let beside = [
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "SECURITY.md",
+        "support/bench/README.md",
+        "support/clients/python/README.md",
+        "support/github-action/README.md",
+        "tests/README.md",
+    ];
+    pages.extend(beside.map(str::to_owned));
     pages
 }
 
