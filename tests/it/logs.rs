@@ -5,7 +5,6 @@ use crate::support::client::high;
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Database, TestApp, eventually, keys};
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
-use futures_util::poll;
 use parkbrake::actors::log_reader::LogReader;
 use parkbrake::actors::metrics::Metrics;
 use parkbrake::domain::workflow::Recorded;
@@ -38,13 +37,11 @@ fn parked(count: usize) -> impl Future<Output = (Database, Vec<Uuid>)> {
 
 /// Requests a log; the query is sent from here on.
 #[track_caller]
-fn ask(reader: &Arc<LogReader>, id: Uuid) -> impl Future<Output = Read> {
-    called(async move {
-        let reader = Arc::clone(reader);
-        let mut read = async move { reader.read(id).await }.boxed();
-        assert!(poll!(&mut read).is_pending());
-        read
-    })
+fn ask(reader: &Arc<LogReader>, id: Uuid) -> Read {
+    let reader = Arc::clone(reader);
+    let mut read = async move { reader.read(id).await }.boxed();
+    assert!((&mut read).now_or_never().is_none());
+    read
 }
 
 #[tokio::test]
@@ -53,12 +50,12 @@ async fn logs_that_are_asked_for_at_the_same_time_are_read_with_one_query() {
     let (reader, metrics) = reader(&database.url);
     let mut reads = Vec::new();
     for id in &ids {
-        reads.push(ask(&reader, *id).await);
+        reads.push(ask(&reader, *id));
     }
     // Two that request the same one, one that requests a missing one, and one that disconnects.
-    let again = ask(&reader, ids[2]).await;
-    let nothing = ask(&reader, Uuid::now_v7()).await;
-    drop(ask(&reader, ids[3]).await);
+    let again = ask(&reader, ids[2]);
+    let nothing = ask(&reader, Uuid::now_v7());
+    drop(ask(&reader, ids[3]));
     for (id, log) in ids.iter().zip(join_all(reads).await) {
         let workflow = parkbrake::domain::workflow::transition::replay(*id, log.unwrap().iter()).unwrap().unwrap();
         assert_eq!((workflow.id, workflow.version), (*id, 2));
@@ -99,7 +96,7 @@ async fn a_log_that_cannot_be_trusted_is_an_error_of_its_own() {
     let (reader, _) = reader(&database.url);
     let mut reads = Vec::new();
     for id in &ids {
-        reads.push(ask(&reader, *id).await);
+        reads.push(ask(&reader, *id));
     }
     let read = join_all(reads).await;
     assert!(read[0].is_ok() && read[2].is_ok(), "{read:?}");
@@ -112,7 +109,7 @@ async fn a_failed_log_query_fails_every_waiter_and_can_be_repeated() {
     for _ in 0..2 {
         let mut reads = Vec::new();
         for _ in 0..5 {
-            reads.push(ask(&reader, Uuid::now_v7()).await);
+            reads.push(ask(&reader, Uuid::now_v7()));
         }
         for read in join_all(reads).await {
             assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
