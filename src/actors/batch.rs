@@ -45,7 +45,7 @@ pub trait Row: Send + Sync + Sized + 'static {
     fn write<'a>(storage: &'a Storage, rows: &'a [&'a Self]) -> BoxFuture<'a, Result<Vec<Written>, Error>>;
     fn events(&self) -> &[Event];
     /// The workflow, and its version after this commit.
-    fn fence(&self) -> (Uuid, u32);
+    fn id_and_version(&self) -> (Uuid, u32);
     /// Who causes the events.
     fn actor(&self) -> &str;
     /// Whether notices are written with it.
@@ -66,7 +66,7 @@ impl Row for Opening {
         &self.events
     }
 
-    fn fence(&self) -> (Uuid, u32) {
+    fn id_and_version(&self) -> (Uuid, u32) {
         (self.workflow.id, self.workflow.version)
     }
 
@@ -88,7 +88,7 @@ impl Row for Advance {
         &self.events
     }
 
-    fn fence(&self) -> (Uuid, u32) {
+    fn id_and_version(&self) -> (Uuid, u32) {
         (self.workflow.id, self.workflow.version)
     }
 
@@ -125,8 +125,8 @@ impl Row for Replacement {
         &self.opening.events
     }
 
-    fn fence(&self) -> (Uuid, u32) {
-        self.opening.fence()
+    fn id_and_version(&self) -> (Uuid, u32) {
+        self.opening.id_and_version()
     }
 
     fn actor(&self) -> &str {
@@ -154,7 +154,7 @@ impl<R: Row> Waiting<R> {
     }
 
     pub fn workflow(&self) -> Uuid {
-        self.row.fence().0
+        self.row.id_and_version().0
     }
 }
 
@@ -196,7 +196,7 @@ impl<R: Row> Queue<R> {
         for waiting in held_back.into_iter().rev() {
             self.0.push_front(waiting);
         }
-        batch.sort_unstable_by_key(|waiting| waiting.row.fence());
+        batch.sort_unstable_by_key(|waiting| waiting.row.id_and_version());
         batch
     }
 }
@@ -221,7 +221,7 @@ fn write_part<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain:
                 Err(Error::Unavailable(reason)) => {
                     is_uncertain = true;
                     if began.elapsed() > COMMIT_RETRY_WINDOW {
-                        for (workflow_id, _) in rows.iter().map(|row| row.fence()) {
+                        for (workflow_id, _) in rows.iter().map(|row| row.id_and_version()) {
                             tracing::warn!(workflow.id = %workflow_id, reason, "a commit was abandoned; it is not known whether it was written");
                         }
                         return vec![Err(CommitError::Unavailable(reason)); rows.len()];
@@ -232,7 +232,7 @@ fn write_part<'a, R: Row>(storage: &'a Storage, rows: &'a [&'a R], is_uncertain:
                     return vec![Err(CommitError::Busy { is_uncertain }); rows.len()];
                 }
                 Err(refusal) if rows.len() == 1 => {
-                    let (workflow_id, _) = rows[0].fence();
+                    let (workflow_id, _) = rows[0].id_and_version();
                     tracing::error!(workflow.id = %workflow_id, reason = %refusal, "the database refused a commit");
                     return vec![Err(CommitError::Refused(refusal.to_string()))];
                 }
@@ -262,7 +262,7 @@ async fn resolve<R: Row>(storage: &Storage, rows: &[&R], answers: Vec<Written>, 
 }
 
 async fn written_before<R: Row>(storage: &Storage, row: &R, answer: Written) -> Answer {
-    let (workflow_id, version) = row.fence();
+    let (workflow_id, version) = row.id_and_version();
     let first = (version + 1).saturating_sub(u32::try_from(row.events().len()).unwrap_or_default());
     match storage.written_before(workflow_id, first, row.actor(), row.events()).await {
         Ok(Some(at)) => Ok(Written::Committed { at }),

@@ -212,7 +212,7 @@ impl Checkpointer {
                             let seconds = (*at - since).as_seconds_f64().max(0.0);
                             metrics.decision_seconds.get_or_create(&LevelLabel { risk_level: level.as_str() }).observe(seconds);
                         }
-                        let (workflow_id, version) = waiting.row.fence();
+                        let (workflow_id, version) = waiting.row.id_and_version();
                         tracing::debug!(workflow.id = %workflow_id, version, events = ?names(&*waiting.row), by = waiting.row.actor(), "committed");
                         versions.publish(workflow_id, version);
                         if waiting.row.has_notices() {
@@ -225,7 +225,7 @@ impl Checkpointer {
                         continue;
                     }
                     other => {
-                        let (workflow_id, version) = waiting.row.fence();
+                        let (workflow_id, version) = waiting.row.id_and_version();
                         tracing::debug!(workflow.id = %workflow_id, version, events = ?names(&*waiting.row), answer = ?other, "not committed");
                     }
                 }

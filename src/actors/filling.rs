@@ -77,7 +77,7 @@ impl Gate {
         for argument in std::mem::take(&mut action.awaits) {
             let text = action.args.get(&argument).and_then(Value::as_str).unwrap_or_default();
             let reference = Reference::read(text).ok_or_else(|| format!("its argument `{argument}` names no output"))?;
-            let value = handed_out(workflow, log, &reference)?;
+            let value = output_of(workflow, log, &reference)?;
             let said = value.as_str().map_or_else(|| value.to_string(), shown);
             values.push(format!("`{argument}` is `{said}`"));
             is_allowed &= declared.and_then(|declared| declared.get(&argument)).is_some_and(|declared| declared.output_without_approval);
@@ -100,7 +100,7 @@ impl Gate {
 }
 
 /// The output of a step with this name.
-fn handed_out(workflow: &Workflow, log: &[Recorded], reference: &Reference) -> Result<Value, String> {
+fn output_of(workflow: &Workflow, log: &[Recorded], reference: &Reference) -> Result<Value, String> {
     let submission = &workflow.submission;
     let missing = || format!("the plan has no step `{}`", reference.step);
     let number = submission.step_named(&StepName::Name(reference.step.clone())).ok_or_else(missing)?;

@@ -66,7 +66,7 @@ pub struct Candidate<'a> {
     pub document: &'a [u8],
     /// The attempt that would start.
     pub attempt: AttemptId,
-    /// Why the grant that let it pass is no longer valid; `None` if it is valid, and if people have
+    /// Why the grant that released it is no longer valid; `None` if it is valid, and if people have
     /// decided.
     pub revoked: Option<String>,
 }
@@ -338,7 +338,7 @@ pub(super) fn can_be_asked(terms: &ApprovalTerms) -> bool {
     !terms.approvers.is_empty() || terms.escalation.iter().any(|step| !step.to.is_empty())
 }
 
-/// The guard of grants: the grant that let it pass has not been revoked.
+/// The guard of grants: the grant that released it has not been revoked.
 fn the_grant_stands(candidate: &Candidate<'_>) -> Option<Objection> {
     candidate.revoked.clone().map(Objection::AskAgain)
 }

@@ -24,7 +24,7 @@ impl Engine {
         .await
     }
 
-    /// Revokes a grant. People are asked about requests that it let pass and that have not started,
+    /// Revokes a grant. People are asked about requests that it released and that have not started,
     /// when these are next. `held` is held until that is done.
     ///
     /// # Errors

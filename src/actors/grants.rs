@@ -1,7 +1,7 @@
 //! The live standing grants, as of a moment ago.
 //!
 //! A submit that would park uses these, so the database is not queried each time. That is enough:
-//! the commit, which counts the use, decides whether a grant lets a request pass, and a grant that
+//! the commit, which counts the use, decides whether a grant releases a request, and a grant that
 //! is not known here yet only means that people are asked.
 
 use crate::domain::grant::Grant;

@@ -35,7 +35,7 @@ pub struct Waiting {
 
 /// The most actions of one requester and kind that are kept here. Further ones stay in the
 /// database, where the timer finds them again.
-const LONGEST_LINE: usize = 1_000;
+const LONGEST_QUEUE: usize = 1_000;
 
 /// The actions that wait, and the turns that are taken.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct Turns {
 struct Kind {
     /// The requesters that have actions waiting, in the order of their turns.
     order: VecDeque<String>,
-    lines: BTreeMap<String, VecDeque<Uuid>>,
+    queues: BTreeMap<String, VecDeque<Uuid>>,
     taken: BTreeMap<String, usize>,
     count: usize,
 }
@@ -59,16 +59,16 @@ impl Turns {
         Self { limits, approved: Kind::default(), unapproved: Kind::default() }
     }
 
-    /// Puts an action at the end of its requester's line. Returns `false` if the line is too long.
+    /// Puts an action at the end of its requester's queue. Returns `false` if the queue is too long.
     pub fn push(&mut self, waiting: Waiting) -> bool {
         let Waiting { workflow_id, requested_by, approved } = waiting;
         let kind = self.kind(approved);
-        let line = kind.lines.entry(requested_by.clone()).or_default();
-        if line.len() >= LONGEST_LINE {
+        let queue = kind.queues.entry(requested_by.clone()).or_default();
+        if queue.len() >= LONGEST_QUEUE {
             return false;
         }
-        line.push_back(workflow_id);
-        if line.len() == 1 {
+        queue.push_back(workflow_id);
+        if queue.len() == 1 {
             kind.order.push_back(requested_by);
         }
         true
@@ -99,19 +99,19 @@ impl Turns {
         }
     }
 
-    /// Empties every line, and returns the workflows that waited there. Turns that are taken stay
+    /// Empties every queue, and returns the workflows that waited there. Turns that are taken stay
     /// taken.
     pub fn clear(&mut self) -> Vec<Uuid> {
-        let lines = |kind: &mut Kind| {
+        let queues = |kind: &mut Kind| {
             kind.order.clear();
-            std::mem::take(&mut kind.lines).into_values().flatten()
+            std::mem::take(&mut kind.queues).into_values().flatten()
         };
-        lines(&mut self.approved).chain(lines(&mut self.unapproved)).collect()
+        queues(&mut self.approved).chain(queues(&mut self.unapproved)).collect()
     }
 
     /// How many actions wait here.
     pub fn waiting(&self) -> usize {
-        let count = |kind: &Kind| kind.lines.values().map(VecDeque::len).sum::<usize>();
+        let count = |kind: &Kind| kind.queues.values().map(VecDeque::len).sum::<usize>();
         count(&self.approved) + count(&self.unapproved)
     }
 
@@ -125,14 +125,14 @@ impl Kind {
         for _ in 0..self.order.len() {
             let requester = self.order.pop_front()?;
             let taken = self.taken.get(&requester).copied().unwrap_or_default();
-            let line = if taken < per_requester { self.lines.get_mut(&requester) } else { None };
-            let Some(line) = line else {
+            let queue = if taken < per_requester { self.queues.get_mut(&requester) } else { None };
+            let Some(queue) = queue else {
                 self.order.push_back(requester);
                 continue;
             };
-            let next = line.pop_front();
-            if line.is_empty() {
-                self.lines.remove(&requester);
+            let next = queue.pop_front();
+            if queue.is_empty() {
+                self.queues.remove(&requester);
             } else {
                 self.order.push_back(requester.clone());
             }
@@ -232,9 +232,9 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_takes_no_more() {
         let mut turns = turns(1, 1);
-        push(&mut turns, "a", false, LONGEST_LINE);
+        push(&mut turns, "a", false, LONGEST_QUEUE);
         let one_more = |requested_by: &str| Waiting { workflow_id: Uuid::new_v4(), requested_by: requested_by.to_owned(), approved: false };
         assert!(!turns.push(one_more("a")));
-        assert!(turns.push(one_more("b")), "the others' lines are their own");
+        assert!(turns.push(one_more("b")), "the others' queues are their own");
     }
 }

@@ -85,7 +85,7 @@ impl From<Error> for Stale {
 
 /// What an actor is started for. It gets all of its work at the start and ends when that is done.
 pub enum Work {
-    /// The task is assessed and checkpointed; then its submitter is answered.
+    /// The task is assessed and checkpointed; then its requester is answered.
     Submit { admitted: Box<AdmittedTask>, span: Span, reply: Answering },
     /// The jobs are done one after the other.
     Jobs(Start),

@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::http::query::preferred_wait;
 use crate::identity::Caller;
 use crate::service::Service;
-use crate::service::decide::TakingBack;
+use crate::service::decide::Cancellation;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -31,7 +31,7 @@ pub struct CancelBody {
 
 /// A cancel request: the reason in the body, and in the headers how long the caller prefers to
 /// wait.
-impl FromBody for TakingBack {
+impl FromBody for Cancellation {
     async fn from_body(head: Parts, bytes: Bytes) -> Result<Self, Problem> {
         let wait = preferred_wait(&head.headers);
         let CancelBody { reason } = CancelBody::from_body(head, bytes).await?;
@@ -65,10 +65,10 @@ refused_with!(CancelProblems = CALLER, BODY, CHANGE);
     responses(
         (status = 200, description = "Nothing runs any more: the workflow is cancelled, or the attempt that the call waited for has ended.", headers(
             ("Preference-Applied" = Option<String>, description = "`wait=N`, if the answer was held."),
-        ), body = TakenBack, example = json!(examples::taken_back("cancelled"))),
+        ), body = TakenBack, example = json!(examples::cancelled("cancelled"))),
         (status = 202, description = "Parkbrake is stopping what runs.", headers(
             ("Preference-Applied" = Option<String>, description = "`wait=N`, if the answer was held."),
-        ), body = TakenBack, example = json!(examples::taken_back("executing"))),
+        ), body = TakenBack, example = json!(examples::cancelled("executing"))),
         CancelProblems,
     ),
 )]
@@ -76,7 +76,7 @@ pub async fn cancel(
     State(service): State<Service>,
     by: Caller,
     WorkflowId(id): WorkflowId,
-    Sent { body, permit }: Sent<TakingBack>,
+    Sent { body, permit }: Sent<Cancellation>,
 ) -> Result<Response, Problem> {
     let (workflow, waited) = service.cancel(&by, id, body, permit).await?;
     let status = if workflow.is_being_cancelled() { StatusCode::ACCEPTED } else { StatusCode::OK };

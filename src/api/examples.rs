@@ -105,7 +105,7 @@ pub fn status_change(status: &str) -> Value {
     json!({"success": true, "workflow_id": WORKFLOW, "status": status})
 }
 
-pub fn taken_back(status: &str) -> Value {
+pub fn cancelled(status: &str) -> Value {
     let mut answer = json!({"success": true, "workflow_id": WORKFLOW, "status": status});
     if status == "executing" {
         answer["cancel_requested"] = true.into();

@@ -120,7 +120,7 @@ pub async fn export(
     let format = query.format.as_deref().map_or(Ok(Format::Jsonl), Format::parse)?;
     let documents = query.documents.unwrap_or_default();
     if documents && format == Format::Csv {
-        return Err(invalid("documents", "is for jsonl: a table has no room for documents"));
+        return Err(invalid("documents", "is for jsonl: a table has no column for documents"));
     }
     let Period { from, until } = Period::read(query.from.as_deref(), query.until.as_deref())?;
     let export = service.export(&by, reauthentication, from, until).await?;

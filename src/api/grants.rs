@@ -161,7 +161,7 @@ refused_with!(ProposeProblems = CALLER, [Code::NotPermitted]);
 /// List the grants that are proposed
 ///
 /// If people have approved the same kind of request often enough, and never rejected it, parkbrake
-/// proposes the narrowest grant that lets it pass. A proposal grants nothing: whoever may give it
+/// proposes the narrowest grant that releases it. A proposal grants nothing: whoever may give it
 /// does so with `POST /grants` and `like`. Only grants that could be given now are proposed. For
 /// people.
 #[utoipa::path(

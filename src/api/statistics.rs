@@ -47,7 +47,7 @@ refused_with!(FiguresProblems = CALLER, [Code::NotPermitted]);
 /// Mean, median, 90th percentile and the share within the goal (`policies.LEVEL.goal`), each beside
 /// the figures of the preceding period of the same length; by level, role, team, requester and
 /// person, and week by week. A decision is an approval that completed the quorum, or a rejection,
-/// by a person; requests that a standing grant let pass do not count. The newest 50,000 requests
+/// by a person; requests that a standing grant released do not count. The newest 50,000 requests
 /// are evaluated at most.
 #[utoipa::path(
     get,

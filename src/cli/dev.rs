@@ -45,7 +45,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     if !args.settings.listen.ip().is_loopback() {
         return Err(Error::Other(format!(
-            "{} can be reached from outside: `parkbrake dev` hands out demo tokens, so it listens on loopback only; use `parkbrake serve`",
+            "{} can be reached from outside: `parkbrake dev` creates demo tokens, so it listens on loopback only; use `parkbrake serve`",
             args.settings.listen
         )));
     }
@@ -92,7 +92,7 @@ async fn serve(
 
 async fn open_the_door(app: &App, home: &Path, keys: &SecretKeys, database_url: &str) -> Result<(), Error> {
     let policy = &app.configuration().policy;
-    let (tokens, identities) = hand_out_tokens(home, keys, policy, database_url).await?;
+    let (tokens, identities) = create_tokens(home, keys, policy, database_url).await?;
     let mut links = Vec::new();
     for person in identities.iter().filter(|identity| identity.kind == Kind::Person) {
         let path = app.sign_in_path(&person.token).await.map_err(other)?;
@@ -126,7 +126,7 @@ fn unpack(path: &Path, contents: &str, mode: u32) -> Result<(), Error> {
 
 /// Gives everybody in the configuration a token. Tokens of earlier runs stay valid.
 #[expect(clippy::disallowed_methods, reason = "no server runs yet whose clock could be asked, and nothing is listed by this id")]
-async fn hand_out_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, database_url: &str) -> Result<(PathBuf, Vec<Identity>), Error> {
+async fn create_tokens(home: &Path, keys: &SecretKeys, policy: &Policy, database_url: &str) -> Result<(PathBuf, Vec<Identity>), Error> {
     let earlier = dev_home::read(home).unwrap_or_default();
     let people = policy.people().keys().map(|name| (Kind::Person, PrincipalKind::Person, name));
     let agents = policy.agents().keys().map(|name| (Kind::Agent, PrincipalKind::Agent, name));

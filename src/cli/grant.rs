@@ -22,7 +22,7 @@ pub enum Command {
     List(ListArgs),
     /// List proposed grants, for requests that people approve again and again
     Proposals(ListArgs),
-    /// Revoke a grant; requests that it let pass and that have not started need an approval again
+    /// Revoke a grant; requests that it released and that have not started need an approval again
     Revoke(RevokeArgs),
 }
 
@@ -222,7 +222,7 @@ fn print_proposals(page: &mut Page, answer: &Value) {
         page.fact("approved", format_args!("{approved} times, up to {level} risk"));
         let ids = list(proposal, "/others/workflow_ids").iter().filter_map(Value::as_str).map(|id| format!(" {}", escaped(id)));
         let ids: String = ids.collect();
-        page.fact("would also", format_args!("have let pass {others} requests{}{ids}", if ids.is_empty() { "" } else { ":" }));
+        page.fact("would also", format_args!("have released {others} requests{}{ids}", if ids.is_empty() { "" } else { ":" }));
         if proposal["may_give"] == true {
             page.fact("to give it", format_args!("parkbrake grant create --like {like} --for DURATION --justification TEXT"));
         } else {

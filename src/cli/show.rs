@@ -214,7 +214,7 @@ fn claim(page: &mut Page, workflow: &Value) {
     if let Some(id) = text(workflow, "/task_id") {
         who.push_str(&format!(", task {}", escaped(id)));
     }
-    page.fact("asked by", who);
+    page.fact("requester", who);
     quoted(page, "claims", text(task, "/description").or_else(|| text(workflow, "/description")).unwrap_or_default());
     besides(page, task);
 }

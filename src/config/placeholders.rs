@@ -103,7 +103,7 @@ impl<'s> Placeholders<'s> {
                 let argument = Argument { pattern: pattern?, dash: dash?, output_without_approval: output_without_approval? };
                 if let (Some(at), Some(taken)) = (without, argument.output_without_approval.then(|| too_wide(&argument)).flatten()) {
                     at.problem(format!(
-                        "lets outputs pass that nobody has read, and the pattern takes `{taken}`: write a narrow pattern, or leave this out"
+                        "permits outputs that nobody has read, and the pattern takes `{taken}`: write a narrow pattern, or leave this out"
                     ));
                 }
                 Some((at.text()?, argument))

@@ -200,7 +200,7 @@ fn notes_on_people(levels: &[LevelPolicy], approvals: &ApprovalPolicies<'_>, not
         notes.push("nobody has the role admin, so nobody can cancel for others or send a notice again".to_owned());
     }
     if !approvals.separation_of_duties {
-        notes.push("separation_of_duties is off, so whoever asks may approve it too".to_owned());
+        notes.push("separation_of_duties is off, so requesters may approve their own tasks".to_owned());
     }
     let steps = |level: &LevelPolicy| level.terms.escalation.iter().flat_map(|step| step.to.clone()).collect::<Vec<_>>();
     let asked: BTreeSet<Role> =

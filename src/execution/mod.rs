@@ -9,10 +9,10 @@
 mod account;
 mod artifacts;
 mod environment;
-mod handed_out;
 mod launcher;
 mod live;
 mod output;
+mod output_file;
 mod processes;
 mod redactions;
 pub mod run;

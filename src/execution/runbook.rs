@@ -13,11 +13,11 @@ use crate::domain::workflow::Outcome;
 use crate::execution::account::Account;
 use crate::execution::artifacts::{self, search_path};
 use crate::execution::environment::Environment;
-use crate::execution::handed_out::HandedOut;
 use crate::execution::launcher::order::{Confined, Order, Program, Tie};
 use crate::execution::launcher::{self, Launcher, Line, Progress};
 use crate::execution::live::{Board, Live, Stream};
 use crate::execution::output::Kept;
+use crate::execution::output_file::OutputFile;
 use crate::execution::processes::{self, GRACE, Mark, Tree};
 use crate::execution::run::{Cancelling, Run};
 use crate::execution::shortage;
@@ -67,7 +67,7 @@ pub async fn run(
         };
         let posted = board.post(run.workflow_id, run.attempt, &environment.secrets);
         let (ending, out, err, left_open) = follow(&mut started, &posted.live, run.invocation.timeout, cancelling).await;
-        let handed_out = started.handed_out.read(&environment.secrets);
+        let outputs = started.output_file.read(&environment.secrets);
         let refused = match started.line.heard() {
             Progress::Refused(error) if shortage::is_shortage(&error) && !cancelling.signal.is_given() => {
                 pauses.sit_out(&error).await;
@@ -77,7 +77,7 @@ pub async fn run(
             Progress::Silent if matches!(ending, Ending::Exited(_)) => format!("its launcher ended first: {}", err.text.trim()),
             // Silent: it timed out or was cancelled before it became the command.
             Progress::Begun | Progress::Silent => {
-                return Some(with_outputs(ending.outcome(run.invocation, out, err, left_open), handed_out));
+                return Some(with_outputs(ending.outcome(run.invocation, out, err, left_open), outputs));
             }
         };
         return Some(not_started(run.invocation, &refused));
@@ -100,15 +100,15 @@ struct Started {
     /// `None` once it is being waited for.
     tree: Option<Tree>,
     line: Line,
-    handed_out: HandedOut,
+    output_file: OutputFile,
 }
 
 /// The outcome with the outputs, for an attempt that succeeded.
-fn with_outputs(outcome: Outcome, handed_out: Result<Option<Map<String, Value>>, String>) -> Outcome {
+fn with_outputs(outcome: Outcome, provided: Result<Option<Map<String, Value>>, String>) -> Outcome {
     let Outcome::Succeeded { output: Some(Value::Object(mut output)) } = outcome else { return outcome };
-    match handed_out {
+    match provided {
         Ok(None) => {}
-        Ok(Some(handed_out)) => drop(output.insert(outputs::HANDED_OUT.to_owned(), Value::Object(handed_out))),
+        Ok(Some(provided)) => drop(output.insert(outputs::OUTPUTS.to_owned(), Value::Object(provided))),
         Err(why) => drop(output.insert(outputs::REFUSED.to_owned(), Value::String(why))),
     }
     Outcome::Succeeded { output: Some(Value::Object(output)) }
@@ -240,12 +240,12 @@ async fn start(
         let path = path.clone();
         move || {
             let account = wanted.user.as_deref().map(Account::find).transpose()?;
-            let handed_out = shortage::retry_blocking(|| shortage::beside_reserve(|| HandedOut::open(account.as_ref())));
-            let handed_out = handed_out.map_err(|error| format!("the file for its outputs could not be made: {error}"))?;
-            Ok::<_, String>((account, artifacts::find(wanted, &path)?, handed_out))
+            let output_file = shortage::retry_blocking(|| shortage::beside_reserve(|| OutputFile::open(account.as_ref())));
+            let output_file = output_file.map_err(|error| format!("the file for its outputs could not be made: {error}"))?;
+            Ok::<_, String>((account, artifacts::find(wanted, &path)?, output_file))
         }
     };
-    let (account, mut found, handed_out) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
+    let (account, mut found, output_file) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())??;
     if let Some(difference) = invocation.difference(&found.invocation) {
         return Err(difference);
     }
@@ -256,7 +256,7 @@ async fn start(
         environment.at_home(account);
     }
     let program = found.executable();
-    let orders = orders(&found.invocation, program, handed_out.path(), &path)?;
+    let orders = orders(&found.invocation, program, output_file.path(), &path)?;
     let account = account.as_ref();
     let variables = &environment.variables;
     // The resources of a start are released before the next try: many waiting starts must not block
@@ -267,7 +267,7 @@ async fn start(
             .current_dir(&found.invocation.working_dir)
             .env_clear()
             .envs(variables.iter().map(|(name, value)| (name, value)))
-            .env(outputs::VARIABLE, handed_out.path())
+            .env(outputs::VARIABLE, output_file.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
@@ -291,7 +291,7 @@ async fn start(
     let tree = Some(tree_of(&child, run));
     // If it has ended, it has reported why.
     let _ = line.give(&orders, &found.program);
-    Ok(Some(Started { child, tree, line, handed_out }))
+    Ok(Some(Started { child, tree, line, output_file }))
 }
 
 /// The orders to the launchers of a command.

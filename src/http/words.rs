@@ -36,7 +36,7 @@ words! {
     Status, "Status": "The status of a workflow. `completed`, `failed`, `rejected`, `cancelled`, `expired` and `superseded` are final.";
     ApprovalStatus, "ApprovalStatus": "The state of a workflow's approval.";
     StepStatus, "StepStatus": "The status of one step of a plan. `waiting`: its turn has not come; `skipped`: the plan ended before its turn.";
-    GrantStatus, "GrantStatus": "The state of a grant. Only a `live` grant lets requests pass.";
+    GrantStatus, "GrantStatus": "The state of a grant. Only a `live` grant releases requests.";
     Verdict, "Verdict": "A person's decision; `withdrawn`: the same person withdraws their earlier approval.";
     ProbeAnswer, "ProbeAnswer": "What a probe reports about an attempt: it happened, it did not, or the probe cannot tell.";
     Resolution, "Resolution": "How an unknown outcome was resolved: the action happened (`succeeded`), it did not (`failed`), or it is released once more (`retry`).";

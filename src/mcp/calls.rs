@@ -9,7 +9,7 @@ use crate::mcp::admitted::Admitted;
 use crate::mcp::answers::{self, State};
 use crate::mcp::arguments::{self, Cancel, LARGEST_PAGE, LONGEST_WAIT, List, Until, Wait, Which};
 use crate::mcp::tools::Name;
-use crate::service::decide::TakingBack;
+use crate::service::decide::Cancellation;
 use crate::service::lists::Search;
 use crate::service::submit::NewTask;
 use crate::service::{Service, ServiceError, Shown};
@@ -63,8 +63,8 @@ pub async fn carry_out(
         }
         Name::CancelWorkflow => {
             let Cancel { workflow_id, reason } = arguments::read(call.arguments)?;
-            let taken_back = TakingBack { reason, wait: Some(CANCEL_WAIT) };
-            backend.service.cancel(&admitted.by, workflow_id, taken_back, admitted.take()?).await?;
+            let cancellation = Cancellation { reason, wait: Some(CANCEL_WAIT) };
+            backend.service.cancel(&admitted.by, workflow_id, cancellation, admitted.take()?).await?;
             Ok(state(backend, &backend.service.show(&admitted.by, workflow_id).await?).into())
         }
         Name::ListMyWorkflows => {

@@ -32,7 +32,7 @@ const MOST_LINES: usize = 40;
 /// The most people who are mentioned in one message.
 const MOST_MENTIONS: usize = 50;
 
-/// A room, reached through its incoming webhook.
+/// A Slack channel, reached through its incoming webhook.
 pub struct Slack {
     client: Client,
     webhook_url: Secret,
@@ -43,7 +43,7 @@ pub struct Slack {
 }
 
 impl Slack {
-    /// A channel to the room of a webhook. `inbox` is the address where people find all waiting
+    /// The Slack channel of a webhook. `inbox` is the address where people find all waiting
     /// requests.
     ///
     /// # Errors

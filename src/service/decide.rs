@@ -34,7 +34,7 @@ pub struct Saying {
 
 /// What a caller sends to cancel a task.
 #[derive(Debug, Default)]
-pub struct TakingBack {
+pub struct Cancellation {
     pub reason: Option<String>,
     /// How long the caller wants to wait for a running attempt to end.
     pub wait: Option<Duration>,
@@ -119,7 +119,7 @@ impl Service {
         &self,
         by: &Caller,
         id: Uuid,
-        TakingBack { reason, wait }: TakingBack,
+        Cancellation { reason, wait }: Cancellation,
         permit: Arc<Permit>,
     ) -> Result<(Arc<Workflow>, Option<Duration>), ServiceError> {
         let reason = short("/reason", reason)?;

@@ -1,5 +1,5 @@
 //! Standing grants: giving, revoking and listing them. The core decides who may give one. The
-//! database ensures that nothing passes by a grant that is used up, expired or revoked.
+//! database ensures that a grant that is used up, expired or revoked releases nothing.
 
 use crate::domain::duration;
 use crate::domain::grant::binding;
@@ -38,7 +38,7 @@ pub(super) const FOR_PEOPLE: &str = "only people can list grants; each of your o
 pub struct WantedGrant {
     /// Chosen by the caller, so that giving the same grant twice is safe.
     pub id: Option<Uuid>,
-    /// A request of the kind that the grant should let pass.
+    /// A request of the kind that the grant should release.
     pub like: Option<Uuid>,
     pub requester: Option<String>,
     pub operation: Option<String>,
@@ -137,7 +137,7 @@ impl Service {
         Ok(given)
     }
 
-    /// Revokes a grant: nothing passes by it any more, and people are asked about what it let pass
+    /// Revokes a grant: it releases nothing any more, and people are asked about what it released
     /// that has not started. A grant that was revoked or has expired stays as it is.
     ///
     /// # Errors
@@ -255,7 +255,7 @@ impl Service {
         let submission = &workflow.submission;
         let target = submission.target.as_ref().ok_or_else(|| unfit("is a workflow from before it was recorded what a task is about"))?;
         if let Some(called) = target.called() {
-            return Err(unfit(&format!("is a request with a false claim, which no grant lets pass. {called}")));
+            return Err(unfit(&format!("is a request with a false claim, which no grant releases. {called}")));
         }
         let pattern = Pattern::exactly(&submission.requested_by, target, &task.action)
             .map_err(|detail| unfit(&format!("cannot be granted: {detail}")))?;

@@ -50,14 +50,14 @@ impl Quotas {
     /// `rate-limited`; or the database, which holds the counters, is unavailable.
     pub async fn admit(&self, engine: &Engine, agent: &str, would_wait: impl FnOnce() -> bool + Send) -> Result<Reservation, ServiceError> {
         let account = self.take(engine, agent)?;
-        Self::room(engine, agent, account, would_wait).await
+        Self::admit_counted(engine, agent, account, would_wait).await
     }
 
     /// The same for an agent whose submit has been counted already.
     ///
     /// # Errors
     /// `rate-limited`; or the database, which holds the counters, is unavailable.
-    pub async fn room(
+    pub async fn admit_counted(
         engine: &Engine,
         agent: &str,
         account: Arc<Account>,

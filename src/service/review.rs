@@ -35,7 +35,7 @@ pub struct Review {
     /// Whether the reader may break the glass, or review that somebody broke it.
     pub glass: Glass,
     /// How the reader may cancel it, if they may.
-    pub taking_back: Option<TakingBack>,
+    pub cancelling: Option<Cancelling>,
     /// The latest request of the same kind that was approved.
     pub precedent: Option<Precedent>,
 }
@@ -95,7 +95,7 @@ pub struct Excepting {
 
 /// How a person may cancel a task.
 #[derive(Debug)]
-pub struct TakingBack {
+pub struct Cancelling {
     /// Whether an attempt is running, which cancelling would end.
     pub is_running: bool,
 }
@@ -138,7 +138,7 @@ impl Service {
             resolving: self.resolving(&shown.workflow, by),
             excepting: self.excepting(today, &shown, by),
             glass: self.glass(today, &shown.workflow, by, intact),
-            taking_back: taking_back(&shown.workflow, by),
+            cancelling: cancelling(&shown.workflow, by),
             precedent,
             shown,
         })
@@ -277,7 +277,7 @@ fn is_too_old(answer: &Result<Answer, Refusal>) -> bool {
 }
 
 /// How the caller may cancel a task, found by asking the core.
-fn taking_back(workflow: &Workflow, by: &Caller) -> Option<TakingBack> {
+fn cancelling(workflow: &Workflow, by: &Caller) -> Option<Cancelling> {
     let answer = transition::decide(workflow, &Command::Cancel { by: by.principal(), reason: None });
-    matches!(answer, Ok(Answer::Commit { .. })).then(|| TakingBack { is_running: workflow.status() == Status::Executing })
+    matches!(answer, Ok(Answer::Commit { .. })).then(|| Cancelling { is_running: workflow.status() == Status::Executing })
 }

@@ -282,7 +282,7 @@ impl Service {
     async fn open(&self, asked: &Asked, key: String) -> Result<Option<Arc<Workflow>>, ServiceError> {
         let reservation = match &asked.turn {
             // A call that has taken a turn needs people.
-            Some(turn) => Quotas::room(&self.engine, &asked.by.name, Arc::clone(turn), || true).await?,
+            Some(turn) => Quotas::admit_counted(&self.engine, &asked.by.name, Arc::clone(turn), || true).await?,
             None => self.reserve(&asked.by, &asked.work).await?,
         };
         let key = Some(IdempotencyKey { key, fingerprint: asked.identity.clone() });

@@ -42,7 +42,7 @@ pub struct Opening {
     pub key: Option<IdempotencyKey>,
     /// What it begins to run, if anything.
     pub begins: Option<Begins>,
-    /// The amount that it adds to the sum of the grant that lets it pass, if there is one.
+    /// The amount that it adds to the sum of the grant that releases it, if there is one.
     pub granted: Option<Micros>,
     /// The notices about it.
     pub notices: Vec<Planned>,
@@ -95,12 +95,12 @@ pub enum Written {
     TooEarly,
     TooLate,
     /// The server that would run the action holds no lease.
-    Fenced,
+    NoLease,
     /// The server whose attempt would be taken over still holds its lease.
     OwnerActs,
     /// It begins to run something that a halt or a freeze holds.
     Held,
-    /// The grant that would let it pass does not, or no longer does.
+    /// The grant that would release it does not, or no longer does.
     Ungranted,
     /// It breaks the glass, and the same person has an open review.
     Unreviewed,
@@ -115,7 +115,7 @@ impl Written {
             "duplicate" => Self::Duplicate,
             "too_early" => Self::TooEarly,
             "too_late" => Self::TooLate,
-            "fenced" => Self::Fenced,
+            "fenced" => Self::NoLease,
             "owner_acts" => Self::OwnerActs,
             "held" => Self::Held,
             "ungranted" => Self::Ungranted,

@@ -100,8 +100,8 @@ impl Shared {
         })
     }
 
-    /// Takes back a connection whose work has ended well.
-    fn take_back(&self, connection: PoolConnection<Postgres>, taken: Instant) {
+    /// Keeps a connection whose work has ended well, or returns it to the pool.
+    fn put_back(&self, connection: PoolConnection<Postgres>, taken: Instant) {
         let since = Instant::now();
         let mut at_hand = self.at_hand();
         at_hand.send_rested_back(since);
@@ -158,7 +158,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         if self.is_in_order {
-            self.of.take_back(connection, self.taken);
+            self.of.put_back(connection, self.taken);
         } else {
             connection.close_on_drop();
         }

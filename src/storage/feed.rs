@@ -157,7 +157,7 @@ impl Storage {
         Ok(is_older.unwrap_or(false))
     }
 
-    /// Whether a place was handed out before the database was restored, for an event that the
+    /// Whether a place was sent before the database was restored, for an event that the
     /// backup did not have.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
-//! Standing grants: giving, revoking and listing them. The commits that they let pass count their
+//! Standing grants: giving, revoking and listing them. The commits that they release count their
 //! uses (`checkpoint.rs`).
 //!
 //! A grant is sealed like the events of a log. So a grant that somebody else wrote into the
-//! database, or widened there, lets nothing pass.
+//! database, or widened there, releases nothing.
 
 use super::pool::unless_locked;
 use super::{Error, Storage};
@@ -188,7 +188,7 @@ impl Storage {
         Ok(grants!(self, "from grant_as_used where grant_id = $1", id).into_iter().next())
     }
 
-    /// The grants that can let a request pass at this moment, oldest first.
+    /// The grants that can release a request at this moment, oldest first.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

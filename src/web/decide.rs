@@ -7,7 +7,7 @@ use crate::domain::risk::level::Level;
 use crate::domain::workflow::{Decision, Resolution};
 use crate::http::path::WorkflowId;
 use crate::http::problem::{Code, Problem};
-use crate::service::decide::{Saying, TakingBack};
+use crate::service::decide::{Cancellation, Saying};
 use crate::web::Web;
 use crate::web::csrf::Posted;
 use crate::web::detail::{self, Around, Attempted};
@@ -91,7 +91,7 @@ pub async fn cancel(
     Posted { session, fields, permit }: Posted,
 ) -> Result<Response, Problem> {
     let reason = fields.one("reason")?.map(str::to_owned);
-    match web.service.cancel(&session.person, id, TakingBack { reason, wait: None }, permit).await {
+    match web.service.cancel(&session.person, id, Cancellation { reason, wait: None }, permit).await {
         Ok((workflow, _)) => {
             let done = if workflow.is_being_cancelled() { "cancelling" } else { "cancelled" };
             Ok(session::go_to(&walk::after(&session, &fields, id, done)))

@@ -137,7 +137,7 @@ pub struct Around<'a> {
 pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>) -> Result<Response, Problem> {
     let Around { attempted, done, last, carried } = around;
     let walk = Walk::of(web, session, id, carried).await?;
-    let Review { shown, other_rules, choice, resolving, excepting, taking_back, glass, precedent } =
+    let Review { shown, other_rules, choice, resolving, excepting, cancelling, glass, precedent } =
         web.service.review(&session.person, id).await?;
     let (workflow, now) = (&shown.workflow, web.service.now());
     let submission = &workflow.submission;
@@ -170,7 +170,7 @@ pub async fn page_of(web: &Web, session: &Session, id: Uuid, around: Around<'_>)
         "resolving": resolving.map(Resolving::from), "excepting": excepting.map(|excepting| Excepting::of(excepting, now)),
         "exact": exact, "choice": choice.map(|choice| Choice::of(choice, workflow.asked_level())),
         "asked_step": workflow.open_round().and_then(|round| round.step).map(|step| submission.step_title(step)),
-        "taking_back": taking_back.map(|taking_back| json!({"is_running": taking_back.is_running})),
+        "cancelling": cancelling.map(|cancelling| json!({"is_running": cancelling.is_running})),
         "is_being_cancelled": workflow.is_being_cancelled(),
         "glass": json!({"may_break": glass.may_break, "may_review": glass.may_review, "why_not": glass.why_not,
             "open_by": glass.open.as_ref().map(|(by, _)| by), "since": glass.open.as_ref().map(|(_, since)| RelativeTime::of(*since, now))}),

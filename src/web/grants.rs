@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How many of the other requests that a proposal would have let pass are listed.
+/// How many of the other requests that a proposal would have released are listed.
 const NAMED: usize = 5;
 /// The page.
 const PLACE: &str = "/inbox/grants";

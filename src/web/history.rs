@@ -111,7 +111,7 @@ fn line(found: Listed, now: DateTime<Utc>) -> Line {
     let settled = match found.approval_status.as_deref() {
         None => Some("nobody had to"),
         Some("expired") => Some("nobody in time"),
-        Some("cancelled") => Some("taken back"),
+        Some("cancelled") => Some("cancelled"),
         Some("approved") if found.decided_by.is_empty() => Some("a standing grant"),
         _ => None,
     };

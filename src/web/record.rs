@@ -211,7 +211,7 @@ fn happened(submission: &Submission, recorded: &Recorded, now: DateTime<Utc>) ->
         }
         Event::Reviewed { broken_by, finding, .. } => (format!("reviewed the glass broken by {broken_by}"), Some(finding.clone())),
         Event::Granted(granted) => {
-            (format!("let pass by grant {} of {}", granted.grant, granted.approver), Some(granted.justification.clone()))
+            (format!("released by grant {} of {}", granted.grant, granted.approver), Some(granted.justification.clone()))
         }
         Event::Rejected { reason, cover, .. } => (format!("rejected{}", away::in_words(cover)), Some(reason.clone())),
         Event::Withdrawn { reason, remaining, .. } => (format!("withdrew the approval, {remaining} needed"), Some(reason.clone())),

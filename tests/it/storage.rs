@@ -319,12 +319,12 @@ async fn an_action_starts_only_under_the_lease_of_the_server_that_runs_it() {
         }
     };
     let starts = async |owner| storage.advance(&[start(owner)]).await.unwrap()[0];
-    assert_eq!(starts(Uuid::new_v4()).await, Written::Fenced, "a server that nobody knows");
+    assert_eq!(starts(Uuid::new_v4()).await, Written::NoLease, "a server that nobody knows");
     database.execute("update server set lease_until = clock_timestamp() - interval '1 ms'").await;
-    assert_eq!(starts(server.server_id).await, Written::Fenced, "its lease has lapsed");
+    assert_eq!(starts(server.server_id).await, Written::NoLease, "its lease has lapsed");
     assert!(lease.renew(server.server_id).await.unwrap());
     lease.release(server.server_id).await.unwrap();
-    assert_eq!(starts(server.server_id).await, Written::Fenced, "it has given its lease back");
+    assert_eq!(starts(server.server_id).await, Written::NoLease, "it has given its lease back");
     lease.claim(&server, None).await.unwrap();
     assert!(matches!(starts(server.server_id).await, Written::Committed { .. }));
     assert_eq!(starts(server.server_id).await, Written::Conflict);

@@ -32,7 +32,7 @@ fn approve_shows_what_would_run_and_sends_the_digest_that_it_read() {
         "cost         $250 (as the requester says)",
         "warning resource_disagreement: the runbook says otherwise",
         "because      high deploy_production: a deploy to production",
-        "asked by     deploy-bot, task TASK-42",
+        "requester    deploy-bot, task TASK-42",
         "claims       | Deploy api 1.4.2",
         "finding      high CVE-2026-1 old library",
         "decides      team_lead, tech_lead (0 of 1 given), with a justification",

@@ -20,7 +20,7 @@ pub(super) enum Progress {
     Overtaken,
     TooEarly,
     TooLate,
-    Fenced,
+    NoLease,
     /// A halt or a freeze holds the action that it would begin.
     Held,
     /// The person who breaks the glass has an open review.
@@ -85,7 +85,7 @@ impl WorkflowActor {
             Written::Conflict | Written::Duplicate | Written::Ungranted | Written::Busy => Progress::Overtaken,
             Written::TooEarly | Written::OwnerActs => Progress::TooEarly,
             Written::TooLate => Progress::TooLate,
-            Written::Fenced => Progress::Fenced,
+            Written::NoLease => Progress::NoLease,
             Written::Held => Progress::Held,
             Written::Unreviewed => Progress::Unreviewed,
         })

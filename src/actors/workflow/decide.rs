@@ -79,7 +79,7 @@ impl WorkflowActor {
                     is_current = true;
                 }
                 Ok(Progress::Unreviewed) => return Ok(Err(Refusal::ReviewOpen.into())),
-                Ok(Progress::Fenced) => return Ok(Err(Failure::Unavailable("this server's lease is not renewed".to_owned()))),
+                Ok(Progress::NoLease) => return Ok(Err(Failure::Unavailable("this server's lease is not renewed".to_owned()))),
                 // The action stays in the queue.
                 Ok(Progress::TooEarly | Progress::Held) => return Ok(Ok(CommandOutcome { workflow, decision: None })),
                 Err(CommitError::Refused(reason)) => return Ok(Err(Failure::Internal(reason))),

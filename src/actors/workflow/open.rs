@@ -208,7 +208,7 @@ impl WorkflowActor {
         let opening = self.assess(by.clone(), &work, supersedes, key)?;
         Box::pin(self.is_new(&opening.workflow)).await?;
         if let Some(older) = opening.workflow.submission.supersedes {
-            return Box::pin(self.take_the_place_of(older, &by, *opening)).await;
+            return Box::pin(self.supersede(older, &by, *opening)).await;
         }
         for (granted, cost) in Box::pin(self.passes(&opening, &work)).await {
             let passed = self.passed(&opening, granted, cost)?;
@@ -217,10 +217,10 @@ impl WorkflowActor {
             }
         }
         drop(work);
-        self.open(opening).await?.ok_or_else(|| Failure::Internal("what no grant lets pass was refused by one".to_owned()))
+        self.open(opening).await?.ok_or_else(|| Failure::Internal("a request that no grant releases was refused by one".to_owned()))
     }
 
-    /// Writes a first commit; `None` if the grant that would let it pass does not, or no longer
+    /// Writes a first commit; `None` if the grant that would release it does not, or no longer
     /// does.
     async fn open(&self, opening: Box<Opening>) -> Result<Option<Submitted>, Failure> {
         let (mut opening, mut written) = call(&self.deps.checkpointer, |reply| checkpointer::Msg::Open(opening, reply)).await?;

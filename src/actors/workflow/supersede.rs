@@ -1,9 +1,9 @@
 //! Superseding: a task replaces an earlier request of its requester. The end of the one and the
 //! beginning of the other are one commit.
 //!
-//! The earlier request has an actor of its own, which does not know about this. The version is the
-//! fence between the two, as between two servers: the first to commit the next event of the earlier
-//! request wins, and the other reads its log and decides again.
+//! The earlier request has an actor of its own, which does not know about this. The version check
+//! decides between the two, as between two servers: the first to commit the next event of the
+//! earlier request wins, and the other reads its log and decides again.
 
 use super::commit::call;
 use super::{Stale, WorkflowActor};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 const ATTEMPTS: u32 = 4;
 
 impl WorkflowActor {
-    pub(super) async fn take_the_place_of(&self, older: Uuid, by: &Principal, opening: Opening) -> Result<Submitted, Failure> {
+    pub(super) async fn supersede(&self, older: Uuid, by: &Principal, opening: Opening) -> Result<Submitted, Failure> {
         let mut replacement = opening;
         for _ in 0..ATTEMPTS {
             let earlier = self.earlier(older, by).await?;
@@ -71,7 +71,7 @@ impl WorkflowActor {
                 }
                 Written::Conflict
                 | Written::TooEarly
-                | Written::Fenced
+                | Written::NoLease
                 | Written::OwnerActs
                 | Written::Ungranted
                 | Written::Unreviewed

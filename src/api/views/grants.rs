@@ -50,12 +50,12 @@ impl<'a> GrantPage<'a> {
 pub struct Grant<'a> {
     grant_id: Uuid,
     status: GrantStatus,
-    /// What it lets pass, in one line.
+    /// What it releases, in one line.
     headline: String,
     pattern: Pattern<'a>,
-    /// The highest level that it lets pass.
+    /// The highest level that it releases.
     level: Level,
-    /// How many requests it lets pass, and how many it has let pass.
+    /// How many requests it may release, and how many it has released.
     uses: u32,
     used: u32,
     /// The most that these may cost together, in US dollars, according to the requests; null if
@@ -65,7 +65,7 @@ pub struct Grant<'a> {
     /// What the requests that passed said they cost, together.
     spent: f64,
     /// The digest of what parkbrake itself would run or call, as it was when the grant was given:
-    /// if that changes, the grant lets nothing pass. Null if the requester performs the action.
+    /// if that changes, the grant releases nothing. Null if the requester performs the action.
     #[schema(required)]
     binding: Option<&'a Digest>,
     given_by: &'a str,

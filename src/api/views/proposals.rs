@@ -41,16 +41,16 @@ impl<'a> ProposalPage<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = GrantProposal)]
 struct Proposal<'a> {
-    /// What it would let pass, in one line.
+    /// What it would release, in one line.
     headline: String,
     pattern: Pattern<'a>,
-    /// The highest level that it would let pass.
+    /// The highest level that it would release.
     level: Level,
     /// The `like` of a `POST /grants` that gives it.
     like: Uuid,
     /// The equal requests that people approved.
     approved: Workflows<'a>,
-    /// The other requests that it would have let pass in these days.
+    /// The other requests that it would have released in these days.
     others: Workflows<'a>,
     /// Whether you could give it: somebody else may have to, because of your roles or because you
     /// are on the requester's side.

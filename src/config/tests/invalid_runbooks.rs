@@ -18,7 +18,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else_are_refused() {
                 &only(
                     "    operation: read\n    command: [go, \"{{ what }}\"]\n    args: { what: { pattern: \"[^ ]+\", output_without_approval: true } }\n",
                 ),
-                ":5: runbooks.go.args.what.output_without_approval: lets outputs pass that nobody has read",
+                ":5: runbooks.go.args.what.output_without_approval: permits outputs that nobody has read",
                 "narrow",
             ),
             ("runbook: {}\n", ":1: runbook: is not a known key", "runbooks, webhooks"),

@@ -59,7 +59,7 @@ fn a_playbook_step_has_its_compensation_and_uses_outputs_of_earlier_steps() {
     let compensate = step.compensate.as_ref().unwrap();
     assert_eq!((compensate.kind.as_str(), compensate.action.as_str()), ("runbook", "save"));
     assert_eq!(step.args["service"].literal(), Some("{{ steps.save.output.id }}"), "it stays as it is written");
-    assert_eq!(compensate.args["service"].literal(), Some("{{ steps.keep.output.id }}"), "what undoes a step may name what it handed out");
+    assert_eq!(compensate.args["service"].literal(), Some("{{ steps.keep.output.id }}"), "what undoes a step may name its outputs");
     let document: serde_json::Value = serde_json::from_str(&loaded.document).unwrap();
     let written = json!({"runbook": "save", "args": {"service": "{{ steps.keep.output.id }}"}});
     assert_eq!(document["playbooks"]["go"]["steps"][1]["compensate"], written);

@@ -5,7 +5,7 @@ use super::*;
 const MAIL: &str = "
 public_url: https://parkbrake.example.com
 channels:
-  ops:  { type: slack, webhook_url: { from_env: ROOM } }
+  ops:  { type: slack, webhook_url: { from_env: SLACK_WEBHOOK } }
   mail: { type: email, smtp_url: { from_env: SMTP }, from: parkbrake@example.com }
 ";
 const WITH_ADDRESSES: &str =

@@ -28,7 +28,7 @@ pub struct GrantLimits {
     pub levels: Vec<Level>,
     /// The longest time that a grant may last.
     pub longest: Duration,
-    /// The most requests that one grant may let pass.
+    /// The most requests that one grant may release.
     pub most_uses: u32,
     /// The number of equal approvals after which a grant is proposed.
     pub propose_after: u32,
@@ -66,7 +66,7 @@ impl Micros {
     }
 }
 
-/// What a grant lets pass. It never changes once it is given.
+/// What a grant releases. It never changes once it is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GrantTerms {
     pub pattern: Pattern,
@@ -115,7 +115,7 @@ pub struct Revoked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantStatus {
-    /// It lets requests pass.
+    /// It releases requests.
     Live,
     Expired,
     /// The maximum number of requests has passed, or the whole sum has been spent.
@@ -138,7 +138,7 @@ impl GrantStatus {
     }
 }
 
-/// A request that a grant might let pass.
+/// A request that a grant might release.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
     pub requester: &'a str,

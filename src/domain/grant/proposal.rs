@@ -47,12 +47,12 @@ pub struct Proposal {
     pub like: Uuid,
     /// The equal approvals, newest first.
     pub approved: Vec<Uuid>,
-    /// The other requests that it would have let pass, newest first.
+    /// The other requests that it would have released, newest first.
     pub others: Vec<Uuid>,
 }
 
 impl Past {
-    /// Whether any grant could let it pass, whatever its pattern.
+    /// Whether any grant could release it, whatever its pattern.
     fn is_grantable(&self) -> bool {
         !self.supersedes
             && self.level != Level::Critical

@@ -20,7 +20,7 @@ pub enum Kind {
     /// The request will expire soon.
     Expiring,
     Decided,
-    /// A standing grant let the request pass.
+    /// A standing grant released the request.
     Granted,
     /// Somebody broke the glass.
     GlassBroken,

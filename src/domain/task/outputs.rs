@@ -20,7 +20,7 @@ const MOST: usize = 64;
 const LONGEST_TEXT: usize = 4 * 1024;
 
 /// The key of the outputs in the recorded output of an attempt.
-pub const HANDED_OUT: &str = "outputs";
+pub const OUTPUTS: &str = "outputs";
 /// The key of the reason why the outputs were refused.
 pub const REFUSED: &str = "outputs_refused";
 
@@ -85,12 +85,12 @@ pub fn read(written: &[u8]) -> Result<Option<Map<String, Value>>, String> {
 /// # Errors
 /// The reason why there is none, to follow the name of its step.
 pub fn of_attempt(kind: ActionKind, recorded: Option<&Value>, name: &str) -> Result<Value, String> {
-    let handed_out = match kind {
+    let provided = match kind {
         ActionKind::Runbook => {
             if let Some(why) = recorded.and_then(|output| output[REFUSED].as_str()) {
                 return Err(format!("provided no usable output: {why}"));
             }
-            recorded.and_then(|output| output[HANDED_OUT].get(name).cloned())
+            recorded.and_then(|output| output[OUTPUTS].get(name).cloned())
         }
         ActionKind::Webhook => {
             let answer = recorded.filter(|output| output["body_truncated"] != true).and_then(|output| output["body"].as_str());
@@ -98,7 +98,7 @@ pub fn of_attempt(kind: ActionKind, recorded: Option<&Value>, name: &str) -> Res
         }
         ActionKind::External => recorded.and_then(|output| output.get(name).cloned()),
     };
-    match handed_out {
+    match provided {
         Some(value @ Value::Number(_)) => Ok(value),
         Some(Value::String(text)) if text.len() <= LONGEST_TEXT => Ok(Value::String(text)),
         Some(_) => Err(format!("provided a `{name}` that is neither a number nor a text of at most {LONGEST_TEXT} bytes")),

@@ -342,7 +342,7 @@ pub struct Approval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantedApproval {
     pub round: u32,
-    /// The grant that let it pass.
+    /// The grant that released it.
     pub grant: Uuid,
     /// Who gave the grant.
     pub approver: String,

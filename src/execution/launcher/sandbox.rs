@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn writable_paths_are_bound_last_and_needed_paths_of_an_emptied_folder_stay_readable() {
         let sandbox = Sandbox { network: false, write: vec!["/srv/out".into()] };
-        let (needed, written) = ([Path::new("/tmp/work"), Path::new("/srv/tool")], Path::new("/tmp/handed-out"));
+        let (needed, written) = ([Path::new("/tmp/work"), Path::new("/srv/tool")], Path::new("/tmp/outputs"));
         let said = arguments(&sandbox, &needed, Some(written), Path::new("/tmp/work")).unwrap().join(" ");
         let order = [
             "--unshare-net",
@@ -155,7 +155,7 @@ mod tests {
             "--tmpfs /tmp",
             "--ro-bind /tmp/work /tmp/work",
             "--bind /srv/out /srv/out",
-            "--bind /tmp/handed-out /tmp/handed-out",
+            "--bind /tmp/outputs /tmp/outputs",
             "--chdir /tmp/work",
         ];
         let places: Vec<_> = order.iter().map(|part| said.find(part).unwrap_or_else(|| panic!("{part} in {said}"))).collect();

@@ -2,7 +2,7 @@
 //!
 //! The id of each message is a place in the order in which events become known ([`FeedPlace`]).
 //! Everything before that place has been sent, so a client resumes there. A place before which
-//! another event may still appear is never handed out: an event beyond the watermark carries the
+//! another event may still appear is never sent: an event beyond the watermark carries the
 //! last place that is below it.
 //!
 //! A client that resumes, or was too slow, gets the log up to the watermark, page by page, then the
@@ -31,7 +31,7 @@ const PAGE: i64 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
     Place(FeedPlace),
-    /// The form that earlier versions handed out: a moment before which everything had been sent.
+    /// The form that earlier versions sent: a moment before which everything had been sent.
     Moment(DateTime<Utc>),
 }
 

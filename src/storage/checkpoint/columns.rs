@@ -104,7 +104,7 @@ pub(super) fn reviews(advance: &Advance) -> Option<&str> {
     advance.events.iter().any(closes).then_some(advance.actor.as_str())
 }
 
-/// The server that will run what a commit starts. Parkbrake does not fence what others run.
+/// The server that will run what a commit starts. No lease guards what others run.
 pub(super) fn starter(events: &[Event]) -> Option<Uuid> {
     events.iter().find_map(|event| match event {
         Event::ExecutionStarted { owner, token: Some(_), .. } => Some(*owner),

@@ -103,7 +103,7 @@ def target:
   (if .task.estimated_cost then facts("cost"; "$\(.task.estimated_cost | shown) (as the requester says)") else empty end);
 
 def claim:
-  facts("asked by"; (.requested_by | word("?")) + if .task_id then ", task \(.task_id | shown)" else "" end),
+  facts("requester"; (.requested_by | word("?")) + if .task_id then ", task \(.task_id | shown)" else "" end),
   facts("claims"; .task.description // .description // "" | quoted),
   (.task.security_findings[]? | facts("finding"; [.severity, .id, .title | word("")] | join(" "))),
   (if (.task.metadata // {}) != {} then facts("metadata"; .task.metadata | compact) else empty end);

@@ -177,7 +177,7 @@ function Write-Claim($Workflow) {
     $task = $Workflow.task
     $who = Format-Shown $Workflow.requested_by '?'
     if ($Workflow.task_id) { $who += ", task $(Format-Shown $Workflow.task_id)" }
-    Write-Fact 'asked by' $who
+    Write-Fact 'requester' $who
     $words = if ($null -ne $task.description) { $task.description } else { $Workflow.description }
     Write-Fact 'claims' (Format-Quoted $words)
     foreach ($finding in $task.security_findings) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A standing grant let it pass: a person's approval that was given in advance.
+/// A standing grant released it: a person's approval that was given in advance.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantedDetail<'a> {
     pub round: u32,

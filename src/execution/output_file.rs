@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// A file for one attempt. Dropping it removes the file.
-pub struct HandedOut {
+pub struct OutputFile {
     file: File,
     path: PathBuf,
 }
 
-impl HandedOut {
+impl OutputFile {
     /// A new file that only the account of the runbook can read and write. It must be called on a
     /// thread that may block.
     ///
@@ -49,22 +49,22 @@ impl HandedOut {
         let most = u64::try_from(outputs::LONGEST).unwrap_or(u64::MAX) + 1;
         let read = self.file.rewind().and_then(|()| (&self.file).take(most).read_to_end(&mut written));
         read.map_err(|error| format!("what it wrote cannot be read: {error}"))?;
-        let handed_out = outputs::read(&written)?;
+        let provided = outputs::read(&written)?;
         let hides = |value: &Value| match value {
             Value::String(text) => secrets.are_in(text.as_bytes()),
             other => secrets.are_in(other.to_string().as_bytes()),
         };
-        let secret = handed_out.iter().flatten().find(|(name, value)| secrets.are_in(name.as_bytes()) || hides(value));
+        let secret = provided.iter().flatten().find(|(name, value)| secrets.are_in(name.as_bytes()) || hides(value));
         match secret {
             Some(_) => {
                 Err("one of its outputs holds a secret, which no output may show: provide the place where it is stored instead".to_owned())
             }
-            None => Ok(handed_out),
+            None => Ok(provided),
         }
     }
 }
 
-impl Drop for HandedOut {
+impl Drop for OutputFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -79,24 +79,24 @@ mod tests {
     #[test]
     fn outputs_are_read_and_their_file_is_removed_with_the_attempt() {
         let secrets = Secrets::new(Redactions::new([b"hunter2-hunter2".to_vec()]), vec![b"987654".to_vec()]);
-        let mut handed_out = HandedOut::open(None).unwrap();
-        assert_eq!(handed_out.read(&secrets), Ok(None), "nothing was written");
-        let path = handed_out.path().to_owned();
+        let mut file = OutputFile::open(None).unwrap();
+        assert_eq!(file.read(&secrets), Ok(None), "nothing was written");
+        let path = file.path().to_owned();
         std::fs::write(&path, r#"{"path": "/backups/1", "size": 3}"#).unwrap();
-        assert_eq!(handed_out.read(&secrets).unwrap().map(Value::Object), Some(json!({"path": "/backups/1", "size": 3})));
+        assert_eq!(file.read(&secrets).unwrap().map(Value::Object), Some(json!({"path": "/backups/1", "size": 3})));
         for hidden in [r#"{"url": "https://x:hunter2-hunter2@db"}"#, r#"{"pin": 987654}"#] {
             std::fs::write(&path, hidden).unwrap();
-            let refused = handed_out.read(&secrets).unwrap_err();
+            let refused = file.read(&secrets).unwrap_err();
             assert!(refused.contains("holds a secret") && !refused.contains("hunter2"), "{refused}");
         }
         std::fs::write(&path, " ".repeat(1 << 20)).unwrap();
-        assert!(handed_out.read(&secrets).unwrap_err().contains("more than 16 KiB"));
+        assert!(file.read(&secrets).unwrap_err().contains("more than 16 KiB"));
         // A file put in its place is never read.
         std::fs::write(&path, "").unwrap();
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
-        assert_eq!(handed_out.read(&secrets), Ok(None));
-        drop(handed_out);
+        assert_eq!(file.read(&secrets), Ok(None));
+        drop(file);
         assert!(std::fs::symlink_metadata(path).is_err());
     }
 }
