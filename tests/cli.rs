@@ -338,7 +338,7 @@ fn token_then_flag_then_variable_choose_the_caller() {
 
     ran(&stub, &["pending", "--as", "eve"]).failed(1, &["knows no `eve`", "alice, deploy-bot, tom, second-bot"]);
     run(parkbrake(&stub, &["pending", "--as", "tom"]).env("PARKBRAKE_TOKEN", "pbk_mine")).failed(1, &["unset it to act as `tom`"]);
-    run(parkbrake(&stub, &["pending"]).env("PARKBRAKE_TOKEN", "pbk_\n1")).failed(1, &["a character that no token has"]);
+    run(parkbrake(&stub, &["pending"]).env("PARKBRAKE_TOKEN", "pbk_\n1")).failed(1, &["PARKBRAKE_TOKEN contains an invalid character"]);
     ran(&stub, &["pending", "--url", "http://parkbrake.example.com"]).failed(1, &["development tokens go only to this machine"]);
     run(parkbrake(&stub, &["pending"]).env("PARKBRAKE_DEV_HOME", "/no/such/folder"))
         .failed(1, &["PARKBRAKE_TOKEN is not set", "/no/such/folder/tokens", "task dev"]);

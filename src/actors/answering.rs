@@ -48,7 +48,7 @@ impl Answering {
 
 /// The failure for a caller that got no answer.
 pub(super) fn unanswered() -> Failure {
-    Failure::Unavailable("there was no answer in time; whether it was done is not known, and asking again is safe".to_owned())
+    Failure::Unavailable("no answer arrived in time; it is not known whether it was done, and sending it again is safe".to_owned())
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub async fn run(executor: &dyn Executor, fence: &Arc<Fence>, job: Job) -> Ran {
             // An attempt that has ended on its own is reported as it ended.
             biased;
             ended = &mut run => {
-                let failed = |_| Some(Outcome::Unknown { reason: "the executor itself failed; look at the server's log".to_owned() });
+                let failed = |_| Some(Outcome::Unknown { reason: "the executor failed; the server's log says why".to_owned() });
                 match ended.unwrap_or_else(failed) {
                     Some(outcome) => return Ran::Ended(outcome),
                     // Nothing ran. Unless it was cancelled, the attempt is still this server's to

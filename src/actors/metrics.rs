@@ -111,7 +111,7 @@ impl Default for Metrics {
         registry.register("notice_failures", "Attempts to deliver a notice that failed, by channel", notice_failures.clone());
         registry.register("notices_dead", "Notices that were given up, by channel", notices_dead.clone());
         registry.register("notices_waiting", "Notices that are due and not delivered, by channel", notices_waiting.clone());
-        let help = "What in the configuration is weaker than in the shipped one; `parkbrake check` says what";
+        let help = "Settings that are weaker than the shipped ones; `parkbrake check` lists them";
         registry.register("configuration_weaknesses", help, weaknesses.clone());
         registry.register(
             "requests_undecidable",

@@ -34,14 +34,14 @@ refused_with!(
         "tool_input": {"file_path": "/srv/api/src/main.rs"}, "cwd": "/srv/api", "permission_mode": "default"
     })),
     responses(
-        (status = 200, description = "What becomes of it.", body = Answer, examples(
+        (status = 200, description = "The decision about the call.", body = Answer, examples(
             ("allow" = (summary = "It may run", value = json!({
                 "decision": "allow", "workflow_id": "01a219ab-c616-7118-93f0-ddb20c283aee",
                 "reason": "low: needs no approval (workflow 01a219ab-c616-7118-93f0-ddb20c283aee)"
             }))),
             ("parked" = (summary = "People are asked", value = json!({
                 "decision": "parked", "workflow_id": "01a219ab-c616-7118-93f0-ddb20c283aee",
-                "reason": "parked as 01a219ab-c616-7118-93f0-ddb20c283aee: it is high (delete in production), and team_lead has to approve it.",
+                "reason": "parked as 01a219ab-c616-7118-93f0-ddb20c283aee: its risk is high (delete in production), and team_lead has to approve it.",
                 "retry_after_s": 30
             }))),
         )),

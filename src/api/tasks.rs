@@ -77,13 +77,13 @@ refused_with!(
                 {"name": "deploy", "operation": "deploy", "environment": "production", "resource": "api-gateway", "resource_type": "code"}
             ]
         }))),
-        ("playbook" = (summary = "An intent, of which parkbrake makes the steps", value = json!({
+        ("playbook" = (summary = "An intent, from which parkbrake makes the steps", value = json!({
             "description": "Release api 1.4.2", "playbook": "release-service", "args": {"service": "api", "version": "1.4.2"}
         }))),
     )),
     responses(
-        (status = 202, description = "The task was taken: it is parked, or released.", headers(
-            ("Location" = String, description = "Where the workflow is read: `/workflows/{id}`."),
+        (status = 202, description = "The task was accepted: it is parked, or released.", headers(
+            ("Location" = String, description = "Where the workflow can be read: `/workflows/{id}`."),
             ("Preference-Applied" = Option<String>, description = "`wait=N`, if the answer was held."),
         ), body = Submitted, example = json!(examples::submitted())),
         SubmitProblems,

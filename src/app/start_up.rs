@@ -103,7 +103,7 @@ pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fenc
                     tracing::info!(
                         address = holder.address,
                         host = holder.host,
-                        "another server acts on this database, waiting for its end"
+                        "another server acts on this database; waiting for it to end"
                     );
                     // If nobody renews a lease, this waits until it lapses, however long that
                     // takes.

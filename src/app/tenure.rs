@@ -83,7 +83,7 @@ async fn renew(lease: &mut ServerLease, fence: &Fence) {
             }
             Err(error) => {
                 if !std::mem::replace(&mut late, true) {
-                    tracing::warn!(%error, "the lease could not be renewed, trying again");
+                    tracing::warn!(%error, "the lease could not be renewed; trying again");
                 }
                 rest = RETRY;
             }

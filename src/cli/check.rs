@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
         }
     }
     for unusable in execution::unusable(configuration.runbooks.values(), &launcher()?) {
-        page.line(format_args!("note: a server that is started here, as this user, does not start: {unusable}"));
+        page.line(format_args!("note: a server started here, as this user, would not start: {unusable}"));
     }
     page.fact("triggers", configuration.rules.triggers.len());
     page.fact("people", configuration.policy.people().len());

@@ -104,7 +104,7 @@ impl Connection {
         };
         // The text of the error would show the token, so it is left out.
         let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| Error::Other("PARKBRAKE_TOKEN contains a character that no token has: copy it again".to_owned()))?;
+            .map_err(|_| Error::Other("PARKBRAKE_TOKEN contains an invalid character: copy it again".to_owned()))?;
         value.set_sensitive(true);
         Ok(value)
     }

@@ -58,7 +58,7 @@ pub fn check_unmatched(file: &At<'_>, tools: &ToolRules, rules: &Rules, policy: 
         let entries = file.entries("keys").unwrap_or_default();
         let at = entries.into_iter().find(|(key, _)| *key == "unmatched").map_or_else(|| file.clone(), |(_, at)| at);
         at.problem(format!(
-            "what no entry reads is `{}`, which is {level} and approves itself, so that it would run unread; write an operation under \
+            "what no entry matches is `{}`, which is {level} and approves itself, so it would run without review; write an operation under \
              `unmatched` that asks people",
             tools.unmatched.in_words()
         ));

@@ -30,7 +30,7 @@ pub fn read(fields: &Fields<'_>) -> Confinement {
     let privileges = fields.get("new_privileges");
     let new_privileges = privileges.as_ref().and_then(At::boolean).unwrap_or(false);
     if let (Some(at), true, true) = (privileges, new_privileges, sandbox.is_some()) {
-        at.problem("is nothing that a sandbox can give; leave this or `sandbox` out");
+        at.problem("cannot be used in a sandbox; leave this or `sandbox` out");
     }
     let mut document = Map::new();
     if !limits.is_empty() {

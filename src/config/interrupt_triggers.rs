@@ -41,7 +41,7 @@ pub fn read<'s>(file: Option<&At<'s>>, shipped: &At<'s>, rules: &RiskRules<'s>) 
     if seen.is_empty() && rules.levels[0].as_ref().is_none_or(|low| low.auto_approve) {
         for section in written.iter().filter(|section| section.is_empty()) {
             section.problem(
-                "names no trigger, so that every known word would run unseen; name some, or leave the key out for the shipped ones",
+                "names no trigger, so every known word would run without review; name some, or leave the key out for the shipped ones",
             );
         }
     }

@@ -56,7 +56,7 @@ impl<'s> Placeholders<'s> {
             }
         }
         for (part, (text, _)) in parts.iter().zip(&command).filter(|(_, (text, _))| text.contains('\0')) {
-            part.problem(format!("{text:?} holds a zero byte, which no argument can"));
+            part.problem(format!("{text:?} contains a zero byte, which no argument can contain"));
         }
         command
     }

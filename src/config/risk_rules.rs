@@ -163,7 +163,7 @@ fn unrecognized(at: &At<'_>, levels: &[Option<LevelRules<'_>>; 4]) -> Level {
     let level = at.level().unwrap_or(Level::Critical);
     let approves_itself = levels[level as usize].as_ref().is_some_and(|rules| rules.auto_approve);
     if approves_itself && levels[level as usize..].iter().flatten().any(|above| !above.auto_approve) {
-        at.problem(format!("is {level}, which approves itself, so a word that nobody knows would run unseen; name a level that asks"));
+        at.problem(format!("is {level}, which approves itself, so an unknown word would run without review; name a level that asks"));
     }
     level
 }
@@ -182,7 +182,7 @@ impl RiskRules<'_> {
             .map(|first| format!("`{first}` is listed before `{PRODUCTION}` under environments, so it counts as the more dangerous one"));
         let low_runs = self.levels[0].as_ref().is_some_and(|low| low.auto_approve) && self.asks_somebody();
         let everything = (low_runs && self.baseline.is_low()).then(|| {
-            "everything that no trigger matches is low and runs at once; to turn that round, list what is low risk under `low_risk` \
+            "everything that no trigger matches is low and runs at once; to reverse that, list what is low risk under `low_risk` \
              and give everything else a level with `otherwise`"
                 .to_owned()
         });

@@ -68,7 +68,7 @@ impl Source {
     pub fn of(file: &Path, text: String) -> Result<Self, Fault> {
         let root = document::parse(&text)?;
         if matches!(root.value, Value::Nothing) {
-            let detail = "holds nothing, which looks like a write that broke off; remove the file to have its defaults, or write {}";
+            let detail = "is empty, as after an interrupted write; remove the file to have its defaults, or write {}";
             return Err(Fault { line: None, detail: detail.to_owned() });
         }
         let source = Self { file: file.to_owned(), text, root, found: RefCell::default() };

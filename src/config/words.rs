@@ -95,7 +95,7 @@ pub fn resources(at: &At<'_>, environments: &Words<'_>, resource_types: &Words<'
             at.problem("matches no resource; write its name, with * for any text");
         }
         if let Some(before) = seen.get(&pattern) {
-            at.problem(format!("`{}` is matched at {} already; say both things in one entry", shown(&pattern), before.location()));
+            at.problem(format!("`{}` is matched at {} already; state both in one entry", shown(&pattern), before.location()));
         }
         seen.insert(pattern.clone(), at);
         resources.push(Resource { pattern, environment, resource_type });

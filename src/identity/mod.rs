@@ -206,7 +206,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     let (scheme, token) = written
         .and_then(|written| written.split_once(' '))
         .ok_or_else(|| unproved("send `Authorization: Bearer pbk_…`; a token is made with `parkbrake token create NAME`"))?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(unproved("only bearer tokens are taken")) }
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(unproved("only bearer tokens are accepted")) }
 }
 
 /// This many random bytes, in hexadecimal.

@@ -45,7 +45,7 @@ impl Answers {
                 Ok(response) => format!("the answer was {}", response.status().as_u16()),
                 Err(error) => http::unanswered(&error).to_string(),
             };
-            tracing::warn!(reason = failure, "an answer to a button in Slack did not arrive; the decision is valid all the same");
+            tracing::warn!(reason = failure, "an answer to a button in Slack did not arrive; the decision is valid nevertheless");
         })
     }
 

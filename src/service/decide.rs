@@ -56,7 +56,7 @@ impl Service {
         let justification = short("/justification", saying.note)?;
         let command = match saying.exception {
             Some(_) if saying.break_glass => {
-                let detail = "an exception from a freeze is approved by those whom the freeze names; leave `break_glass` out";
+                let detail = "an exception from a freeze is approved by the roles that the freeze names; leave `break_glass` out";
                 return Err(ServiceError::invalid("/break_glass", detail));
             }
             None if saying.break_glass => Command::BreakGlass {

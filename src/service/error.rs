@@ -150,7 +150,7 @@ impl From<storage::Error> for ServiceError {
             storage::Error::Corrupt { .. } => {
                 tracing::error!(%error, "a request failed");
                 Self::Internal(
-                    "what is stored of this workflow cannot be read; an operator finds the reason in the server's log".to_owned(),
+                    "the stored state of this workflow cannot be read; an operator finds the reason in the server's log".to_owned(),
                 )
             }
             other => {

@@ -64,7 +64,7 @@ pub struct Export {
 pub enum Broken {
     #[error("the server is stopping")]
     Stopping,
-    #[error("the caller has no right to this export any longer")]
+    #[error("the caller no longer has the right to this export")]
     Unproved,
     #[error(transparent)]
     Storage(#[from] storage::Error),

@@ -82,7 +82,7 @@ impl Service {
             None => known_level,
         };
         let Some(level) = level else {
-            return Err(ServiceError::invalid("/level", "has to be low, medium or high: the highest risk that may pass"));
+            return Err(ServiceError::invalid("/level", "has to be low, medium or high: the highest risk that the grant may release"));
         };
         if !limits.levels.contains(&level) {
             let known: Vec<&str> = limits.levels.iter().map(|level| level.as_str()).collect();
@@ -203,7 +203,7 @@ impl Service {
         let operation = wanted.operation.clone().or_else(|| base.as_ref().map(|base| base.operation.clone()));
         let environment = wanted.environment.clone().or_else(|| base.as_ref().map(|base| base.environment.clone()));
         for (pointer, what, is_there) in [
-            ("/requester", "say whose requests may pass", requester.is_some()),
+            ("/requester", "say whose requests it may release", requester.is_some()),
             ("/operation", "say what they do", operation.is_some()),
             ("/environment", "say where", environment.is_some()),
             ("/action", "say what carries them out", wanted.action.is_some() || base.is_some()),
@@ -253,7 +253,8 @@ impl Service {
         let document = document.ok_or_else(|| unfit("is a workflow whose document cannot be read"))?;
         let task = document.single().ok_or_else(|| unfit("is a plan, and plans are not granted: each is decided as a whole"))?;
         let submission = &workflow.submission;
-        let target = submission.target.as_ref().ok_or_else(|| unfit("is a workflow from before it was recorded what a task is about"))?;
+        let target =
+            submission.target.as_ref().ok_or_else(|| unfit("is a workflow from before parkbrake recorded the target of a task"))?;
         if let Some(called) = target.called() {
             return Err(unfit(&format!("is a request with a false claim, which no grant releases. {called}")));
         }

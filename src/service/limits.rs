@@ -51,7 +51,7 @@ impl Admissions {
             changes: Admission::new(
                 limits.each,
                 limits.all,
-                "too many of your requests, or too large ones, are under way; wait for some of them to be answered",
+                "too many of your requests, or too large ones, are in progress; wait for some of them to be answered",
             ),
             waits: Admission::new(
                 bodiless(limits.waits_each),
@@ -68,7 +68,11 @@ impl Admissions {
                 bodiless(EXPORTS.1),
                 "two exports of yours are still being written; wait until one of them has ended",
             ),
-            strangers: Admission::new(STRANGERS.0, STRANGERS.1, "too much is under way from your address; try again in a moment"),
+            strangers: Admission::new(
+                STRANGERS.0,
+                STRANGERS.1,
+                "too many requests from your address are in progress; try again in a moment",
+            ),
         }
     }
 }

@@ -53,7 +53,7 @@ fn refused(error: Error) -> ServiceError {
     match error {
         Error::Provider(reason) => {
             tracing::warn!(reason, "the OpenID Connect provider cannot be used");
-            let detail = "the provider for signing in does not answer as it should; try again in a moment, or sign in in another way";
+            let detail = "the sign-in provider does not answer correctly; try again in a moment, or sign in in another way";
             ServiceError::Unavailable(detail.to_owned())
         }
         Error::Code(reason) => {

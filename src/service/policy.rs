@@ -89,7 +89,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database, which knows who is suspended, is unavailable.
     pub async fn policy(&self, by: &Caller) -> Result<PolicyView, ServiceError> {
-        only_people(by, "the policy is for people; an agent asks how a task would be assessed")?;
+        only_people(by, "only people can read the policy; an agent can ask how a task would be assessed")?;
         let matrix = self.matrix().await?;
         let suspended = self.engine.suspended().await?;
         let configuration = &self.engine.configuration;

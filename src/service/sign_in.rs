@@ -37,7 +37,7 @@ impl Service {
     /// signing in, the page leads to `next`. Nothing is looked up before this returns, so neither
     /// the answer nor its timing reveals whether the person exists. False if too many mails are
     /// being sent.
-    #[expect(clippy::disallowed_methods, reason = "nobody is told what becomes of it; a mail that is lost is asked for again")]
+    #[expect(clippy::disallowed_methods, reason = "nobody waits for its result; if a mail is lost, the person asks for another one")]
     pub fn mail_link(&self, name: &str, next: &str) -> bool {
         let Some(mailer) = self.mailer.clone() else { return false };
         let Ok(place) = Arc::clone(&self.mails).try_acquire_owned() else { return false };

@@ -118,7 +118,7 @@ impl Service {
     /// The caller is an agent, the period is too long or does not end after it begins, or the
     /// database is unavailable.
     pub async fn statistics(&self, by: &Caller, query: StatisticsQuery) -> Result<Statistics, ServiceError> {
-        only_people(by, "statistics are for people")?;
+        only_people(by, "only people can read statistics")?;
         let now = self.engine.storage.now().await?;
         let until = query.until.map_or(now, |until| until.min(now));
         let usual = || (until - TimeDelta::microseconds(1)).date_naive() - Days::new(USUAL_DAYS - 1);

@@ -88,7 +88,7 @@ impl Service {
     /// # Errors
     /// The caller is an agent, or the database is unavailable.
     pub async fn system(&self, by: &Caller) -> Result<System, ServiceError> {
-        only_people(by, "the state of the system is for people")?;
+        only_people(by, "only people can read the state of the system")?;
         let (engine, storage) = (&self.engine, &self.engine.storage);
         let names: Vec<String> = engine.channels.keys().cloned().collect();
         let channels = storage.channels(&names).await?;

@@ -34,9 +34,9 @@ pub(super) fn read(
 ) -> Result<Recorded, Error> {
     let corrupt = |detail: String| Error::Corrupt { workflow_id, detail };
     let event = Event::from_stored_with(data, |name| terms.named(name)).map_err(|error| corrupt(format!("event {version}: {error}")))?;
-    let version = u32::try_from(version).map_err(|_| corrupt(format!("event {version} has no place in a log")))?;
+    let version = u32::try_from(version).map_err(|_| corrupt(format!("event {version} cannot be part of a log")))?;
     let via = match via {
-        Some(word) => Via::parse(word).ok_or_else(|| corrupt(format!("event {version} came through an unknown way in")))?,
+        Some(word) => Via::parse(word).ok_or_else(|| corrupt(format!("event {version} names an unknown way in")))?,
         // Rows from before the way in was recorded: there were only the API and parkbrake itself.
         None if actor == SYSTEM => Via::System,
         None => Via::Rest,

@@ -61,8 +61,9 @@ pub async fn revoke(
 fn wanted(fields: &Fields) -> Result<WantedGrant, Problem> {
     let text = |name: &str| Ok::<_, Problem>(fields.one(name)?.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned));
     let unfit = |what: &str| Problem::new(Code::InvalidTask, format!("{what} cannot be read; correct it, and send the form again"));
-    let like = text("like")?
-        .ok_or_else(|| Problem::new(Code::InvalidTask, "the form names no request; write the id of a request of the kind that may pass"))?;
+    let like = text("like")?.ok_or_else(|| {
+        Problem::new(Code::InvalidTask, "the form names no request; write the id of a request of the kind that the grant should release")
+    })?;
     Ok(WantedGrant {
         id: text("grant_id")?.and_then(|id| Uuid::try_parse(&id).ok()),
         like: Some(
@@ -71,7 +72,7 @@ fn wanted(fields: &Fields) -> Result<WantedGrant, Problem> {
         ),
         resource: text("resource")?,
         expires_in: text("expires_in")?,
-        uses: text("uses")?.map(|uses| uses.parse().map_err(|_| unfit("how many may pass"))).transpose()?,
+        uses: text("uses")?.map(|uses| uses.parse().map_err(|_| unfit("how many requests it may release"))).transpose()?,
         cost: text("cost")?.map(|cost| cost.parse().map_err(|_| unfit("the sum"))).transpose()?,
         justification: text("justification")?,
         ..WantedGrant::default()

@@ -83,7 +83,7 @@ fn task(query: &Fields) -> Result<Result<Value, ServiceError>, Problem> {
         let mut args = Map::new();
         for line in query.one("args")?.unwrap_or_default().lines().filter(|line| !line.trim().is_empty()) {
             let Some((name, value)) = line.split_once('=') else {
-                return Ok(Err(ServiceError::invalid("/action/args", "write each argument in a line of its own, as name=value")));
+                return Ok(Err(ServiceError::invalid("/action/args", "write each argument on its own line, as name=value")));
             };
             args.insert(name.trim().to_owned(), value.trim().into());
         }

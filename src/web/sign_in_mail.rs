@@ -22,13 +22,13 @@ pub async fn ask(State(web): State<Web>, peer: Peer, Credentials(fields): Creden
         return Ok(refusal(&web, next, Code::InvalidTask, "Write your name, so that the link can be sent to you."));
     };
     if let Some(pause) = web.mail_limiter.note_wrong(peer, Instant::now()) {
-        let detail = "Many links were asked for from your address. Wait a minute.";
+        let detail = "Too many links were requested from your address. Wait a minute.";
         let mut response = refusal(&web, next, Code::RateLimited, detail);
         response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).into());
         return Ok(response);
     }
     if !web.service.mail_link(name, next) {
-        return Ok(refusal(&web, next, Code::RateLimited, "Many links are being sent at the moment. Try again in a minute."));
+        return Ok(refusal(&web, next, Code::RateLimited, "Too many links are being sent at the moment. Try again in a minute."));
     }
     Ok(page::render_for(&web, None, "sign_in_mail.html", json!({ "name": name })))
 }

@@ -242,7 +242,7 @@ async fn a_server_does_not_start_with_a_runbook_whose_limits_it_cannot_enforce()
     hand_out_tokens(&database).await;
     let mut refused = vec![("sandbox: { network: false }", "runbooks.go.sandbox: a sandbox needs bubblewrap")];
     if is_root() {
-        refused.push(("limits: { processes: 10 }", "runbooks.go.limits.processes: the kernel does not hold root to it"));
+        refused.push(("limits: { processes: 10 }", "runbooks.go.limits.processes: the kernel does not apply it to root"));
     }
     for (key, why) in refused {
         let config = runbook(key);

@@ -295,7 +295,7 @@ async fn a_channel_that_panics_is_one_that_failed() {
     let before = world.root.get_children().len();
     world.channel.answers(|message| if message[0].kind == Kind::Requested { panic!("on purpose") } else { Ok(()) });
     let id = world.submit(high()).await;
-    let failed = "select count(*) from notice where attempts > 1 and error like 'the channel itself failed%'";
+    let failed = "select count(*) from notice where attempts > 1 and error like 'the channel failed%'";
     eventually("a failure", || async { (world.database.count(failed).await == 1).then_some(()) }).await;
     assert_eq!(world.root.get_children().len(), before);
     world.channel.answers(|_| Ok(()));

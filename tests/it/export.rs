@@ -185,7 +185,7 @@ async fn an_export_has_the_documents_where_they_are_asked_for() {
     assert_eq!(exported(&nora, "?documents=false").await[0].get("document"), None);
     assert_eq!(exported(&nora, "").await[0].get("document"), None);
     let problem = nora.get("/workflows/export?format=csv&documents=true").await.problem(422, "invalid-task");
-    assert!(problem["detail"].as_str().unwrap().contains("a table has no room for documents"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("a table has no column for documents"), "{problem}");
 }
 
 #[tokio::test]

@@ -331,7 +331,7 @@ async fn a_failing_or_refusing_provider_blocks_no_sign_in_with_a_token() {
     let app = start(&provider).await;
     provider.service.down(Some(Reply::new(503, "down")));
     let browser = Browser::new(app.addr);
-    browser.get("/sign-in/openid").await.expect(503).has("does not answer as it should").has("Your token");
+    browser.get("/sign-in/openid").await.expect(503).has("does not answer correctly").has("Your token");
     provider.service.down(None);
     let mut browser = Browser::new(app.addr);
     let address = go(&mut browser, "/").await;

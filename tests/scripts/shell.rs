@@ -196,7 +196,7 @@ fn the_token_is_found_by_the_rule_and_shown_to_nobody() {
     assert_eq!(stub.last("GET").token(), "pbk_tom");
     let asked = stub.calls().len();
 
-    run(list().env("PARKBRAKE_TOKEN", "pbk_\"\nurl = x")).failed(1, &["a character that no token has"]);
+    run(list().env("PARKBRAKE_TOKEN", "pbk_\"\nurl = x")).failed(1, &["PARKBRAKE_TOKEN contains an invalid character"]);
     run(list().env("PARKBRAKE_AS", "eve")).failed(1, &["has no token for eve"]);
     run(list().env("PARKBRAKE_DEV_HOME", "/no/such")).failed(1, &["PARKBRAKE_TOKEN is not set", "/no/such/tokens", "task dev"]);
     for url in ["http://parkbrake.example.com", "http://127.0.0.1.example.com"] {

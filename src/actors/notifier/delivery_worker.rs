@@ -220,7 +220,7 @@ impl DeliveryWorker {
         let delivery = AssertUnwindSafe(async { self.channel.deliver(notices).await }).catch_unwind();
         match tokio::time::timeout(DELIVERY, delivery).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => later("the channel itself failed; look at the server's log"),
+            Ok(Err(_)) => later("the channel failed; the server's log says why"),
             Err(_) => later("it took too long"),
         }
     }

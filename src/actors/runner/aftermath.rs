@@ -46,7 +46,7 @@ impl Runner {
         self.see_to(workflow_id, attempt, Aftermath::Probe);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "it outlives every actor, and what it did not come to do is done again at the next look")]
+    #[expect(clippy::disallowed_methods, reason = "it outlives every actor, and the next look does what it left undone")]
     fn see_to(self: &Arc<Self>, workflow_id: Uuid, attempt: AttemptId, what: Aftermath) {
         if self.state().aftermath.insert((workflow_id, attempt, what)) {
             let doing = Doing { runner: Arc::clone(self), workflow_id, attempt, what };

@@ -163,7 +163,7 @@ fn token(args: &ShimArgs, is_local: bool) -> Result<String, String> {
     };
     let token = token.trim();
     let is_one = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_one { Ok(token.to_owned()) } else { Err("the token contains a character that no token has; copy it again".to_owned()) }
+    if is_one { Ok(token.to_owned()) } else { Err("the token contains an invalid character; copy it again".to_owned()) }
 }
 
 /// The token in a file that only its owner may read.
@@ -173,7 +173,11 @@ fn of_file(path: &Path) -> Result<String, String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(|error| format!("cannot look at the token file {shown}: {error}"))?.permissions().mode();
+        let mode = file
+            .metadata()
+            .map_err(|error| format!("cannot read the permissions of the token file {shown}: {error}"))?
+            .permissions()
+            .mode();
         if mode & 0o077 != 0 {
             return Err(format!("others may read the token file {shown}: chmod 600 {shown}"));
         }

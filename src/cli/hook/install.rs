@@ -144,7 +144,7 @@ impl Client {
 /// The command line that the client runs. It contains the address, so that no variable of a project
 /// can redirect it.
 fn command(args: &Args) -> Result<String, Error> {
-    let program = std::env::current_exe().map_err(|error| Error::Other(format!("cannot say where this program is: {error}")))?;
+    let program = std::env::current_exe().map_err(|error| Error::Other(format!("cannot determine the path of this program: {error}")))?;
     let url = args.shim.url.clone().or_else(|| env("PARKBRAKE_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
     let mut words = vec![program.display().to_string(), "hook".to_owned(), args.client.name().to_owned(), "--url".to_owned(), url];
     if let Some(file) = args.shim.token_file.clone().or_else(|| env("PARKBRAKE_TOKEN_FILE").map(PathBuf::from)) {

@@ -29,8 +29,8 @@ Tab             the next field of a form; Esc leaves it
 /               search in what waits
 q, Esc          quit
 
-No single key decides. What is approved is what stands on
-the screen, by its digest.
+No single key decides. You approve exactly what is on the
+screen, by its digest.
 
 Press any key.";
 

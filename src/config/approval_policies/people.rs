@@ -113,8 +113,7 @@ fn quiet(at: &At<'_>) -> Option<Quiet> {
         }
         Some((from, minutes))
     });
-    let zone =
-        fields.required("time_zone", "write whose clock they go by, such as Europe/Berlin or UTC").and_then(|at| at.parsed(time_zone));
+    let zone = fields.required("time_zone", "write their time zone, such as Europe/Berlin or UTC").and_then(|at| at.parsed(time_zone));
     let except = fields.get("except").map_or_else(|| vec![Level::Critical], |at| levels(&at));
     Some(Quiet { hours: Hours { window: daily(hours?), zone: zone? }, except })
 }

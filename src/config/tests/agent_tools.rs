@@ -52,7 +52,7 @@ fn nonsensical_entries_are_refused_with_their_place() {
         ("paths: [ { path: [\"x\"] } ]\n", "paths[0]", "read, write, or both"),
         ("environments: { \"*\": production }\n", "environments.*", "matches everything"),
         ("environments: { x: moon }\n", "environments.x", "is not one of the words"),
-        ("unmatched: { operation: read, resource_type: code }\n", "unmatched", "would run unread"),
+        ("unmatched: { operation: read, resource_type: code }\n", "unmatched", "would run without review"),
     ] {
         let problems =
             invalid(&[(APPROVALS, PEOPLE), (RULES, include_str!("../../../config/hitl/risk-assessment-rules.yaml")), (TOOLS, text)]);

@@ -36,8 +36,8 @@ fn invalid_yaml_is_refused() {
     refuses(
         RULES,
         &[
-            ("", ": holds nothing", "remove the file"),
-            ("# only a comment\n", ": holds nothing", "remove the file"),
+            ("", ": is empty", "remove the file"),
+            ("# only a comment\n", ": is empty", "remove the file"),
             ("a: [", ":", "is not valid YAML"),
             ("resources:\n\t- x", ":2: is indented with a tab", "spaces"),
             ("unrecognized: high\n---\nunrecognized: low\n", ": is not valid YAML", "more than one document"),
@@ -190,7 +190,7 @@ fn triggers_that_cannot_work_as_written_are_refused() {
         TRIGGERS,
         &[
             ("trigger: {}\n", ":1: trigger: is not a known key", "triggers"),
-            ("triggers: {}\n", ":1: triggers: names no trigger", "run unseen"),
+            ("triggers: {}\n", ":1: triggers: names no trigger", "run without review"),
             (
                 "triggers:\n  delete_prod: critical\n",
                 ":2: triggers.delete_prod: is not a trigger that parkbrake knows",

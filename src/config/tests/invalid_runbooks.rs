@@ -102,7 +102,7 @@ fn runbooks_that_could_not_run_or_would_run_something_else_are_refused() {
             (&with("    sandbox: { network: false, write: [\"\"] }\n"), ":6: runbooks.go.sandbox.write[0]: is not a path", "working_dir"),
             (
                 &with("    sandbox: { network: false }\n    new_privileges: true\n"),
-                ":7: runbooks.go.new_privileges: is nothing that a sandbox can give",
+                ":7: runbooks.go.new_privileges: cannot be used in a sandbox",
                 "",
             ),
             (&with("    shell: true\n"), ":6: runbooks.go.shell: is not a known key", "command"),

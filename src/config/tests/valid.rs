@@ -9,7 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// The minimal rules: only levels and triggers.
-pub const MISSION: &str = r#"risk_levels:
+pub const MINIMAL: &str = r#"risk_levels:
   low:
     auto_approve: true
     notify: false
@@ -143,18 +143,18 @@ fn the_shipped_runbooks_can_be_run() {
 #[test]
 fn minimal_rules_work_with_the_shipped_triggers() {
     let shipped_triggers = shipped().iter().find(|(name, _)| *name == TRIGGERS).expect("they are shipped").1;
-    valid(&[(RULES, MISSION), (TRIGGERS, shipped_triggers), (APPROVALS, PEOPLE)]);
+    valid(&[(RULES, MINIMAL), (TRIGGERS, shipped_triggers), (APPROVALS, PEOPLE)]);
 }
 
 #[test]
 fn the_minimal_rules_load_unchanged() {
-    let loaded = valid(&[(RULES, MISSION), (APPROVALS, PEOPLE)]);
+    let loaded = valid(&[(RULES, MINIMAL), (APPROVALS, PEOPLE)]);
     let names: Vec<_> = loaded.rules.triggers.iter().map(|trigger| trigger.name.as_str()).collect();
     assert_eq!(names.len(), 7, "the triggers of the file hold, and no other: {names:?}");
     assert_eq!(loaded.rules.operations.resolve(" Destroy "), Some("delete"), "the shipped words hold");
     assert_eq!(loaded.rules.resources.len(), 1);
     assert_eq!(loaded.rules.unrecognized, Level::Critical);
-    assert_eq!((loaded.rules.unregistered, &loaded.rules.baseline), (None, &Baseline::LOW), "what the mission does not say does not hold");
+    assert_eq!((loaded.rules.unregistered, &loaded.rules.baseline), (None, &Baseline::LOW), "what the rules leave out does not apply");
     let notes = loaded.notes.join("\n");
     for words in
         ["everything that no trigger matches is low and runs at once", "`low_risk`", "is whatever the requester says", "`unregistered`"]

@@ -27,7 +27,7 @@ fn resource(pattern: &str, environment: Option<&str>, resource_type: Option<&str
 }
 
 /// The triggers that the mission names, and the one for higher costs.
-const THE_MISSION_S: [BuiltIn; 8] = [
+const BUILT_IN: [BuiltIn; 8] = [
     BuiltIn::DeleteProduction,
     BuiltIn::DeployProduction,
     BuiltIn::ModifyInfrastructure,
@@ -65,7 +65,7 @@ fn rules() -> Rules {
         unrecognized: Level::Critical,
         unregistered: None,
         baseline: Baseline::LOW,
-        triggers: THE_MISSION_S.map(trigger).to_vec(),
+        triggers: BUILT_IN.map(trigger).to_vec(),
         version: Digest::of(b"rules"),
     }
 }

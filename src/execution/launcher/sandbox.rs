@@ -100,7 +100,7 @@ pub fn unusable<'a>(runbooks: impl IntoIterator<Item = &'a Runbook>, launcher: &
         let is_root = account.as_ref().map_or_else(|| rustix::process::geteuid().is_root(), |account| account.user == 0);
         if runbook.limits.processes.is_some() && is_root {
             problems.push(format!(
-                "runbooks.{name}.limits.processes: the kernel does not hold root to it; say under `user` which account it runs as, or leave it out"
+                "runbooks.{name}.limits.processes: the kernel does not apply it to root; say under `user` which account it runs as, or leave it out"
             ));
         }
         if let Some(sandbox) = &runbook.sandbox

@@ -61,7 +61,7 @@ pub fn response(status: u16, codes: &[Code], is_plain: bool) -> Response {
 /// What a problem without a code means at this status.
 fn plainly(status: u16) -> &'static str {
     match status {
-        400 => "`about:blank`: the head of the request can be read in two ways, or its path is not text.",
+        400 => "`about:blank`: the head of the request is ambiguous, or its path is not text.",
         431 => "`about:blank`: the headers are too large.",
         _ => "`about:blank`: `detail` says why.",
     }

@@ -51,13 +51,13 @@ pub fn ended(workflow: &Workflow) -> String {
         Status::Superseded => "superseded by another request",
         _ => "cancelled before anybody decided or it began",
     };
-    format!("{what} (workflow {}). It has not run. This was no decision: make the same call again to have people asked anew.", workflow.id)
+    format!("{what} (workflow {}). It has not run. This was no decision: make the same call again to ask people again.", workflow.id)
 }
 
 pub fn not_started(workflow: &Workflow) -> String {
     format!(
-        "denied: it was approved, but may not start any more (workflow {} says why). It has not run. Make the same call again to have people \
-         asked anew.",
+        "denied: it was approved, but may not start any more (workflow {} says why). It has not run. Make the same call again to ask people \
+         again.",
         workflow.id
     )
 }
@@ -68,7 +68,7 @@ pub fn halted(why: &str) -> String {
 
 pub fn unread(call: &ToolCall) -> String {
     format!(
-        "denied: no entry of hitl/agent-tools.yaml reads all of this call of {}, and no level of this server asks anybody",
+        "denied: no entry of hitl/agent-tools.yaml matches all of this call of {}, and no level of this server asks anybody",
         in_a_line(&call.tool_name)
     )
 }

@@ -89,7 +89,7 @@ function Find-Token {
         }
     }
     if ($token -cnotmatch '\A[A-Za-z0-9._~+/=-]+\z') {
-        Stop-Script 'PARKBRAKE_TOKEN contains a character that no token has: copy it again'
+        Stop-Script 'PARKBRAKE_TOKEN contains an invalid character: copy it again'
     }
     return $token
 }

@@ -87,7 +87,7 @@ find_token() {
     done <"$file"
     [[ -n $token ]] || fail "$file has no token for ${wanted:-a person}: choose somebody in it with PARKBRAKE_AS"
   fi
-  [[ $token =~ ^[A-Za-z0-9._~+/=-]+$ ]] || fail "PARKBRAKE_TOKEN contains a character that no token has: copy it again"
+  [[ $token =~ ^[A-Za-z0-9._~+/=-]+$ ]] || fail "PARKBRAKE_TOKEN contains an invalid character: copy it again"
 }
 
 # api METHOD PATH [BODY]: stores the body of the response in $answer; ends the script if it is an

@@ -44,7 +44,7 @@ const ODD: &[(&str, &str)] = &[
     (r#"(?:^|[^"])\$\(\s*cat\s*<<"#, "the words of a here-document become arguments"),
     (r"(?s)-c\b.*\$\{?0", "a script reads its own name"),
     (r"\bgit\s+rev-parse\s+(?:\S+\s+)*-(?:[^-]|-(?:[^a-z]|d|e|f|p))", "`git rev-parse` repeats what it does not know"),
-    (r"\bxargs\s.*-I.*-I", "`xargs` is told twice what to replace"),
+    (r"\bxargs\s.*-I.*-I", "`xargs` has two replacement strings"),
     (r"\bfiles0-from\b", "names are read from a file"),
     (r"\becho\s+-[A-Za-z]{3,}", "`echo` makes flags"),
     (r"(?:\bfind\b|\bgfind\b)\s+--\s", "`find` has no end of its flags"),
@@ -53,18 +53,18 @@ const ODD: &[(&str, &str)] = &[
     (r"/dev/fd/[^0-9]", "`/dev/fd` leads elsewhere"),
     (r"/(?:tmp|var/tmp|dev)/(?:\S*/)?\.\.", "a path leads out of a folder for temporary files"),
     (r"/dev/u?random|/dev/zero", "it reads without end"),
-    (r#"[^\s'"]\$\{?\w+\}?[\w./-]*/"#, "a path is put together"),
-    (r#"\.\w*\$\{|\w\$\{\w+\}\w"#, "a name is put together"),
+    (r#"[^\s'"]\$\{?\w+\}?[\w./-]*/"#, "a path is assembled from variables"),
+    (r#"\.\w*\$\{|\w\$\{\w+\}\w"#, "a name is assembled from variables"),
     // Programs whose arguments are programs.
     (r"\bcurl\b(?:\s+\S+)*?\s-[A-Za-z]*o[^\s]", "`curl` writes a file"),
     (r#"\bsed\b(?:\s+\S+)*?\s-(?:[A-Za-z]+e|e\S|[A-Za-df-z]*e['"])"#, "flags and script of `sed` are one word"),
     (r"(?s)\b(?:awk|gawk|mawk|nawk)\b.*print[^|]*>", "`awk` may write a file"),
-    (r"\|&?\s*(?:\S*/)?ssh\b|\bssh\b[^|;&\n]*<", "what a command of another machine is given leaves this one"),
+    (r"\|&?\s*(?:\S*/)?ssh\b|\bssh\b[^|;&\n]*<", "a command on another machine gets data of this one"),
     (r"\bjobs\s+-x|\barch\s+-", "it runs what it is given"),
     (r"\b(?:git\s+remote\s+-v\s+\w)", "`git remote -v` is followed by a change"),
     (r"\bpython[0-9.]*\s+-v\b", "an interpreter reads its standard input"),
-    (r"\b(?:dig|nslookup)\s+(?:\S+\s+)*-", "a name server is asked for what a file holds"),
-    (r"\b(?:dig|nslookup|ping|host)\b.*\$", "a name is asked for that holds a value"),
+    (r"\b(?:dig|nslookup)\s+(?:\S+\s+)*-", "a name lookup may send the content of a file"),
+    (r"\b(?:dig|nslookup|ping|host)\b.*\$", "a name lookup may send the value of a variable"),
     (r"\$\{?\w*(?:PASS|PWD_|MYSQL_PWD|_URI|REDIS_URL|DB_URL|WEBHOOK|AUTH|COOKIE|JWT|CONNECTION_STRING)", "a variable may hold a secret"),
     // Files from which tools read settings, secrets, and whole homes.
     (
@@ -124,7 +124,7 @@ const ODD: &[(&str, &str)] = &[
 /// Patterns that reject a script outside of quoted text without expansion.
 const BARE: &[(&str, &str)] = &[
     (r"\{[^{}\s]*,[^{}\s]*\}.*[=-]|-[^\s]*\{[^{}\s]*,|\{[^{}\s]*[=-][^{}\s]*,|\{[^{}\s]*,[^{}\s]*[=-]", "braces may become flags"),
-    (r"(?:^|[;&|\n({]|\bdo|\bthen|\belse)\s*\$\{?\w", "which program it runs is a variable's"),
+    (r"(?:^|[;&|\n({]|\bdo|\bthen|\belse)\s*\$\{?\w", "the program that it runs is the value of a variable"),
 ];
 
 /// All patterns of a list in one pass. Words, blanks and word boundaries are ASCII, as in a shell.

@@ -181,7 +181,7 @@ impl Reader<'_> {
             |values| self.rules.may_set(name, values),
         );
         if !allowed && (is_exported || fits(TELLING, name)) {
-            self.unmatched(what, &format!("setting {name} so may change what programs do; `variables` does not list it"));
+            self.unmatched(what, &format!("setting {name} like this may change what programs do; `variables` does not list it"));
         }
     }
 }

@@ -78,7 +78,7 @@ impl Reader<'_> {
         if matches!(name, "env" | "sudo" | "doas") {
             while let Some((name, value)) = rest.first().and_then(|word| assignment(&word.text)) {
                 if !self.rules.may_set(name, &[Word { text: value.to_owned(), known: rest[0].known }]) {
-                    self.unmatched(what, &format!("setting {name} so may change what programs do; `variables` does not list it"));
+                    self.unmatched(what, &format!("setting {name} like this may change what programs do; `variables` does not list it"));
                 }
                 self.contexts.push(value.to_owned());
                 rest = &rest[1..];
