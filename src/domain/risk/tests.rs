@@ -26,7 +26,7 @@ fn resource(pattern: &str, environment: Option<&str>, resource_type: Option<&str
     Resource { pattern: pattern.to_owned(), environment: environment.map(str::to_owned), resource_type: resource_type.map(str::to_owned) }
 }
 
-/// The triggers that the mission names, and the one for higher costs.
+/// The triggers of the minimal rules, and the one for higher costs.
 const BUILT_IN: [BuiltIn; 8] = [
     BuiltIn::DeleteProduction,
     BuiltIn::DeployProduction,

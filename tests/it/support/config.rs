@@ -42,7 +42,7 @@ triggers:
 ";
 
 impl Config {
-    /// The rules of the mission, and people of every role.
+    /// The minimal rules, and people of every role.
     pub fn new() -> Self {
         let config = Self { folder: tempfile::tempdir().expect("a folder") };
         config.with_rules(RULES).with_policies("")
