@@ -253,7 +253,7 @@ impl App {
     /// Runs until it is told to stop.
     ///
     /// # Errors
-    /// The server could not go on.
+    /// The server could not continue.
     pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stopped> {
         let stopped = tokio::select! {
             () = shutdown => {

@@ -21,7 +21,7 @@ struct Filled {
     action: Action,
     /// The values and their places, for a sentence.
     values: Vec<String>,
-    /// Whether the configuration lets each of these values pass without an approval.
+    /// Whether the configuration permits each of these values without an approval.
     is_allowed: bool,
 }
 

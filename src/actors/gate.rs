@@ -237,7 +237,7 @@ impl Gate {
     }
 
     /// Why a grant is revoked, if it is; the commit of the start checks this in the database again.
-    /// Its expiry does not matter: the request passed in time.
+    /// Its expiry does not matter: the grant released it in time.
     async fn revoked(&self, grant: Uuid) -> Result<Option<String>, Error> {
         Ok(match self.storage.grant(grant).await? {
             None => Some(format!("grant {grant}, which released it, no longer exists")),

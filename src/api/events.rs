@@ -38,8 +38,8 @@ refused_with!(FollowAllProblems = CALLER, WAIT);
 /// A connection delivers each event once, and the events of one workflow in the order of their
 /// versions. After a reconnection some events may come again; recognize them by `workflow_id` and
 /// `version`. If a position is more than 24 hours old, or a restored database has lost it, a
-/// message `reset` comes, whose `data:` is a StreamReset: read the lists again; the stream goes on
-/// from there. Every 15 s without news there is a comment.
+/// message `reset` comes, whose `data:` is a StreamReset: read the lists again; the stream
+/// continues from there. Every 15 s without news there is a comment.
 #[utoipa::path(
     get,
     path = "/events",

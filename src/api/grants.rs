@@ -28,10 +28,10 @@ pub struct GrantBody {
     /// An id that you choose: sending the same grant with it again changes nothing.
     #[serde(default)]
     grant_id: Option<Uuid>,
-    /// A request of the kind that is to pass, taken literally.
+    /// A request of the kind that it should release, taken literally.
     #[serde(default)]
     like: Option<Uuid>,
-    /// Whose requests may pass.
+    /// Whose requests it releases.
     #[serde(default)]
     requester: Option<String>,
     #[serde(default)]
@@ -47,18 +47,18 @@ pub struct GrantBody {
     resource_type: Option<String>,
     #[serde(default)]
     action: Option<ActionBody>,
-    /// The highest level that may pass; never `critical`.
+    /// The highest level that it releases; never `critical`.
     #[serde(default)]
     level: Option<String>,
     /// For how long, such as `2h`; the policy sets the maximum.
     #[serde(default)]
     expires_in: Option<String>,
-    /// How many requests may pass; if left out, as many as the policy allows.
+    /// How many requests it releases; if left out, as many as the policy allows.
     #[serde(default)]
     #[schema(minimum = 1)]
     uses: Option<u32>,
     /// The most that these may cost together, in US dollars. If it is set, a request that does not
-    /// state its cost does not pass.
+    /// state its cost is not released.
     #[serde(default)]
     #[schema(minimum = 0)]
     cost: Option<f64>,
@@ -207,10 +207,10 @@ refused_with!(RevokeProblems = CALLER, BODY, [Code::NotPermitted, Code::GrantNot
 
 /// Revoke a grant
 ///
-/// Once this call is answered, no request passes by this grant on any server. Requests that it let
-/// pass and that have not started need an approval when their turn comes. What is running goes on.
-/// Revoking a revoked grant changes nothing. For the person who gave it, for people with a role
-/// that decides at some level, and for admins.
+/// Once this call is answered, this grant releases no request on any server. Requests that it
+/// released and that have not started need an approval when their turn comes. What is running
+/// continues. Revoking a revoked grant changes nothing. For the person who gave it, for people with
+/// a role that decides at some level, and for admins.
 #[utoipa::path(
     post,
     path = "/grants/{id}/revoke",

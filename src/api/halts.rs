@@ -36,7 +36,7 @@ refused_with!(HaltProblems = CALLER, BODY, [Code::NotPermitted, Code::Halted]);
 ///
 /// Once this call is answered, nothing starts to run (or nothing in one environment), on any server
 /// and whatever crashes. Released workflows stay `queued`, and `held` says why; people can still
-/// decide, and what is running goes on. Every halt holds a task whose environment is not known.
+/// decide, and what is running continues. Every halt holds a task whose environment is not known.
 /// Halting again changes nothing and reports who halted it. For admins.
 #[utoipa::path(
     post,

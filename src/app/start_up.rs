@@ -81,7 +81,7 @@ pub(super) fn server(server_id: Uuid, addr: SocketAddr) -> Server {
 /// of the database do not count.
 ///
 /// # Errors
-/// Another server goes on acting, or the database is unavailable.
+/// Another server still acts, or the database is unavailable.
 pub(super) async fn claim(lease: &mut ServerLease, server: &Server, fence: &Fence) -> Result<(), StartError> {
     let mut outage = Outage::default();
     let (mut waited, mut longest, mut gone) = (Duration::ZERO, OUTAGE_LIMIT, None);

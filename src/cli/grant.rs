@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// What to do with standing grants.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Let requests of a narrow kind pass for a while without asking anybody
+    /// Release requests of a narrow kind for a while without asking anybody
     Create(Box<CreateArgs>),
     /// List the latest grants, and the state of each
     List(ListArgs),
@@ -29,11 +29,11 @@ pub enum Command {
 /// Gives a grant.
 #[derive(Debug, clap::Args)]
 pub struct CreateArgs {
-    /// Start from this workflow: requests of the same kind may pass; the other flags change the
+    /// Start from this workflow: release requests of the same kind; the other flags change the
     /// pattern
     #[arg(long, value_name = "WORKFLOW")]
     like: Option<GivenId>,
-    /// Whose requests may pass
+    /// Whose requests it releases
     #[arg(long, value_name = "NAME")]
     requester: Option<String>,
     /// The operation
@@ -64,13 +64,13 @@ pub struct CreateArgs {
     /// An argument that may be any text, number or boolean
     #[arg(long, value_name = "NAME")]
     any_arg: Vec<String>,
-    /// The highest risk level that may pass: low, medium or high
+    /// The highest risk level that it releases: low, medium or high
     #[arg(long, value_name = "LEVEL")]
     level: Option<String>,
     /// For how long, such as 2h
     #[arg(long = "for", value_name = "DURATION")]
     expires_in: String,
-    /// How many requests may pass; if left out, as many as the policy allows
+    /// How many requests it releases; if left out, as many as the policy allows
     #[arg(long, value_name = "COUNT")]
     uses: Option<u32>,
     /// The most that they may cost together, in US dollars

@@ -136,7 +136,7 @@ pub enum Command {
     Resume(halt::ResumeArgs),
     /// List the halts in force, and the log of earlier ones
     Halts(halt::ListArgs),
-    /// Let requests of a narrow kind pass for a limited time; list and revoke grants
+    /// Release requests of a narrow kind for a limited time; list and revoke grants
     #[command(subcommand)]
     Grant(grant::Command),
     /// Serve the Model Context Protocol on standard input and output, for the agent with this token

@@ -26,7 +26,7 @@ pub struct Args {
 /// Serves until it is told to stop.
 ///
 /// # Errors
-/// The server cannot start, or cannot go on.
+/// The server cannot start or continue.
 pub async fn run(args: Args) -> Result<ExitCode, Error> {
     telemetry::start();
     let told_to_stop = told_to_stop()?;

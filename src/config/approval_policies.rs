@@ -118,7 +118,7 @@ impl Default for Terms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnExpiry {
     Reject,
-    /// It goes on waiting, and never expires.
+    /// It keeps waiting, and never expires.
     Hold,
 }
 
@@ -234,10 +234,9 @@ fn level_terms<'s>(at: &At<'s>) -> Option<LevelTerms<'s>> {
         let read = at.parsed(|text| match text {
             "reject" => Ok(OnExpiry::Reject),
             "hold" => Ok(OnExpiry::Hold),
-            _ => Err(format!(
-                "is `{}`, but has to be reject (the request ends) or hold (it goes on waiting, and never expires)",
-                shown(text)
-            )),
+            _ => {
+                Err(format!("is `{}`, but has to be reject (the request ends) or hold (it keeps waiting, and never expires)", shown(text)))
+            }
         });
         if read == Some(OnExpiry::Reject) && expiry.is_none() {
             at.problem("has no effect without expire_after: say when a request expires, or leave this out");

@@ -63,7 +63,7 @@ pub struct Settings {
 /// What became of a message to one browser.
 enum Outcome {
     Delivered,
-    /// The browser is not subscribed any more.
+    /// The browser is no longer subscribed.
     Ended,
     Failed(Undelivered),
 }

@@ -153,7 +153,7 @@ impl Service {
         Ok(HaltPage { halts, log: self.engine.storage.operations(LISTED).await?.into_iter().map(Operation::from).collect() })
     }
 
-    /// The halts in force as this server last heard of them, at most moments ago.
+    /// The halts in force as this server last read them, at most moments ago.
     pub fn halts(&self) -> Vec<Halt> {
         self.engine.holds.known().halts.clone()
     }

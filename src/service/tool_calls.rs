@@ -3,8 +3,8 @@
 //! A call is read into a task. If its level needs no approval, one commit records that it has
 //! begun, and it may run. Otherwise it is parked like every other task, and the agent is told to
 //! repeat the call later: the repeated call finds the same workflow and claims the approval. So
-//! every call that runs has a start record of its own in the log, and one approval lets one call
-//! pass.
+//! every call that runs has a start record of its own in the log, and one approval releases
+//! one call.
 
 mod words;
 

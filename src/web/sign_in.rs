@@ -21,7 +21,7 @@ use std::time::Instant;
 /// `GET /sign-in`
 pub async fn show(State(web): State<Web>, headers: HeaderMap, query: Fields) -> Result<Response, Problem> {
     let next = wanted(&query)?;
-    // A person who signs in again has a session already; their identity is proved anew.
+    // A person who signs in again has a session already; their identity is proved again.
     if query.one("again")?.is_none() && session::of(&web, &headers, true).await?.is_some() {
         return Ok(session::go_to(next));
     }

@@ -70,7 +70,7 @@ async fn equal_approvals_propose_the_narrowest_grant_and_list_what_else_it_would
     assert_eq!(app.database.count("select count(*) from standing_grant").await, 0, "nothing is given by a proposal");
     assert_eq!(bot.submit(build("api")).await["status"], "pending_approval");
 
-    // Somebody gives the grant as proposed; then it is no longer proposed, and what it lets pass
+    // Somebody gives the grant as proposed; then it is no longer proposed, and what it releases
     // does not count as an approval.
     alice.post("/grants", json!({"like": proposal["like"], "expires_in": "1h", "justification": "again and again"})).await.expect(201);
     assert_eq!(bot.submit(build("api")).await["status"], "executing");

@@ -184,7 +184,7 @@ async fn a_recently_rejected_task_is_refused_without_asking_again() {
     // People are asked about another task, another requester, and another level.
     assert_eq!(bot.submit(instead_of_nothing()).await["status"], "pending_approval");
     assert_eq!(app.client("other-bot").submit(first()).await["status"], "pending_approval");
-    // Nor does superseding another one let it pass.
+    // Nor does superseding another one release it.
     let other = bot.submit_id(instead_of_nothing()).await;
     let mut again = first();
     again["supersedes"] = json!(other);

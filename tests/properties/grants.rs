@@ -1,5 +1,5 @@
-//! Grants: any change to a request that a grant lets pass needs an approval; and exactly the same
-//! request passes.
+//! Grants: any change to a request that a grant releases needs an approval; and exactly the same
+//! request is released.
 
 use parkbrake::domain::grant::pattern::{ArgumentPattern, Like, Pattern};
 use parkbrake::domain::grant::{Asking, GrantTerms, Micros};

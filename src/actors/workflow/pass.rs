@@ -1,5 +1,5 @@
-//! Standing grants: a request that would park passes if one of them covers it. The use of the grant
-//! is counted in the commit that opens the request.
+//! Standing grants: a request that would park is released if one of them covers it. The use of the
+//! grant is counted in the commit that opens the request.
 
 use super::WorkflowActor;
 use crate::actors::protocol::Failure;

@@ -79,7 +79,7 @@ pub struct Withdrawn<'a> {
     withdrawn_by: &'a str,
     /// How many approvals were needed after this.
     approvals_remaining: u32,
-    /// Always `pending_approval`: the request goes on waiting.
+    /// Always `pending_approval`: the request keeps waiting.
     workflow_status: Status,
 }
 

@@ -62,7 +62,7 @@ pub struct Grant<'a> {
     /// there is no limit.
     #[schema(required)]
     cost: Option<f64>,
-    /// What the requests that passed said they cost, together.
+    /// What the requests that it released cost together, according to them.
     spent: f64,
     /// The digest of what parkbrake itself would run or call, as it was when the grant was given:
     /// if that changes, the grant releases nothing. Null if the requester performs the action.

@@ -25,7 +25,7 @@ fn a_week_and_dates_are_read_with_their_words() {
         Window::Between { from, until } => [from.to_string(), until.to_string()],
         other => panic!("{other:?}"),
     };
-    assert_eq!(moments("holidays"), ["2026-12-24 00:00:00", "2027-01-02 00:00:00"], "the last day is meant whole");
+    assert_eq!(moments("holidays"), ["2026-12-24 00:00:00", "2027-01-02 00:00:00"], "the last day is included");
     assert_eq!(moments("release"), ["2026-12-01 12:00:00", "2026-12-01 18:30:00"]);
     let other = valid(&[(APPROVALS, &format!("{PEOPLE}{}", freezes.replace("22:00", "21:00")))]);
     assert_ne!(other.version, configuration.version, "what holds starts is part of what is decided by");

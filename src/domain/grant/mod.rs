@@ -1,5 +1,5 @@
-//! Standing grants: a person lets a narrow kind of request pass for a while, so that nobody is
-//! asked about each one.
+//! Standing grants: a person releases a narrow kind of request in advance, for a while, so that
+//! nobody is asked about each one.
 //!
 //! A grant is an approval given in advance. It counts for a request only if its giver could approve
 //! that very request at that moment, alone, and it is checked again right before the request
@@ -70,12 +70,12 @@ impl Micros {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GrantTerms {
     pub pattern: Pattern,
-    /// The highest level that may pass.
+    /// The highest level that it releases.
     pub level: Level,
-    /// How many requests may pass.
+    /// How many requests it releases.
     pub uses: u32,
     /// The most that they may cost together, by their estimates. If this is set, a request without
-    /// an estimate does not pass.
+    /// an estimate is not released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Micros>,
     /// What parkbrake itself would run or call, as it was when the grant was given; `None` for what
@@ -118,7 +118,7 @@ pub enum GrantStatus {
     /// It releases requests.
     Live,
     Expired,
-    /// The maximum number of requests has passed, or the whole sum has been spent.
+    /// It has released the maximum number of requests, or the whole sum has been spent.
     UsedUp,
     Revoked,
 }

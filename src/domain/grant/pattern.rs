@@ -22,7 +22,7 @@ pub struct Pattern {
     pub requester: String,
     /// The canonical word.
     pub operation: String,
-    /// The canonical word. A request whose environment is unknown never passes.
+    /// The canonical word. A request whose environment is unknown never matches.
     pub environment: String,
     /// The resource; `None` covers only requests that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,7 +21,7 @@ pub struct Past {
     pub level: Level,
     pub task: Task,
     pub target: Target,
-    /// Whether it superseded another request. No grant lets such a request pass.
+    /// Whether it superseded another request. No grant releases such a request.
     pub supersedes: bool,
     pub answer: Answer,
 }
@@ -32,7 +32,7 @@ pub enum Answer {
     /// One person approved it alone, and was asked about this very request.
     Approved,
     Rejected,
-    /// Anything else: it passed without a person, was cancelled, has expired, waits, or needed
+    /// Anything else: it was released without a person, was cancelled, has expired, waits, or needed
     /// several people.
     Other,
 }

@@ -128,7 +128,7 @@ impl Medium {
     /// Whether a channel of this kind carries such notices.
     pub fn says(self, kind: Kind) -> bool {
         match self {
-            // A deployment that waits at GitHub is told when it may begin, and when it never will.
+            // GitHub is notified when a waiting deployment may begin, and when it never will.
             Self::Github => kind.ends() || matches!(kind, Kind::Executing | Kind::Failed),
             // Every channel carries an emergency.
             _ if kind == Kind::GlassBroken => true,
@@ -229,7 +229,7 @@ pub enum Service {
     },
 }
 
-/// A GitHub App whose deployment protection rule asks here. It is told about its own requests and
+/// A GitHub App whose deployment protection rule asks here. It is notified of its own requests and
 /// nothing else, whatever the routes say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GithubApp {

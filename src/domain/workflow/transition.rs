@@ -31,8 +31,8 @@ pub use obligations::{Obligation, REPORT_WITHIN, after, deadline, expires_at, ob
 
 pub use start::{begins, queued_instead};
 
-/// The most events in a first commit: the submission, the result of its level and, if a grant lets
-/// it pass, the grant and the release.
+/// The most events in a first commit: the submission, the result of its level and, if a grant
+/// releases it, the grant and the release.
 pub const OPENING_EVENTS: u32 = 4;
 
 /// Stored for a rejection, a cancellation or a withdrawal without a reason.

@@ -69,7 +69,7 @@ fn with(warn_before: Option<Duration>, goal: Option<Goal>) -> Policy {
     Policy::new([level(false), level(true), level(true), level(true)], people, agents)
 }
 
-/// One channel of each kind, which hears of every level.
+/// One channel of each kind, which gets notices of every level.
 fn notifications() -> Notifications {
     let secret = || SecretName("S".to_owned());
     let (url, api_url) = (|| "https://a.example".to_owned(), || "https://b.example".to_owned());

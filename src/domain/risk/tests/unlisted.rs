@@ -1,4 +1,4 @@
-//! What no list knows: resources without an entry, and what no trigger speaks of.
+//! What is on no list: resources without an entry, and tasks that no trigger matches.
 
 use super::*;
 use crate::domain::risk::baseline::LowRisk;

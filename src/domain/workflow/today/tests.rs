@@ -134,8 +134,8 @@ fn reason(workflow: &Workflow, setting: &Setting) -> String {
     }
 }
 
-/// Each way in which a configuration becomes stricter after ann's yes: what the deciding commit of
-/// tina then does, and what the start says where both approved before it.
+/// Each way in which a configuration becomes stricter after ann's approval: what the deciding
+/// commit of tina then does, and what the start says where both approved before it.
 #[test]
 fn stricter_rules_apply_at_the_last_approval_and_at_the_start() {
     let first = Setting::first();
@@ -280,8 +280,8 @@ fn those_who_were_asked_by_then_are_asked_in_the_new_round_from_the_start() {
     assert_eq!((round.terms.approvers.clone(), round.terms.escalation.len()), (roles(&["lead", "tech", "cto"]), 0));
 }
 
-/// The role that somebody answered for is asked no more: what is left of their yes is not enough
-/// beside one of the same role. It is found when the other one approves, before anything is
+/// The role that somebody answered for is asked no more: what is left of their approval is not
+/// enough beside one of the same role. It is found when the other one approves, before anything is
 /// released, and nobody's second press of the button is a new answer.
 #[test]
 fn an_approval_by_a_role_that_is_no_longer_asked_does_not_count() {

@@ -39,7 +39,7 @@ pub(super) fn release_at_once(plan: &Plan, claim: Option<Uuid>, owner: Uuid) -> 
 }
 
 /// A tool call claims what was released for it. This is a commit like every other start, so that
-/// one call passes and no other. The same call may claim again, because the answer was lost.
+/// it releases one call and no other. The same call may claim again, because the answer was lost.
 pub(super) fn claim(workflow: &Workflow, by: &Principal, owner: Uuid, token: Uuid) -> Result<Answer, Refusal> {
     if workflow.submission.requested_by != by.name {
         return Err(Refusal::NotPermitted("only the agent that made a tool call may claim it".to_owned()));

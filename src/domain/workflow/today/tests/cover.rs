@@ -13,7 +13,8 @@ fn away(setting: &mut Setting, name: &str, cover: &str) {
     setting.people.get_mut(name).unwrap().away = Some(Away { until: minute(60), cover: cover.to_owned() });
 }
 
-/// One yes is enough. Ann, a lead, is away for an hour, and dan, who has no role, covers for her.
+/// One approval is enough. Ann, a lead, is away for an hour, and dan, who has no role, covers for
+/// her.
 fn covered() -> Setting {
     Setting::first().changed(|s| {
         s.terms.required = 1;
