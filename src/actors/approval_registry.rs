@@ -118,7 +118,7 @@ impl ApprovalRegistry {
     fn park(&self, state: &mut State, id: Uuid, remembered: Option<Remembered>) {
         if let Some(remembered) = remembered
             && self.max_resident > 0
-            && state.parked.peek(&id).is_none_or(|known| known.kept.version() <= remembered.kept.version())
+            && state.parked.peek(&id).is_none_or(|known| known.state.version() <= remembered.state.version())
         {
             state.parked.insert(id, remembered);
         }

@@ -5,11 +5,11 @@
 //! plain function that checks one thing. [`Gate::work`] calls them in order, and the first
 //! objection counts.
 
+use crate::actors::as_approved::work_as_approved;
 use crate::actors::holds::HoldWatch;
 use crate::actors::log_reader::LogReader;
 use crate::actors::ports::{CancelSignal, Executor, Job, Work};
 use crate::actors::precondition;
-use crate::actors::unchanged::unchanged;
 use crate::config::Configuration;
 use crate::domain::hold::Held;
 use crate::domain::policy::{ApprovalTerms, Suspended};
@@ -262,7 +262,7 @@ impl Gate {
         }
         let approved = candidate.workflow.document();
         let step = (candidate.attempt.step, candidate.action());
-        let work = unchanged(candidate.document, approved, step, self.configuration.actions(), &*self.executor).await;
+        let work = work_as_approved(candidate.document, approved, step, self.configuration.actions(), &*self.executor).await;
         match work.map_err(Objection::Refuse)? {
             Some(Work::Run(invocation))
                 if !candidate.undoes() && invocation.precondition.as_ref().is_some_and(|looks| looks.output.is_none()) =>

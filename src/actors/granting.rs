@@ -1,7 +1,7 @@
 //! Giving and revoking grants: completed whether or not the caller stays.
 
+use crate::actors::completion::{complete, repeat_until_answered};
 use crate::actors::engine::Engine;
-use crate::actors::insist::{insist, see_through};
 use crate::domain::grant::Grant;
 use crate::domain::task::invocation::Invocation;
 use crate::storage::{Error, NewGrant, Revocation};
@@ -15,8 +15,8 @@ impl Engine {
     /// same id is safe.
     pub async fn give_grant_for(self: &Arc<Self>, new: NewGrant, held: impl Send + 'static) -> Result<Option<Grant>, Error> {
         let engine = Arc::clone(self);
-        see_through(async move {
-            let given = insist(|| engine.storage.give_grant(&new)).await?;
+        complete(async move {
+            let given = repeat_until_answered(|| engine.storage.give_grant(&new)).await?;
             engine.grants.look_again().await;
             drop(held);
             Ok(given)
@@ -31,8 +31,8 @@ impl Engine {
     /// As [`Self::give_grant_for`].
     pub async fn revoke_grant_for(self: &Arc<Self>, revocation: Revocation, held: impl Send + 'static) -> Result<Option<Grant>, Error> {
         let engine = Arc::clone(self);
-        see_through(async move {
-            let revoked = insist(|| engine.storage.revoke_grant(&revocation)).await?;
+        complete(async move {
+            let revoked = repeat_until_answered(|| engine.storage.revoke_grant(&revocation)).await?;
             engine.grants.look_again().await;
             drop(held);
             Ok(revoked)

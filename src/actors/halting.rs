@@ -1,7 +1,7 @@
 //! Halting, lifting a halt, and drills: completed whether or not the caller stays.
 
+use crate::actors::completion::{complete, repeat_until_answered};
 use crate::actors::engine::Engine;
-use crate::actors::insist::{insist, see_through};
 use crate::domain::hold::Halt;
 use crate::storage::{Error, Halted, Lift, Lifted, NewHalt};
 use chrono::{DateTime, Utc};
@@ -44,8 +44,8 @@ impl Engine {
     /// The database is unavailable. The change may still have been made; asking again is safe.
     pub async fn halt_for(self: &Arc<Self>, new: NewHalt, held: impl Send + 'static) -> Result<(Halted, Vec<Halt>), Error> {
         let engine = Arc::clone(self);
-        see_through(async move {
-            let halted = insist(|| engine.storage.halt(&new)).await?;
+        complete(async move {
+            let halted = repeat_until_answered(|| engine.storage.halt(&new)).await?;
             let halts = engine.look_at_halts().await?;
             drop(held);
             Ok((halted, halts))
@@ -59,8 +59,8 @@ impl Engine {
     /// As [`Self::halt_for`].
     pub async fn lift_for(self: &Arc<Self>, lift: Lift, held: impl Send + 'static) -> Result<(Lifted, Vec<Halt>), Error> {
         let engine = Arc::clone(self);
-        see_through(async move {
-            let lifted = insist(|| engine.storage.lift(&lift)).await?;
+        complete(async move {
+            let lifted = repeat_until_answered(|| engine.storage.lift(&lift)).await?;
             let halts = engine.look_at_halts().await?;
             drop(held);
             Ok((lifted, halts))
@@ -76,9 +76,9 @@ impl Engine {
     /// As [`Self::halt_for`]; a drill that has begun ends on its own.
     pub async fn drill_for(self: &Arc<Self>, new: NewHalt, held: impl Send + 'static) -> Result<(Result<Drill, Halted>, Vec<Halt>), Error> {
         let engine = Arc::clone(self);
-        see_through(async move {
+        complete(async move {
             let began = Instant::now();
-            let halt = match insist(|| engine.storage.halt(&new)).await? {
+            let halt = match repeat_until_answered(|| engine.storage.halt(&new)).await? {
                 Halted::Now(halt) => halt,
                 other => return Ok((Err(other), engine.look_at_halts().await?)),
             };
@@ -89,7 +89,7 @@ impl Engine {
             let figures = serde_json::to_string(&drill).unwrap_or_default();
             let (environment, by, reason) = (new.environment.clone(), new.by.clone(), Some(new.reason.clone()));
             let lift = Lift { environment, drill: Some((halt.id, figures)), by, via: new.via, reason };
-            let lifted = insist(|| engine.storage.lift(&lift)).await?;
+            let lifted = repeat_until_answered(|| engine.storage.lift(&lift)).await?;
             if let Lifted::Now(at) = lifted {
                 drill.ended_at = at;
             }
@@ -129,7 +129,7 @@ impl Engine {
 
     /// Reads the halts again, and updates the queue at once.
     async fn look_at_halts(&self) -> Result<Vec<Halt>, Error> {
-        let halts = insist(|| self.holds.refresh()).await?.halts.clone();
+        let halts = repeat_until_answered(|| self.holds.refresh()).await?.halts.clone();
         self.holds.stir();
         Ok(halts)
     }

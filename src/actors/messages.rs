@@ -2,7 +2,7 @@
 //! says what follows it; the actor's own file says how.
 
 use crate::actors::answering::Answering;
-use crate::actors::kept::Kept;
+use crate::actors::parked_state::ParkedState;
 use crate::actors::protocol::{AdmittedTask, CommandOutcome, Failure};
 use crate::domain::workflow::Command;
 use chrono::{DateTime, Utc};
@@ -20,7 +20,7 @@ pub type TimerRef = ActorRef<ToTimer>;
 /// nothing.
 #[derive(Debug, Clone)]
 pub struct Remembered {
-    pub kept: Kept,
+    pub state: ParkedState,
     /// When the workflow's log was last read or written to.
     pub read_at: Instant,
 }

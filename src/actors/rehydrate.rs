@@ -2,8 +2,8 @@
 //! with one query. A workflow that is requested meanwhile is read at once.
 
 use crate::actors::engine::Engine;
-use crate::actors::kept::Kept;
 use crate::actors::messages::Remembered;
+use crate::actors::parked_state::ParkedState;
 use crate::domain::workflow::transition::{self, Obligation};
 use crate::domain::workflow::{Recorded, Workflow};
 use crate::storage::Error;
@@ -41,8 +41,8 @@ impl Engine {
                 match logs.get(id).map(|log| log.as_deref().ok().and_then(|log| self.parked(*id, log))) {
                     Some(Some(workflow)) => {
                         tracing::debug!(workflow.id = %id, "a parked workflow is back in memory");
-                        let kept = Kept::of(Arc::new(workflow), &self.kinds);
-                        parked.push((*id, Remembered { kept, read_at }));
+                        let state = ParkedState::of(Arc::new(workflow), &self.kinds);
+                        parked.push((*id, Remembered { state, read_at }));
                     }
                     // The workflow's own actor fulfills its obligations, or finds that the log
                     // cannot be read.

@@ -205,7 +205,7 @@ impl Runner {
     /// Repeats a command until it is carried out, however long the database does not answer. `None`
     /// if this process ends first, the command is refused, or the workflow is in quarantine; an
     /// outcome is reported even then.
-    async fn insist(&self, workflow_id: Uuid, command: &Command) -> Option<Arc<Workflow>> {
+    async fn repeat_until_answered(&self, workflow_id: Uuid, command: &Command) -> Option<Arc<Workflow>> {
         let mut pause = FIRST_PAUSE;
         let mut is_lost = false;
         while let Some(dispatcher) = self.dispatcher.upgrade() {
@@ -228,7 +228,7 @@ impl Runner {
     /// Commits the start, and returns whether this process has to run it.
     async fn start(&self, workflow_id: Uuid, attempt: AttemptId, token: Uuid, renewed: Option<Arc<Renewed>>) -> bool {
         let command = Command::Start { attempt, owner: self.owner, token, renewed };
-        let workflow = self.insist(workflow_id, &command).await;
+        let workflow = self.repeat_until_answered(workflow_id, &command).await;
         workflow.is_some_and(|workflow| workflow.running(attempt).is_some_and(|attempt| attempt.token == Some(token)))
     }
 

@@ -23,10 +23,10 @@ use crate::actors::answering::Answering;
 use crate::actors::checkpointer::CheckpointerRef;
 use crate::actors::grants::GrantBook;
 use crate::actors::holds::HoldWatch;
-use crate::actors::kept::{Kept, Kinds};
 use crate::actors::log_reader::LogReader;
 use crate::actors::messages::{Job, RegistryRef, Remembered, Start, Ticket, TimerRef, ToRegistry};
 use crate::actors::metrics::Metrics;
+use crate::actors::parked_state::{Kinds, ParkedState};
 use crate::actors::protocol::{AdmittedTask, Failure};
 use crate::actors::runner::Runner;
 use crate::clock::Clock;
@@ -118,8 +118,8 @@ impl Memory {
         Self { workflow: Some(workflow), read_at: Some(Instant::now()) }
     }
 
-    fn of(id: Uuid, Remembered { kept, read_at }: Remembered) -> Self {
-        Self { workflow: Some(kept.restore(id)), read_at: Some(read_at) }
+    fn of(id: Uuid, Remembered { state, read_at }: Remembered) -> Self {
+        Self { workflow: Some(state.restore(id)), read_at: Some(read_at) }
     }
 }
 
@@ -183,7 +183,7 @@ impl WorkflowActor {
     fn park(&self, memory: &mut Memory, ticket: Option<Ticket>) {
         let known = memory.workflow.take().zip(memory.read_at);
         let known = known.filter(|(workflow, _)| !transition::obligations(workflow, self.deps.owner).is_empty());
-        let remembered = known.map(|(workflow, read_at)| Remembered { kept: Kept::of(workflow, &self.deps.kinds), read_at });
+        let remembered = known.map(|(workflow, read_at)| Remembered { state: ParkedState::of(workflow, &self.deps.kinds), read_at });
         let _ = self.deps.registry.cast(ToRegistry::Done { id: self.id, ticket, remembered });
     }
 }

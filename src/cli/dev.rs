@@ -82,7 +82,7 @@ async fn serve(
         slack: None,
     };
     let app = App::start(settings, resources).await.map_err(other)?;
-    if let Err(error) = open_the_door(&app, home, &keys, &database_url).await {
+    if let Err(error) = offer_sign_in(&app, home, &keys, &database_url).await {
         app.stop().await;
         return Err(error);
     }
@@ -90,7 +90,7 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn open_the_door(app: &App, home: &Path, keys: &SecretKeys, database_url: &str) -> Result<(), Error> {
+async fn offer_sign_in(app: &App, home: &Path, keys: &SecretKeys, database_url: &str) -> Result<(), Error> {
     let policy = &app.configuration().policy;
     let (tokens, identities) = create_tokens(home, keys, policy, database_url).await?;
     let mut links = Vec::new();

@@ -33,12 +33,12 @@ pub struct Exported {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     /// The stored workflow, or why it cannot be read.
-    pub story: Result<Story, String>,
+    pub contents: Result<Contents, String>,
 }
 
 /// A stored workflow whose log and documents have been read and verified.
 #[derive(Debug)]
-pub struct Story {
+pub struct Contents {
     pub workflow: Workflow,
     pub log: Vec<Recorded>,
     pub target: Target,
@@ -134,12 +134,12 @@ async fn page(service: &Service, place: ExportPlace) -> Result<(Vec<ExportRow>, 
 impl From<ExportRow> for Exported {
     fn from(row: ExportRow) -> Self {
         let ExportRow { workflow_id, status, risk_level, requested_by, created_at, updated_at, log, documents } = row;
-        let story = log.and_then(|log| Story::of(workflow_id, log, &documents));
-        Self { workflow_id, status, risk_level, requested_by, created_at, updated_at, story }
+        let contents = log.and_then(|log| Contents::of(workflow_id, log, &documents));
+        Self { workflow_id, status, risk_level, requested_by, created_at, updated_at, contents }
     }
 }
 
-impl Story {
+impl Contents {
     fn of(workflow_id: Uuid, log: Vec<Recorded>, documents: &[Vec<u8>]) -> Result<Self, String> {
         let workflow = transition::replay(workflow_id, &log).map_err(|error| format!("its log cannot be read: {error}"))?;
         let workflow = workflow.ok_or("it was removed while the export was written")?;

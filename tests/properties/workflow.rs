@@ -5,7 +5,7 @@
 mod run;
 
 use crate::oracle;
-use parkbrake::actors::kept::{Kept, Kinds};
+use parkbrake::actors::parked_state::{Kinds, ParkedState};
 use parkbrake::domain::policy::ApprovalTerms;
 use parkbrake::domain::risk::Assessment;
 use parkbrake::domain::risk::level::Level;
@@ -35,7 +35,7 @@ proptest! {
         for (length, state) in (1..).zip(&run.states) {
             let replayed = transition::replay(ID, &run.log[..length]);
             prop_assert_eq!(replayed.as_ref(), Ok(&Some(state.clone())), "replaying {} events", length);
-            let kept = Kept::of(Arc::new(state.clone()), &kinds);
+            let kept = ParkedState::of(Arc::new(state.clone()), &kinds);
             prop_assert_eq!(kept.version(), state.version);
             let restored = kept.restore(ID);
             prop_assert_eq!(restored.as_ref(), state, "kept after {} events", length);

@@ -67,7 +67,7 @@ impl Doing {
         let Self { runner, workflow_id, attempt, .. } = self;
         tracing::warn!(step = attempt.step, attempt = attempt.number, "the remaining processes of a cancelled action are ended");
         runner.executor.end_stragglers(*workflow_id).await;
-        runner.insist(*workflow_id, &Command::Recover { attempt: *attempt, owner: runner.owner }).await;
+        runner.repeat_until_answered(*workflow_id, &Command::Recover { attempt: *attempt, owner: runner.owner }).await;
     }
 
     async fn probe(&self) {
@@ -77,7 +77,7 @@ impl Doing {
         runner.executor.end_stragglers(*workflow_id).await;
         let Some((answer, output, reason)) = self.ask().await else { return };
         tracing::info!(step = attempt.step, attempt = attempt.number, ?answer, "the probe of an action has answered");
-        runner.insist(*workflow_id, &Command::Probed { attempt: *attempt, answer, output, reason }).await;
+        runner.repeat_until_answered(*workflow_id, &Command::Probed { attempt: *attempt, answer, output, reason }).await;
     }
 
     /// The probe's answer, how it ended, and why it cannot tell. `None` if this process stops

@@ -66,14 +66,14 @@ impl Turn {
             }
             Some(Verdict::Renew { attempt, renewed }) => {
                 tracing::info!(step = attempt.step, attempt = attempt.number, reason = renewed.reason, "the action gets its arguments");
-                self.runner.insist(id, &Command::Renew { attempt, renewed }).await;
+                self.runner.repeat_until_answered(id, &Command::Renew { attempt, renewed }).await;
                 let (runner, waiting) = (Arc::clone(&self.runner), self.waiting.clone());
                 drop(self);
                 runner.enqueue(waiting);
             }
             Some(Verdict::Begin(attempt)) => {
                 let begin = Command::Start { attempt, owner: self.runner.owner, token: Uuid::new_v4(), renewed: None };
-                self.runner.insist(id, &begin).await;
+                self.runner.repeat_until_answered(id, &begin).await;
             }
             Some(Verdict::Held(held)) => {
                 tracing::debug!(%held, "the action is held");
@@ -81,11 +81,11 @@ impl Turn {
             }
             Some(Verdict::Refuse { attempt, reason }) => {
                 tracing::error!(step = attempt.step, attempt = attempt.number, reason, "the action is not started");
-                self.runner.insist(id, &Command::RefuseStart { attempt, reason }).await;
+                self.runner.repeat_until_answered(id, &Command::RefuseStart { attempt, reason }).await;
             }
             Some(Verdict::AskAgain { attempt, reason, terms, renewed }) => {
                 tracing::warn!(step = attempt.step, attempt = attempt.number, reason, "people are asked again before the action starts");
-                self.runner.insist(id, &Command::AskAgain { attempt, reason, terms, renewed }).await;
+                self.runner.repeat_until_answered(id, &Command::AskAgain { attempt, reason, terms, renewed }).await;
             }
             Some(Verdict::NotQueued) | None => {}
         }
@@ -152,7 +152,7 @@ impl Turn {
         };
         // If this process ends first, the next one finds in the log that the attempt has begun and
         // not ended, and records that.
-        self.runner.insist(id, &report).await;
+        self.runner.repeat_until_answered(id, &report).await;
         Start::Over
     }
 

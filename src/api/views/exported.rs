@@ -12,7 +12,7 @@ use crate::domain::workflow::{ApprovalStatus, Status};
 use crate::http::csv;
 use crate::http::decision::Decision;
 use crate::http::time::Time;
-use crate::service::export::{Exported, Story};
+use crate::service::export::{Contents, Exported};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -141,11 +141,11 @@ impl<'a> From<&'a Exported> for ExportedWorkflow<'a> {
             approval_status: None,
             decisions: Vec::new(),
             attempts: Vec::new(),
-            problem: exported.story.as_ref().err().map(String::as_str),
+            problem: exported.contents.as_ref().err().map(String::as_str),
             document: None,
         };
-        let Ok(story) = &exported.story else { return empty };
-        let Story { workflow, log, target, document, digest } = story;
+        let Ok(contents) = &exported.contents else { return empty };
+        let Contents { workflow, log, target, document, digest } = contents;
         let submission = &workflow.submission;
         let actions = document.steps().into_iter().map(|(_, task)| ExportedAction {
             r#type: task.action.kind,
@@ -239,7 +239,7 @@ impl<'a> ExportedWorkflow<'a> {
 
     /// The same with the document itself.
     pub fn with_document(exported: &'a Exported) -> Self {
-        let document = exported.story.as_ref().ok().and_then(|story| serde_json::from_slice(&story.document.canonical()).ok());
+        let document = exported.contents.as_ref().ok().and_then(|contents| serde_json::from_slice(&contents.document.canonical()).ok());
         Self { document, ..exported.into() }
     }
 

@@ -1,7 +1,7 @@
 //! The history of a workflow: every event, each with the data that its kind records.
 
 mod details;
-mod in_place;
+mod without_quorum;
 
 use super::differences::FieldDifference;
 use crate::domain::duration;
@@ -15,12 +15,12 @@ use details::{
     FreezeExceptedDetail, OutcomeUnknownDetail, ProbedDetail, RejectedDetail, ReleasedDetail, ReportRequestedDetail, ResolvedDetail,
     RetryScheduledDetail, StartRefusedDetail, SubmittedDetail, SupersededDetail, WithdrawnDetail,
 };
-use in_place::{GlassBrokenDetail, GrantedDetail, ReviewedDetail};
 use serde::Serialize;
 use std::borrow::Cow;
 use utoipa::openapi::schema::{OneOfBuilder, Type};
 use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+use without_quorum::{GlassBrokenDetail, GrantedDetail, ReviewedDetail};
 
 /// One event.
 #[derive(Debug, Serialize)]

@@ -17,7 +17,7 @@ use crate::domain::task::{Action, ActionKind};
 ///
 /// # Errors
 /// The reason why it must not run, for people.
-pub async fn unchanged(
+pub async fn work_as_approved(
     document: &[u8],
     approved: &Digest,
     (step, planned): (u32, ActionKind),
@@ -153,7 +153,7 @@ mod tests {
             let runbooks = self.runbook.iter().map(|runbook| (runbook.name.clone(), runbook.clone())).collect();
             let actions = Actions { runbooks: &runbooks, webhooks: &BTreeMap::new(), playbooks: &BTreeMap::new() };
             let step = (1, ActionKind::Runbook);
-            unchanged(&self.document, &self.approved, step, actions, &self.machine).await.map(|work| work.expect("something to do"))
+            work_as_approved(&self.document, &self.approved, step, actions, &self.machine).await.map(|work| work.expect("something to do"))
         }
 
         /// Says something else in the document, and has that approved.

@@ -19,7 +19,7 @@ const MOST_KINDS: usize = 4096;
 
 /// A parked workflow.
 #[derive(Debug, Clone)]
-pub enum Kept {
+pub enum ParkedState {
     Asked(Box<Asked>),
     /// Something else has happened to it than escalations.
     Whole(Arc<Workflow>),
@@ -50,7 +50,7 @@ impl Default for Kinds {
     }
 }
 
-impl Kept {
+impl ParkedState {
     /// The smallest form of this state.
     pub fn of(workflow: Arc<Workflow>, kinds: &Kinds) -> Self {
         Asked::of(&workflow, kinds).map_or(Self::Whole(workflow), |asked| Self::Asked(Box::new(asked)))
@@ -227,8 +227,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn kept(workflow: &Arc<Workflow>, kinds: &Kinds) -> Kept {
-        let kept = Kept::of(Arc::clone(workflow), kinds);
+    fn kept(workflow: &Arc<Workflow>, kinds: &Kinds) -> ParkedState {
+        let kept = ParkedState::of(Arc::clone(workflow), kinds);
         assert_eq!(kept.version(), workflow.version);
         assert_eq!(kept.clone().restore(ID), *workflow);
         kept
@@ -240,7 +240,7 @@ mod tests {
         for name in ["", "-least", "-plan", "-probe", "-report", "-retry", "-superseding", "-target", "-awaits"] {
             for escalation_level in 0..3 {
                 let workflow = asked(&submission(&format!("submitted{name}.json")), escalation_level);
-                assert!(matches!(kept(&workflow, &kinds), Kept::Asked(_)), "{name}");
+                assert!(matches!(kept(&workflow, &kinds), ParkedState::Asked(_)), "{name}");
             }
         }
     }
@@ -280,7 +280,7 @@ mod tests {
     fn requests_of_one_kind_share_their_common_parts() {
         let (kinds, one) = (Kinds::default(), submission("submitted.json"));
         let other = Submission { task_id: None, digest: Digest::of(b"another"), claim: Some(ID), ..one.clone() };
-        let (Kept::Asked(one), Kept::Asked(other)) = (kept(&asked(&one, 0), &kinds), kept(&asked(&other, 1), &kinds)) else {
+        let (ParkedState::Asked(one), ParkedState::Asked(other)) = (kept(&asked(&one, 0), &kinds), kept(&asked(&other, 1), &kinds)) else {
             panic!("they are kept whole")
         };
         assert!(Arc::ptr_eq(&one.kind, &other.kind));
@@ -301,9 +301,9 @@ mod tests {
         for change in changes {
             let mut workflow = asked(&submission("submitted.json"), 1).as_ref().clone();
             change(&mut workflow);
-            assert!(matches!(kept(&Arc::new(workflow), &kinds), Kept::Whole(_)));
+            assert!(matches!(kept(&Arc::new(workflow), &kinds), ParkedState::Whole(_)));
         }
         let nobody = Workflow::submitted(ID, Arc::new(submission("submitted.json")), DateTime::UNIX_EPOCH);
-        assert!(matches!(kept(&Arc::new(nobody), &kinds), Kept::Whole(_)));
+        assert!(matches!(kept(&Arc::new(nobody), &kinds), ParkedState::Whole(_)));
     }
 }
