@@ -313,7 +313,7 @@ pub async fn identify(invocation: Invocation) -> Result<Invocation, String> {
     let turn = LOOKS.acquire().await.map_err(|error| error.to_string())?;
     let path = search_path(hardening::variable("PATH").as_deref());
     let found = tokio::task::spawn_blocking(move || {
-        // Held until the look-up ends, even if the caller is gone.
+        // Held until the lookup ends, even if the caller is gone.
         let _turn = turn;
         artifacts::find(invocation, &path)
     });

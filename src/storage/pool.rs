@@ -166,7 +166,7 @@ pub(super) async fn within<T>(query: impl Future<Output = sqlx::Result<T>>) -> R
     }
 }
 
-/// Completes a look-up even if the caller goes away: an abandoned query takes its connection with
+/// Completes a lookup even if the caller goes away: an abandoned query takes its connection with
 /// it, so a client that hangs up again and again could make the database open one connection after
 /// the other.
 #[expect(clippy::disallowed_methods, reason = "it is awaited here, and continues without the caller")]

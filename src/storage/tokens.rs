@@ -3,7 +3,7 @@
 //! A hash is an HMAC under the server's secret key, and each row is sealed with that key: a row
 //! that somebody else wrote, or changed to another name, is not a valid token. Looking up a hash
 //! needs no constant-time comparison: without the key nobody can choose a token whose hash has a
-//! chosen prefix, so the duration of a look-up reveals nothing.
+//! chosen prefix, so the duration of a lookup reveals nothing.
 
 use super::pool::{to_its_end, within};
 use super::{Error, Storage};

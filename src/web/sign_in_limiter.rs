@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most tokens that are looked up at the same time.
 const AT_ONCE: usize = 4;
-/// How long a sign-in waits for its look-up.
+/// How long a sign-in waits for its lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many wrong tokens an address may send within the window before it has to wait.
 const ALLOWED: u32 = 10;

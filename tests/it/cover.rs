@@ -1,5 +1,5 @@
 //! Somebody covers for a person who is away: what people read of it, whom notices reach, and what
-//! the start makes of it.
+//! is checked at the start.
 
 use crate::notices::told_to;
 use crate::support::client::high;

@@ -1,4 +1,4 @@
-//! Deciding: who may, what is answered, and that of many who answer at once exactly one is heard.
+//! Deciding: who may, what the answer is, and that of concurrent decisions exactly one counts.
 
 mod at_once;
 
@@ -19,7 +19,7 @@ impl Client {
     }
 }
 
-/// How a request stands in `approval_requests`: status, by whom, when, and with which words.
+/// The state of a request in `approval_requests`: status, by whom, when, and with which words.
 type Settled = (String, Option<String>, Option<DateTime<Utc>>, Option<String>);
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! A stand-in for the server: it answers with the bodies of the contract, and records the calls.
+//! A stand-in for the server: it answers with the documented bodies, and records the calls.
 //!
 //! The clients are tested against it rather than against the server, because a client's test needs
 //! any answer: a problem, a lie, a page that is not JSON, a late answer. Its task is a real one of
