@@ -14,7 +14,7 @@
 
 use crate::actors::versions::Versions;
 use crate::domain::workflow::FeedEntry;
-use crate::storage::{Error, FeedMark, FeedPlace, Storage};
+use crate::storage::{Error, FeedMark, FeedPosition, Storage};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,8 +35,8 @@ const MOST: usize = 50_000;
 /// those who listen then.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// An event and its place.
-pub type Told = (FeedPlace, Arc<FeedEntry>);
+/// An event and its position.
+pub type Told = (FeedPosition, Arc<FeedEntry>);
 
 /// A message to a listener.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ struct Known {
     /// The transactions that were writing.
     writers: HashMap<i64, Writer>,
     /// The events from the watermark on that have been sent.
-    above_watermark: BTreeMap<FeedPlace, Arc<FeedEntry>>,
+    above_watermark: BTreeMap<FeedPosition, Arc<FeedEntry>>,
 }
 
 /// A transaction that is writing.
@@ -97,11 +97,11 @@ impl Known {
     }
 
     /// Records what a look found, and returns the new events.
-    fn learn(&mut self, mark: &FeedMark, found: Vec<(FeedPlace, FeedEntry)>, now: Instant) -> Vec<Told> {
+    fn learn(&mut self, mark: &FeedMark, found: Vec<(FeedPosition, FeedEntry)>, now: Instant) -> Vec<Told> {
         let mut fresh = Vec::new();
-        for (place, entry) in found {
-            if let Entry::Vacant(vacant) = self.above_watermark.entry(place) {
-                fresh.push((place, Arc::clone(vacant.insert(Arc::new(entry)))));
+        for (position, entry) in found {
+            if let Entry::Vacant(vacant) = self.above_watermark.entry(position) {
+                fresh.push((position, Arc::clone(vacant.insert(Arc::new(entry)))));
             }
         }
         // A transaction that was not writing before may have an old number, but what it writes
@@ -113,10 +113,10 @@ impl Known {
         let waited_for = self.writers.values().filter(|writer| now.duration_since(writer.since) < WRITER_TIMEOUT);
         let watermark = waited_for.map(|writer| writer.from).chain([mark.next]).min().unwrap_or(mark.next);
         self.watermark = self.watermark.max(watermark);
-        self.above_watermark = self.above_watermark.split_off(&FeedPlace::before(self.watermark));
+        self.above_watermark = self.above_watermark.split_off(&FeedPosition::before(self.watermark));
         while self.above_watermark.len() > MOST {
             self.above_watermark.pop_first();
-            self.watermark = self.above_watermark.first_key_value().map_or(self.watermark, |(place, _)| place.order);
+            self.watermark = self.above_watermark.first_key_value().map_or(self.watermark, |(position, _)| position.order);
         }
         fresh
     }
@@ -159,7 +159,7 @@ impl Feed {
         let _audience = self.listeners.subscribe();
         loop {
             if let Some(known) = self.known().as_ref() {
-                let above_watermark = known.above_watermark.iter().map(|(place, entry)| (*place, Arc::clone(entry))).collect();
+                let above_watermark = known.above_watermark.iter().map(|(position, entry)| (*position, Arc::clone(entry))).collect();
                 return Ok(Listening { news: self.listeners.subscribe(), watermark: known.watermark, next: known.next, above_watermark });
             }
             self.look(storage).await?;
@@ -191,8 +191,8 @@ impl Feed {
         let Some(known) = known.as_mut() else { return Ok(()) };
         let watermark = known.watermark;
         let fresh = known.learn(&mark, page.entries, Instant::now());
-        for (place, _) in &fresh {
-            self.versions.publish(place.workflow_id, place.version);
+        for (position, _) in &fresh {
+            self.versions.publish(position.workflow_id, position.version);
         }
         if !fresh.is_empty() || known.watermark > watermark {
             let _ = self.listeners.send(News::Told { events: fresh.into(), watermark: known.watermark });
@@ -210,7 +210,7 @@ impl Feed {
         let entries = if page.more_after.is_some() {
             // A transaction has been writing for very long. The feed no longer waits for it.
             (known.next, known.watermark) = (mark.next, mark.next);
-            page.entries.into_iter().filter(|(place, _)| place.order >= mark.next).collect()
+            page.entries.into_iter().filter(|(position, _)| position.order >= mark.next).collect()
         } else {
             page.entries
         };
@@ -241,7 +241,7 @@ mod tests {
         FeedMark { next, writers: writers.to_vec() }
     }
 
-    fn event(order: i64, version: u32) -> (FeedPlace, FeedEntry) {
+    fn event(order: i64, version: u32) -> (FeedPosition, FeedEntry) {
         let workflow_id = Uuid::from_u128(1);
         let entry = FeedEntry {
             workflow_id,
@@ -255,7 +255,7 @@ mod tests {
             requested_by: String::new(),
             on_behalf_of: None,
         };
-        (FeedPlace { order, workflow_id, version }, entry)
+        (FeedPosition { order, workflow_id, version }, entry)
     }
 
     fn known(next: i64) -> Known {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn versions(told: &[Told]) -> Vec<u32> {
-        told.iter().map(|(place, _)| place.version).collect()
+        told.iter().map(|(position, _)| position.version).collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A runbook's `concurrency` puts its actions into a lane, by a key that its arguments fill. As
 //! many run at once as the limit allows. The others wait in order of arrival, without a turn, so
-//! that they block nobody else. A freed place is promised to the first of them, so that later
+//! that they block nobody else. A freed slot is promised to the first of them, so that later
 //! arrivals cannot overtake it.
 
 use crate::actors::turns::Waiting;
@@ -18,30 +18,30 @@ const LONGEST_LANE: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Lanes {
     lanes: HashMap<String, Lane>,
-    /// The actions to which a place was promised, each with the key of its lane.
+    /// The actions to which a slot was promised, each with the key of its lane.
     promised: HashMap<Uuid, String>,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// The places that are taken or promised.
+    /// The slots that are taken or promised.
     taken: u32,
     waiting: VecDeque<(Waiting, u32)>,
 }
 
-/// The result of asking for a place.
+/// The result of asking for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// It has one, and [leaves](Lanes::leave) it when it has ended.
     Entered,
-    /// It waits here, and asks again when a place is promised to it.
+    /// It waits here, and asks again when a slot is promised to it.
     Waits,
     /// The lane is too long to wait here.
     Full,
 }
 
 impl Lanes {
-    /// Asks for a place.
+    /// Asks for a slot.
     pub fn enter(&mut self, concurrency: &Concurrency, waiting: &Waiting) -> Entry {
         if self.promised.get(&waiting.workflow_id) == Some(&concurrency.key) {
             self.promised.remove(&waiting.workflow_id);
@@ -59,7 +59,7 @@ impl Lanes {
         Entry::Waits
     }
 
-    /// Gives a place back. Returns the actions that get a turn, because places are promised to
+    /// Gives a slot back. Returns the actions that get a turn, because slots are promised to
     /// them.
     pub fn leave(&mut self, key: &str) -> Vec<Waiting> {
         let Some(lane) = self.lanes.get_mut(key) else { return Vec::new() };
@@ -77,14 +77,14 @@ impl Lanes {
         next
     }
 
-    /// The same for an action that did not start although a place was promised to it; does nothing
+    /// The same for an action that did not start although a slot was promised to it; does nothing
     /// for any other action.
     pub fn renounce(&mut self, workflow_id: Uuid) -> Vec<Waiting> {
         self.promised.remove(&workflow_id).map(|key| self.leave(&key)).unwrap_or_default()
     }
 
-    /// Forgets the actions that wait here or have a promised place, and returns those that waited.
-    /// Actions with a place keep it.
+    /// Forgets the actions that wait here or have a promised slot, and returns those that waited.
+    /// Actions with a slot keep it.
     pub fn clear(&mut self) -> Vec<Uuid> {
         for (_, key) in self.promised.drain() {
             if let Some(lane) = self.lanes.get_mut(&key) {
@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(lanes.enter(&lane("web", 1), &one(5)), Entry::Entered, "another lane is another lane");
         assert_eq!(numbers(&lanes.leave("api")), [3]);
-        // The place is promised: nobody overtakes before it is taken.
+        // The slot is promised: nobody overtakes before it is taken.
         assert_eq!(lanes.enter(&lane("api", 2), &one(6)), Entry::Waits);
         assert_eq!(lanes.enter(&lane("api", 2), &one(3)), Entry::Entered);
         assert_eq!((numbers(&lanes.leave("api")), numbers(&lanes.leave("api"))), (vec![4], vec![6]));
@@ -154,7 +154,7 @@ mod tests {
             lanes.enter(&lane("api", 2), &one(number));
         }
         lanes.leave("api");
-        assert_eq!(lanes.clear(), [one(4).workflow_id], "the third has a promise, the second its place");
+        assert_eq!(lanes.clear(), [one(4).workflow_id], "the third has a promise, the second its slot");
         assert_eq!(lanes.enter(&lane("api", 2), &one(4)), Entry::Entered);
         assert_eq!(lanes.enter(&lane("api", 2), &one(3)), Entry::Waits);
         assert_eq!((numbers(&lanes.leave("api")), lanes.clear().len()), (vec![3], 0));

@@ -53,12 +53,12 @@ impl<T> Since<T> {
 }
 
 /// Counts an open stream as long as it lives.
-struct Place {
+struct Slot {
     service: Service,
     _permit: Arc<Permit>,
 }
 
-impl Place {
+impl Slot {
     fn take(service: &Service, name: &str) -> Result<Self, ServiceError> {
         let permit = service.admissions.streams.admit(name, 0)?;
         service.engine.metrics.event_streams.inc();
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.service.engine.metrics.event_streams.dec();
     }

@@ -12,30 +12,30 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A place in the order of all events. The events of one workflow are in the order of their
+/// A position in the order of all events. The events of one workflow are in the order of their
 /// versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FeedPlace {
+pub struct FeedPosition {
     pub order: i64,
     pub workflow_id: Uuid,
     pub version: u32,
 }
 
-impl FeedPlace {
-    /// The place before all events of this order.
+impl FeedPosition {
+    /// The position before all events of this order.
     pub fn before(order: i64) -> Self {
         Self { order, workflow_id: Uuid::nil(), version: 0 }
     }
 }
 
 /// The form that clients get; it is opaque to them.
-impl fmt::Display for FeedPlace {
+impl fmt::Display for FeedPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}.{}.{:x}", self.order, self.workflow_id.simple(), self.version)
     }
 }
 
-impl FromStr for FeedPlace {
+impl FromStr for FeedPosition {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -62,13 +62,13 @@ pub struct FeedMark {
 /// A page of the log.
 #[derive(Debug, Default)]
 pub struct FeedPage {
-    pub entries: Vec<(FeedPlace, FeedEntry)>,
-    /// The last place that was examined, if there may be more after it.
-    pub more_after: Option<FeedPlace>,
+    pub entries: Vec<(FeedPosition, FeedEntry)>,
+    /// The last position that was examined, if there may be more after it.
+    pub more_after: Option<FeedPosition>,
 }
 
 impl Storage {
-    /// Ensures that places ascend and none is sent twice. It has to be called before the log is
+    /// Ensures that positions ascend and none is sent twice. It has to be called before the log is
     /// written and before it is followed.
     ///
     /// # Errors
@@ -111,13 +111,13 @@ impl Storage {
         Ok(FeedMark { next: row.next, writers: row.writers })
     }
 
-    /// The events after a place and before an order, in order. `limit` counts the examined events,
+    /// The events after a position and before an order, in order. `limit` counts the examined events,
     /// whoever may see them, so that each page costs the same however few of them its reader may
     /// see.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn feed(&self, after: FeedPlace, until: i64, limit: i64) -> Result<FeedPage, Error> {
+    pub async fn feed(&self, after: FeedPosition, until: i64, limit: i64) -> Result<FeedPage, Error> {
         let mut db = self.lease_list().await?;
         let page = page(&mut db, after, until, limit).await?;
         db.release();
@@ -131,25 +131,25 @@ impl Storage {
     /// Fails if the database is unavailable.
     pub async fn feed_news(&self, from: i64, limit: i64) -> Result<FeedPage, Error> {
         let mut db = self.lease_background().await?;
-        let page = page(&mut db, FeedPlace::before(from), i64::MAX, limit).await?;
+        let page = page(&mut db, FeedPosition::before(from), i64::MAX, limit).await?;
         db.release();
         Ok(page)
     }
 
-    /// Whether the first event after a place is older than this; false if there is none.
+    /// Whether the first event after a position is older than this; false if there is none.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn feed_is_older(&self, place: FeedPlace, age: TimeDelta) -> Result<bool, Error> {
+    pub async fn feed_is_older(&self, position: FeedPosition, age: TimeDelta) -> Result<bool, Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query_scalar!(
             r#"select at < clock_timestamp() - make_interval(secs => $4) as "is_older!" from workflow_event
                where feed_order >= $1 and (feed_order, workflow_id, version) > ($1, $2, $3)
                order by feed_order, workflow_id, version
                limit 1"#,
-            place.order,
-            place.workflow_id,
-            i32::try_from(place.version).unwrap_or(i32::MAX),
+            position.order,
+            position.workflow_id,
+            i32::try_from(position.version).unwrap_or(i32::MAX),
             age.as_seconds_f64()
         );
         let is_older = within(query.fetch_optional(&mut *db)).await?;
@@ -157,26 +157,26 @@ impl Storage {
         Ok(is_older.unwrap_or(false))
     }
 
-    /// Whether a place was sent before the database was restored, for an event that the
+    /// Whether a position was sent before the database was restored, for an event that the
     /// backup did not have.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn feed_was_lost(&self, place: FeedPlace) -> Result<bool, Error> {
+    pub async fn feed_was_lost(&self, position: FeedPosition) -> Result<bool, Error> {
         let mut db = self.lease_list().await?;
-        let query = sqlx::query_scalar!(r#"select $1 > lost_after and $1 < goes_on_at as "was_lost!" from feed_base"#, place.order);
+        let query = sqlx::query_scalar!(r#"select $1 > lost_after and $1 < goes_on_at as "was_lost!" from feed_base"#, position.order);
         let was_lost = within(query.fetch_one(&mut *db)).await?;
         db.release();
         Ok(was_lost)
     }
 
-    /// The place of a time in the order: all later events come after it. `None` if it is not known,
+    /// The position of a time in the order: all later events come after it. `None` if it is not known,
     /// because the time is in the future, is longer ago than `age`, or has events from before there
     /// was an order.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn feed_place_at(&self, at: DateTime<Utc>, age: TimeDelta) -> Result<Option<FeedPlace>, Error> {
+    pub async fn feed_position_at(&self, at: DateTime<Utc>, age: TimeDelta) -> Result<Option<FeedPosition>, Error> {
         let mark = self.feed_mark().await?;
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(
@@ -190,11 +190,11 @@ impl Storage {
         let row = within(query.fetch_one(&mut *db)).await?;
         db.release();
         let first = mark.writers.iter().copied().chain(row.first).chain([mark.next]).min();
-        Ok(first.filter(|_| row.is_near && row.has_order != Some(false)).map(FeedPlace::before))
+        Ok(first.filter(|_| row.is_near && row.has_order != Some(false)).map(FeedPosition::before))
     }
 }
 
-async fn page(db: &mut Lease, after: FeedPlace, until: i64, limit: i64) -> Result<FeedPage, Error> {
+async fn page(db: &mut Lease, after: FeedPosition, until: i64, limit: i64) -> Result<FeedPage, Error> {
     let query = sqlx::query!(
         r#"with page as materialized (
                select feed_order, workflow_id, version, kind, actor, at from workflow_event
@@ -217,13 +217,13 @@ async fn page(db: &mut Lease, after: FeedPlace, until: i64, limit: i64) -> Resul
     );
     let rows = within(query.fetch_all(&mut **db)).await?;
     let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
-    let place = |order, workflow_id, version| FeedPlace { order, workflow_id, version: u32::try_from(version).unwrap_or_default() };
-    let more_after = rows.last().filter(|_| is_full).map(|row| place(row.feed_order, row.workflow_id, row.version));
+    let position = |order, workflow_id, version| FeedPosition { order, workflow_id, version: u32::try_from(version).unwrap_or_default() };
+    let more_after = rows.last().filter(|_| is_full).map(|row| position(row.feed_order, row.workflow_id, row.version));
     let entries = rows.into_iter().filter_map(|row| {
-        let place = place(row.feed_order, row.workflow_id, row.version);
+        let position = position(row.feed_order, row.workflow_id, row.version);
         let entry = FeedEntry {
             workflow_id: row.workflow_id,
-            version: place.version,
+            version: position.version,
             event: row.kind,
             actor: row.actor,
             at: row.at,
@@ -233,7 +233,7 @@ async fn page(db: &mut Lease, after: FeedPlace, until: i64, limit: i64) -> Resul
             requested_by: row.requested_by?,
             on_behalf_of: row.on_behalf_of,
         };
-        Some((place, entry))
+        Some((position, entry))
     });
     Ok(FeedPage { entries: entries.collect(), more_after })
 }
@@ -244,12 +244,12 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_written_and_nothing_else_is_one() {
-        let place = FeedPlace { order: 0x1f4, workflow_id: Uuid::from_u128(7), version: 0x12 };
-        assert_eq!(place.to_string().parse(), Ok(place));
+        let position = FeedPosition { order: 0x1f4, workflow_id: Uuid::from_u128(7), version: 0x12 };
+        assert_eq!(position.to_string().parse(), Ok(position));
         for text in
             ["", "1f4", "1f4.7.12", "-1.00000000000000000000000000000007.1", "1.00000000000000000000000000000007.ffffffff", "1.2.3.4"]
         {
-            assert_eq!(text.parse::<FeedPlace>(), Err(()), "{text}");
+            assert_eq!(text.parse::<FeedPosition>(), Err(()), "{text}");
         }
     }
 }

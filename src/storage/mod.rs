@@ -55,7 +55,7 @@ pub use candidates::{Visible, WINDOW};
 pub use checkpoint::{Advance, Begins, Opening, Replacement, Written};
 pub use decisions::DecisionRow;
 pub use export::{ExportPlace, ExportRow};
-pub use feed::{FeedMark, FeedPage, FeedPlace};
+pub use feed::{FeedMark, FeedPage, FeedPosition};
 pub use grants::{NewGrant, Revocation};
 pub use halts::{HaltKnown, HaltState, Halted, Lift, Lifted, NewHalt, OperationRow};
 pub use idempotency::FirstUse;

@@ -35,9 +35,9 @@ pub(super) struct Turn {
     waiting: Waiting,
     /// The attempt that this turn is starting or has started.
     attempt: Option<AttemptId>,
-    /// The key of the lane in which it has a place.
+    /// The key of the lane in which it has a slot.
     lane: Option<String>,
-    /// Whether the workflow waits in a lane, and gets another turn when it has a place there.
+    /// Whether the workflow waits in a lane, and gets another turn when it has a slot there.
     is_blocked: bool,
     /// Whether the turn has been given back.
     is_over: bool,
@@ -170,7 +170,7 @@ impl Turn {
         }
     }
 
-    /// Takes a place in the lane of the action, if it has one. If none is free, the turn ends, and
+    /// Takes a slot in the lane of the action, if it has one. If none is free, the turn ends, and
     /// the workflow waits in the lane.
     fn enter(&mut self, job: &Job) -> bool {
         let Some(concurrency) = job.work.concurrency() else { return true };
@@ -186,7 +186,7 @@ impl Turn {
         entry == Entry::Entered
     }
 
-    /// Passes its place in a lane, taken or promised, on to those who wait there.
+    /// Passes its slot in a lane, taken or promised, on to those who wait there.
     fn leave_lane(&mut self, state: &mut State) {
         let id = self.waiting.workflow_id;
         let mut next = match self.lane.take() {
@@ -197,7 +197,7 @@ impl Turn {
             let id = waiting.workflow_id;
             if !state.turns.push(waiting) {
                 // Its requester has too many waiting actions here. The timer finds it again; its
-                // place goes to the next.
+                // slot goes to the next.
                 state.known.remove(&id);
                 next.extend(state.lanes.renounce(id));
             }
@@ -231,7 +231,7 @@ impl Drop for Turn {
         self.give_back();
         match next {
             Some(next) => runner.enqueue(next),
-            // Who has a place in the lane now may also have a turn.
+            // Who has a slot in the lane now may also have a turn.
             None => runner.pump(),
         }
     }

@@ -1,6 +1,6 @@
 //! Accepting connections, and serving each of them.
 
-use crate::http::server::connections::{Connections, Place};
+use crate::http::server::connections::{Connections, Slot};
 use crate::http::server::wire::{Answer, Wire};
 use axum::Router;
 use axum::body::Body;
@@ -59,7 +59,7 @@ impl Counter {
             };
             match accepted {
                 Ok((stream, address)) => match self.connections.enter(address.into()) {
-                    Some(place) => self.serve(stream, place),
+                    Some(slot) => self.serve(stream, slot),
                     None => {
                         let _ = stream.try_write(NO_ROOM);
                     }
@@ -74,24 +74,24 @@ impl Counter {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a connection is counted by its `Place`, and watched until the server has ended")]
-    fn serve(&self, stream: TcpStream, place: Place) {
+    #[expect(clippy::disallowed_methods, reason = "a connection is counted by its `Slot`, and watched until the server has ended")]
+    fn serve(&self, stream: TcpStream, slot: Slot) {
         let _ = stream.set_nodelay(true);
         let (router, watcher) = (self.router.clone(), self.graceful.watcher());
         tokio::spawn(async move {
-            let served = serve(stream, router, watcher, &place);
+            let served = serve(stream, router, watcher, &slot);
             tokio::select! {
                 served = served => if let Err(error) = served {
                     tracing::debug!(%error, "a connection ended early");
                 },
-                () = place.connection.outlived() => tracing::debug!(peer = %place.connection.peer, "a silent connection is closed"),
+                () = slot.connection.outlived() => tracing::debug!(peer = %slot.connection.peer, "a silent connection is closed"),
             }
         });
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, watcher: Watcher, place: &Place) -> hyper::Result<()> {
-    let connection = Arc::clone(&place.connection);
+async fn serve(stream: TcpStream, router: Router, watcher: Watcher, slot: &Slot) -> hyper::Result<()> {
+    let connection = Arc::clone(&slot.connection);
     let wire = TokioIo::new(Wire::new(stream, Arc::clone(&connection)));
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(connection.peer);

@@ -146,7 +146,7 @@ impl Connections {
 
     /// Adds a new connection, in place of another one if there is no room; `None` if all of them
     /// are busy.
-    pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+    pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Slot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.values().filter(|connection| connection.peer == peer).count() >= self.most_each {
             evict(&mut open, |connection| connection.peer == peer)?;
@@ -157,7 +157,7 @@ impl Connections {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(peer));
         open.insert(id, Arc::clone(&connection));
-        Some(Place { connections: Arc::clone(self), id, connection })
+        Some(Slot { connections: Arc::clone(self), id, connection })
     }
 
     /// Closes the connection that has been silent the longest, because file descriptors are needed.
@@ -188,15 +188,15 @@ fn evict(open: &mut HashMap<u64, Arc<Connection>>, of: impl Fn(&Connection) -> b
     Some(())
 }
 
-/// The place of an open connection; dropping it frees the place.
+/// The slot of an open connection; dropping it frees the slot.
 #[derive(Debug)]
-pub struct Place {
+pub struct Slot {
     connections: Arc<Connections>,
     id: u64,
     pub connection: Arc<Connection>,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.connections.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
@@ -211,8 +211,8 @@ mod tests {
         Peer::from(SocketAddr::from(([192, 0, 2, last], 1)))
     }
 
-    async fn is_evicted(place: &Place) -> bool {
-        tokio::time::timeout(Duration::from_millis(20), place.connection.outlived()).await.is_ok()
+    async fn is_evicted(slot: &Slot) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), slot.connection.outlived()).await.is_ok()
     }
 
     #[tokio::test]
@@ -225,7 +225,7 @@ mod tests {
         assert!(!is_evicted(&second).await && !is_evicted(&third).await && !is_evicted(&other).await);
         assert_eq!(connections.count(), 3);
         drop(first);
-        assert_eq!(connections.count(), 3, "a place that was taken over is not given back twice");
+        assert_eq!(connections.count(), 3, "a slot that was taken over is not given back twice");
     }
 
     #[tokio::test]

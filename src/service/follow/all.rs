@@ -1,20 +1,20 @@
 //! The stream of all workflows.
 //!
-//! The id of each message is a place in the order in which events become known ([`FeedPlace`]).
-//! Everything before that place has been sent, so a client resumes there. A place before which
-//! another event may still appear is never sent: an event beyond the watermark carries the
-//! last place that is below it.
+//! The id of each message is a position in the order in which events become known
+//! ([`FeedPosition`]). Everything before that position has been sent, so a client resumes there. A
+//! position before which another event may still appear is never sent: an event beyond the
+//! watermark carries the last position that is below it.
 //!
 //! A client that resumes, or was too slow, gets the log up to the watermark, page by page, then the
 //! known events beyond it, and then the news. So each event is sent once per stream, and those of
 //! one workflow in the order of their versions.
 
-use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
+use super::{HEARTBEAT, PAUSE, Since, Sink, Slot};
 use crate::actors::feed::{Listening, News, Told};
 use crate::domain::workflow::FeedEntry;
 use crate::identity::{Caller, Reauthentication};
 use crate::service::{Service, ServiceError, is_near};
-use crate::storage::{Error, FeedPlace};
+use crate::storage::{Error, FeedPosition};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ const PAGE: i64 = 1_000;
 /// Where a client was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
-    Place(FeedPlace),
+    At(FeedPosition),
     /// The form that earlier versions sent: a moment before which everything had been sent.
     Moment(DateTime<Utc>),
 }
@@ -40,19 +40,19 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         if text.contains('.') {
-            return text.parse().map(Self::Place);
+            return text.parse().map(Self::At);
         }
         let micros = i64::from_str_radix(text, 16).map_err(|_| ())?;
         DateTime::from_timestamp_micros(micros).filter(is_near).map(Self::Moment).ok_or(())
     }
 }
 
-/// Whether a place is beyond everything that exists, so that no stream of this database can have
+/// Whether a position is beyond everything that exists, so that no stream of this database can have
 /// sent it.
 async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bool, ServiceError> {
     match position {
         // Another server may have sent more than this one has read.
-        Position::Place(place) => Ok(place.order > next && place.order > service.engine.storage.feed_mark().await?.next),
+        Position::At(place) => Ok(place.order > next && place.order > service.engine.storage.feed_mark().await?.next),
         Position::Moment(at) => Ok(at > service.engine.clock.now()),
     }
 }
@@ -66,17 +66,17 @@ pub struct Everything {
     /// Whether news may have been missed, so that the stream has to subscribe again.
     is_lost: bool,
     /// Everything before this has been sent.
-    position: FeedPlace,
+    position: FeedPosition,
     /// The events beyond the position that have been sent.
-    sent: BTreeSet<FeedPlace>,
+    sent: BTreeSet<FeedPosition>,
     backlog: Option<Backlog>,
     next_heartbeat: Instant,
-    _place: Place,
+    _slot: Slot,
 }
 
 /// What is still to be read from the log, and the known events beyond the watermark.
 struct Backlog {
-    after: FeedPlace,
+    after: FeedPosition,
     until: i64,
     beyond: Vec<Told>,
 }
@@ -94,10 +94,10 @@ impl Service {
         reauthentication: Reauthentication,
         since: Option<Since<Position>>,
     ) -> Result<(S, Everything), ServiceError> {
-        let place = Place::take(self, &by.name)?;
+        let slot = Slot::take(self, &by.name)?;
         let (feed, storage) = (&self.engine.feed, &self.engine.storage);
         let Listening { news, watermark, next, above_watermark } = feed.listen(storage).await?;
-        let now = FeedPlace::before(watermark);
+        let now = FeedPosition::before(watermark);
         if let Some(since) = &since
             && is_ahead(self, since.id, next).await?
         {
@@ -105,9 +105,9 @@ impl Service {
         }
         let from = match since.map(|since| since.id) {
             None => Some(None),
-            Some(Position::Place(place)) if storage.feed_was_lost(place).await? || storage.feed_is_older(place, FARTHEST).await? => None,
-            Some(Position::Place(place)) => Some(Some(place)),
-            Some(Position::Moment(at)) => storage.feed_place_at(at, FARTHEST).await?.map(Some),
+            Some(Position::At(place)) if storage.feed_was_lost(place).await? || storage.feed_is_older(place, FARTHEST).await? => None,
+            Some(Position::At(place)) => Some(Some(place)),
+            Some(Position::Moment(at)) => storage.feed_position_at(at, FARTHEST).await?.map(Some),
         };
         let position = from.flatten().unwrap_or(now);
         let mut opening = S::default();
@@ -137,7 +137,7 @@ impl Service {
                 sent,
                 backlog,
                 next_heartbeat,
-                _place: place,
+                _slot: slot,
             },
         ))
     }
@@ -233,11 +233,11 @@ impl Everything {
             }
             self.send(messages, *place, entry);
         }
-        self.position = self.position.max(FeedPlace::before(watermark));
+        self.position = self.position.max(FeedPosition::before(watermark));
         self.sent = self.sent.split_off(&self.position);
     }
 
-    fn send(&mut self, messages: &mut impl Sink, place: FeedPlace, entry: &FeedEntry) {
+    fn send(&mut self, messages: &mut impl Sink, place: FeedPosition, entry: &FeedEntry) {
         if self.sent.insert(place) && self.by.may_see(&entry.requested_by, entry.on_behalf_of.as_deref()) {
             messages.event(&self.position, entry);
         }

@@ -1,6 +1,6 @@
 //! The stream of one workflow.
 
-use super::{HEARTBEAT, PAUSE, Place, Since, Sink};
+use super::{HEARTBEAT, PAUSE, Since, Sink, Slot};
 use crate::actors::engine::WorkflowHistory;
 use crate::domain::workflow::FeedEntry;
 use crate::identity::{Caller, Reauthentication};
@@ -35,8 +35,8 @@ impl Service {
         if history.workflow.status().is_final() && history.workflow.version == since {
             return Ok(Opened::Ended);
         }
-        let place = Place::take(self, &by.name)?;
-        Ok(Opened::Following(Box::new(OneWorkflow { id, since, begun: false, reauthentication, _place: place, service: self.clone() })))
+        let slot = Slot::take(self, &by.name)?;
+        Ok(Opened::Following(Box::new(OneWorkflow { id, since, begun: false, reauthentication, _slot: slot, service: self.clone() })))
     }
 }
 
@@ -48,7 +48,7 @@ pub struct OneWorkflow {
     since: u32,
     begun: bool,
     reauthentication: Reauthentication,
-    _place: Place,
+    _slot: Slot,
 }
 
 impl OneWorkflow {
