@@ -150,14 +150,14 @@ mod environment {
         let file = nameless(&secret).map_err(|error| Error { step: "handing them over", error })?;
         // It returns only if it fails.
         let error = match program() {
-            Ok(program) => start_anew(program, kept, file),
+            Ok(program) => restart(program, kept, file),
             Err(error) => error,
         };
-        Err(Error { step: "starting anew", error })
+        Err(Error { step: "restarting", error })
     }
 
     #[expect(clippy::disallowed_methods, reason = "secrets are taken out of the environment here")]
-    fn start_anew(program: PathBuf, kept: Vec<(OsString, OsString)>, file: File) -> io::Error {
+    fn restart(program: PathBuf, kept: Vec<(OsString, OsString)>, file: File) -> io::Error {
         let mut arguments = std::env::args_os();
         let name = arguments.next();
         let mut command = Command::new(program);

@@ -106,7 +106,7 @@ impl Dispatcher {
         }
     }
 
-    /// Keeps parked workflows in memory, as far as there is room.
+    /// Keeps parked workflows in memory, up to the limit.
     pub(super) fn remember(&self, parked: Vec<(Uuid, Remembered)>) {
         if let Ok(actors) = self.actors() {
             let _ = actors.registry.cast(ToRegistry::Remember(parked));

@@ -286,7 +286,7 @@ impl Engine {
         self.dispatcher.requeue();
     }
 
-    /// Keeps parked workflows in memory, as far as there is room.
+    /// Keeps parked workflows in memory, up to the limit.
     pub(super) fn remember(&self, parked: Vec<(Uuid, Remembered)>) {
         self.dispatcher.remember(parked);
     }

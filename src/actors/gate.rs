@@ -145,7 +145,7 @@ impl Gate {
             }
             Ok(passed) => match drift {
                 None => passed.start(),
-                Some(drift) => self.start_anew(passed, |task| drift.record(task)),
+                Some(drift) => self.start_renewed(passed, |task| drift.record(task)),
             },
             Err(verdict) => verdict,
         })
@@ -162,7 +162,7 @@ impl Gate {
 
     /// The verdict if the document is outdated: if people were asked about it, they are asked about
     /// its replacement. Otherwise the action starts with the replacement.
-    fn start_anew(&self, passed: Passed, change: impl FnOnce(&mut Task) -> Option<String>) -> Verdict {
+    fn start_renewed(&self, passed: Passed, change: impl FnOnce(&mut Task) -> Option<String>) -> Verdict {
         let Passed { workflow, document, mut job } = passed;
         let (attempt, submission) = (job.attempt, &workflow.submission);
         let refused = |reason: &str| Verdict::Refuse { attempt, reason: format!("not started: {reason}") };

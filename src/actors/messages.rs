@@ -65,7 +65,7 @@ pub enum ToRegistry {
     /// An actor is started that reads the log and fulfills its obligations, even if the workflow is
     /// remembered: the remembered state may be behind the log.
     Wake { id: Uuid },
-    /// These parked workflows, just read from their logs, are remembered as far as there is room.
+    /// These parked workflows, just read from their logs, are remembered, up to the limit.
     Remember(Vec<(Uuid, Remembered)>),
     /// From a workflow's actor that has finished. Its state is kept if something is left to do;
     /// then the next actor is started, if there is work for it. An actor started by a submit has no

@@ -144,7 +144,7 @@ impl Timer {
             }
         }
         if sent >= WINDOW {
-            state.flight.room().await;
+            state.flight.thin_out().await;
             return Ok(Duration::ZERO);
         }
         Ok(due.next.map_or(SWEEP, |next| until(due.now, next).min(SWEEP)))
@@ -218,7 +218,7 @@ impl Flight {
     }
 
     /// Waits for half of a window to answer, for a short time.
-    async fn room(&self) {
+    async fn thin_out(&self) {
         let half = usize::try_from(WINDOW / 2).unwrap_or_default();
         let enough = async {
             while self.count() > half {

@@ -81,8 +81,8 @@ impl Turns {
             return None;
         }
         let next = self.approved.take(per_requester).map(|next| (true, next)).or_else(|| {
-            let is_room = self.unapproved.count < self.limits.unapproved();
-            is_room.then(|| self.unapproved.take(per_requester)).flatten().map(|next| (false, next))
+            let has_capacity = self.unapproved.count < self.limits.unapproved();
+            has_capacity.then(|| self.unapproved.take(per_requester)).flatten().map(|next| (false, next))
         });
         next.map(|(approved, (requested_by, workflow_id))| Waiting { workflow_id, requested_by, approved })
     }

@@ -143,8 +143,8 @@ mod tests {
         drop(posted);
         assert!(!board.read(id, Some(second.read_to)).unwrap().is_running, "its end can still be read");
         let again = board.post(id, attempt(2), &secrets);
-        again.live.stdout.tail().push(b"anew\n");
-        assert_eq!(board.read(id, Some(second.read_to)).unwrap().stdout.text, "anew\n");
+        again.live.stdout.tail().push(b"again\n");
+        assert_eq!(board.read(id, Some(second.read_to)).unwrap().stdout.text, "again\n");
     }
 
     #[test]

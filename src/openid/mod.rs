@@ -215,10 +215,11 @@ impl Provider {
             .set_auth_type(if basic { AuthType::BasicAuth } else { AuthType::RequestBody })
     }
 
-    /// The provider's metadata and keys; read again if `anew` is set or the last answer is too old.
-    async fn metadata(&self, anew: bool) -> Result<CoreProviderMetadata, Error> {
+    /// The provider's metadata and keys; read again if `refresh` is set or the last answer is too
+    /// old.
+    async fn metadata(&self, refresh: bool) -> Result<CoreProviderMetadata, Error> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, metadata)) = known.filter(|(asked, _)| !anew && asked.elapsed() < BELIEVED) {
+        if let Some((_, metadata)) = known.filter(|(asked, _)| !refresh && asked.elapsed() < BELIEVED) {
             return Ok(metadata);
         }
         let asked = Instant::now();

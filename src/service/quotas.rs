@@ -26,7 +26,7 @@ pub struct Quotas(Mutex<HashMap<String, Arc<Account>>>);
 pub struct Account {
     opened: Instant,
     books: Mutex<Books>,
-    /// Held while the database counts: one count answers everybody who asks meanwhile.
+    /// Held while the database counts: one count answers all calls that arrive meanwhile.
     counting: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -43,8 +43,8 @@ impl Account {
 }
 
 impl Quotas {
-    /// Lets an agent submit one more task. `would_wait` is evaluated only if the agent has no room
-    /// left for waiting requests.
+    /// Lets an agent submit one more task. `would_wait` is evaluated only if the agent has no
+    /// capacity left for waiting requests.
     ///
     /// # Errors
     /// `rate-limited`; or the database, which holds the counters, is unavailable.
@@ -112,7 +112,7 @@ impl Quotas {
     }
 }
 
-/// Counts in the database, and admits one if there is room.
+/// Counts in the database, and admits one if there is capacity.
 async fn count(engine: &Engine, agent: &str, quota: Quota, account: &Account) -> Result<bool, ServiceError> {
     let asked = Instant::now();
     let mut began = account.counting.lock().await;
@@ -130,18 +130,18 @@ async fn count(engine: &Engine, agent: &str, quota: Quota, account: &Account) ->
     Ok(account.with(|books| books.ledger.admit(quota.pending)))
 }
 
-/// Room for one request that may wait for people. Unless its outcome is noted, it counts as
+/// Capacity for one request that may wait for people. Unless its outcome is noted, it counts as
 /// waiting.
 #[derive(Debug)]
 pub struct Reservation(Option<Arc<Account>>);
 
 impl Reservation {
-    /// Uncounted room, for people: quotas do not limit them.
+    /// Uncounted capacity, for people: quotas do not limit them.
     pub fn uncounted() -> Self {
         Self(None)
     }
 
-    /// Gives the room back, because nothing was submitted.
+    /// Gives the capacity back, because nothing was submitted.
     pub fn give_back(mut self) {
         if let Some(account) = self.0.take() {
             account.with(|books| books.ledger.release(false));

@@ -97,8 +97,8 @@ impl Service {
         let supersedes = request.supersedes();
         let mut work = Box::pin(self.admit_request(by, request)).await?;
         let reservation = match supersedes {
-            // One commit replaces a waiting request by another one, so it needs no room, only a
-            // turn.
+            // One commit replaces a waiting request by another one, so it needs no
+            // capacity, only a submit.
             Some(_) if by.kind == PrincipalKind::Agent => self.quotas.take(&self.engine, &by.name).map(|_| Reservation::uncounted())?,
             _ => self.reserve(by, &work).await?,
         };
@@ -222,7 +222,7 @@ impl Service {
         }
     }
 
-    /// Reserves room for one more task of an agent; quotas do not limit people.
+    /// Reserves capacity for one more task of an agent; quotas do not limit people.
     pub(super) async fn reserve(&self, by: &Caller, work: &Admitted) -> Result<Reservation, ServiceError> {
         if by.kind == PrincipalKind::Person {
             return Ok(Reservation::uncounted());

@@ -8,10 +8,10 @@
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 480.0;
-/// Room for the labels to the left of the bars, and for the figures to the right.
+/// Space for the labels to the left of the bars, and for the figures to the right.
 const LEFT: f64 = 110.0;
 const RIGHT: f64 = 12.0;
-/// Room for the labels below the axis.
+/// Space for the labels below the axis.
 const BOTTOM: f64 = 28.0;
 /// The width of a character, about.
 const CHARACTER: f64 = 7.5;
@@ -34,7 +34,7 @@ pub struct Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// Room above the bars, for the names of the series if there is more than one, and for the
+    /// Space above the bars, for the names of the series if there is more than one, and for the
     /// words above a goal that is as high as the chart.
     fn top(&self) -> f64 {
         match (self.series.len() > 1, self.goals.is_empty()) {
@@ -146,7 +146,7 @@ pub fn column_chart(chart: &Chart<'_>) -> String {
         let _ = write!(svg, r#"<line class="grid" x1="{left}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
         text(&mut svg, left - 8.0, y + 4.5, "end", &chart.unit.show(*mark));
     }
-    // As many labels as there is room for, and always the last one.
+    // As many labels as fit, and always the last one.
     let every = (70.0 / column).ceil().max(1.0);
     for (place, category) in chart.categories.iter().enumerate() {
         let middle = left + column * (count(place) + 0.5);

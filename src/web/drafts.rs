@@ -71,7 +71,7 @@ mod tests {
         for number in 1..=MOST as u128 {
             drafts.keep("alice", id(number), written("more"), later);
         }
-        assert_eq!((of("alice", 0, later), of("alice", 1, later).as_deref()), (None, Some("more")), "the oldest makes room");
+        assert_eq!((of("alice", 0, later), of("alice", 1, later).as_deref()), (None, Some("more")), "the oldest is dropped");
         drafts.forget("alice", id(1));
         assert_eq!(of("alice", 1, later), None);
     }

@@ -1,4 +1,4 @@
-//! The documents are accurate: every call, problem, setting, metric, room and test that they name
+//! The documents are accurate: every call, problem, setting, metric, module and test that they name
 //! exists, and the other way round.
 
 use crate::CONCEPTS;
@@ -184,7 +184,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 const LONGEST_GLOSSARY: usize = 30;
 
 #[test]
-fn the_glossary_is_short_and_no_page_has_a_word_that_it_avoids() {
+fn the_glossary_is_short_and_no_page_or_comment_has_a_word_that_it_avoids() {
     let page = read("support/docs/ARCHITECTURE.md");
     let (_, section) = page.split_once("\n## Words\n").expect("ARCHITECTURE.md has a heading `## Words`");
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -198,15 +198,22 @@ fn the_glossary_is_short_and_no_page_has_a_word_that_it_avoids() {
         rows.iter().flat_map(|cell| quoted.captures_iter(cell)).map(|found| found.get(1).expect("a word").as_str()).collect();
     assert!(avoided.len() > 10, "the table of avoided words is read: {avoided:?}");
     let code_or_address = Regex::new(r"`[^`]*`|\]\([^)]*\)").expect("a pattern");
-    for name in pages() {
-        let text = without_code(&read(&name));
+    let whole = Regex::new(&format!(r"(?:^|.{{0,40}}[^\w-])(?:{})(?:[^\w-]|$)", avoided.join("|"))).expect("a pattern");
+    let pages = pages().into_iter().map(|name| (without_code(&read(&name)), name));
+    for (text, name) in pages.chain(comments()) {
         let prose = code_or_address.replace_all(&text, "`").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-        for word in &avoided {
-            let whole = Regex::new(&format!(r"(?:^|.{{0,40}}[^\w-]){word}(?:[^\w-]|$)")).expect("a pattern");
-            let found = whole.find(&prose).map(|found| found.as_str());
-            assert_eq!(found, None, "{name} has `{word}`, which the glossary of ARCHITECTURE.md avoids");
-        }
+        let found = whole.find(&prose).map(|found| found.as_str());
+        assert_eq!(found, None, "{name} has a word that the glossary of ARCHITECTURE.md avoids");
     }
+}
+
+/// The comments of each file of `src`.
+fn comments() -> impl Iterator<Item = (String, String)> {
+    let comment = |line: &str| line.trim_start().strip_prefix("//").map(|words| words.trim_start_matches(['/', '!']).to_owned());
+    sources().iter().map(move |file| {
+        let words: Vec<String> = file.text.lines().filter_map(comment).collect();
+        (words.join("\n"), format!("src/{}", file.name))
+    })
 }
 
 /// The pages whose words are checked.

@@ -72,7 +72,7 @@ mod tests {
         let other = call(&uuid::Uuid::new_v4().to_string(), "two");
         assert!(other.defer(), "another session has its own");
         second.settle();
-        assert!(!second.defer(), "only the deferred call makes room");
+        assert!(!second.defer(), "only the deferred call frees the session");
         first.settle();
         assert!(second.defer());
         second.settle();

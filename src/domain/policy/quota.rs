@@ -71,7 +71,7 @@ impl Bucket {
 ///
 /// The database counts. Between two counts, requests admitted since the last one are added.
 /// Decisions made in the meantime are noticed at the next count, which happens when there seems to
-/// be no room. So the sum is exact when it matters, it survives a restart, and a request whose
+/// be no capacity. So the sum is exact when it matters, it survives a restart, and a request whose
 /// answer was lost counts until the database has been asked.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -85,11 +85,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Admits one more; `false` if there may be no room, or nothing has been counted yet.
+    /// Admits one more; `false` if there may be no capacity, or nothing has been counted yet.
     pub fn admit(&mut self, most: u32) -> bool {
-        let is_room = self.counted.is_some_and(|counted| counted.saturating_add(self.since).saturating_add(self.under_way) < most);
-        self.under_way += u32::from(is_room);
-        is_room
+        let has_capacity = self.counted.is_some_and(|counted| counted.saturating_add(self.since).saturating_add(self.under_way) < most);
+        self.under_way += u32::from(has_capacity);
+        has_capacity
     }
 
     /// An admitted request has been answered. `may_wait` says whether it waits for people, or

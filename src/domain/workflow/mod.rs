@@ -91,7 +91,7 @@ pub enum Disposition {
     },
 }
 
-/// Adds to a list that seldom has more than one entry: a vector would make room for four.
+/// Adds to a list that seldom has more than one entry: a vector would allocate four.
 fn add<T>(list: &mut Vec<T>, entry: T) {
     list.reserve_exact(1);
     list.push(entry);

@@ -169,10 +169,10 @@ impl<'a> Today<'a> {
             return transition::decide(workflow, &command);
         }
         let (number, terms) = (workflow.next_round(), Arc::new(review.terms));
-        let mut anew = workflow.clone();
+        let mut reopened = workflow.clone();
         let next = Round::open(number, (round.subject.clone(), round.step), Arc::clone(&terms), round.opened_at);
-        anew.open_next(Round { document: round.document, ..next });
-        let answer = transition::decide(&anew, &command)?;
+        reopened.open_next(Round { document: round.document, ..next });
+        let answer = transition::decide(&reopened, &command)?;
         let Answer::Commit { mut events, mut guard } = answer else { return Ok(answer) };
         events.insert(0, Event::ApprovalRequested { round: number, terms, reason: Some(review.changes.join("; ")), step: round.step });
         guard.not_after = transition::expires_at(round);

@@ -22,8 +22,8 @@ use tower::ServiceExt as _;
 const LARGEST_HEAD: usize = 72 * 1024;
 /// The pause after `accept` failed, which it does when the process has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The answer if there is no room for another connection.
-const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// The answer if no slot is free for another connection.
+const NO_SLOT: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// The source of connections.
 pub trait Listener: Send + Sync + 'static {
@@ -61,7 +61,7 @@ impl Counter {
                 Ok((stream, address)) => match self.connections.enter(address.into()) {
                     Some(slot) => self.serve(stream, slot),
                     None => {
-                        let _ = stream.try_write(NO_ROOM);
+                        let _ = stream.try_write(NO_SLOT);
                     }
                 },
                 Err(error) if is_lost(&error) => return Err(error),

@@ -2,7 +2,7 @@
 //! many.
 //!
 //! A connection that waits for its client costs the client nothing, so it is bounded in three ways:
-//! by time, by the number per address, and by eviction. If there is no room, the connection whose
+//! by time, by the number per address, and by eviction. If none is free, the connection whose
 //! client has been silent the longest is closed; one without a single request goes before one that
 //! has had an answer. A connection whose request is being answered is never evicted.
 
@@ -100,8 +100,8 @@ impl Connection {
         Answering(Arc::clone(self))
     }
 
-    /// Returns when the connection has to be closed: its client's time is up, or it has to make
-    /// room.
+    /// Returns when the connection has to be closed: its client's time is up, or another one
+    /// needs its slot.
     pub async fn outlived(&self) {
         loop {
             let (due, is_new) = self.with(|activity| (activity.due(), activity.phase == Phase::New));
@@ -144,7 +144,7 @@ impl Connections {
         Arc::new(Self { most, most_each, open: Mutex::default(), next: AtomicU64::new(0) })
     }
 
-    /// Adds a new connection, in place of another one if there is no room; `None` if all of them
+    /// Adds a new connection, in place of another one if no slot is free; `None` if all of them
     /// are busy.
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Slot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -89,9 +89,9 @@ pub fn read(plan: &Value, workspace: Option<String>) -> Result<Plan, Unreadable>
     // The sort is stable, so equally dangerous changes stay in the order of the plan.
     resources.sort_by_key(|(act, ..)| *act);
     summary.unlisted = resources.len().saturating_sub(MOST_CHANGES) as u64;
-    let mut room = MOST_ATTRIBUTES;
+    let mut left = MOST_ATTRIBUTES;
     for (act, fields, change) in resources.into_iter().take(MOST_CHANGES) {
-        summary.changes.push(listed(act, fields, change, &secrets, &mut room)?);
+        summary.changes.push(listed(act, fields, change, &secrets, &mut left)?);
     }
     let outputs = outputs(plan)?;
     summary.counts.outputs = outputs.len() as u64;
@@ -180,19 +180,19 @@ fn act(change: &Map<String, Value>, at: &str) -> Result<Option<Act>, Unreadable>
     })
 }
 
-/// The list entry of a change. Attributes are listed as long as there is room.
+/// The list entry of a change. Attributes are listed up to the limit.
 fn listed(
     act: Act,
     fields: &Map<String, Value>,
     change: &Map<String, Value>,
     secrets: &Secrets<'_>,
-    room: &mut usize,
+    left: &mut usize,
 ) -> Result<Change, Unreadable> {
     let name = |field: &str| fields.get(field).and_then(Value::as_str).map(|text| short(&secrets.out_of(text)));
     let mut attributes = if act == Act::Invoke { invoked(fields, secrets) } else { changed(act, change, secrets) };
     let all = attributes.len();
-    attributes.truncate(MOST_ATTRIBUTES_OF_ONE.min(*room));
-    *room -= attributes.len();
+    attributes.truncate(MOST_ATTRIBUTES_OF_ONE.min(*left));
+    *left -= attributes.len();
     Ok(Change {
         address: name("address").unwrap_or_default(),
         kind: name("type").unwrap_or_default(),
