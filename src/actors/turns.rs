@@ -59,7 +59,8 @@ impl Turns {
         Self { limits, approved: Kind::default(), unapproved: Kind::default() }
     }
 
-    /// Puts an action at the end of its requester's queue. Returns `false` if the queue is too long.
+    /// Puts an action at the end of its requester's queue. Returns `false` if the queue is too
+    /// long.
     pub fn push(&mut self, waiting: Waiting) -> bool {
         let Waiting { workflow_id, requested_by, approved } = waiting;
         let kind = self.kind(approved);

@@ -36,7 +36,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         print_json(&answer.body)?;
     } else {
         let mut page = Page::stdout();
-        page.line(if args.ask { "asked; the requester can read it" } else { "commented" });
+        page.line(if args.ask { "asked; the requester reads it" } else { "commented" });
         page.print()?;
     }
     Ok(ExitCode::SUCCESS)
