@@ -111,9 +111,9 @@ impl Storage {
         Ok(FeedMark { next: row.next, writers: row.writers })
     }
 
-    /// The events after a position and before an order, in order. `limit` counts the examined events,
-    /// whoever may see them, so that each page costs the same however few of them its reader may
-    /// see.
+    /// The events after a position and before an order, in order. `limit` counts the examined
+    /// events, whoever may see them, so that each page costs the same however few of them its
+    /// reader may see.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -170,9 +170,9 @@ impl Storage {
         Ok(was_lost)
     }
 
-    /// The position of a time in the order: all later events come after it. `None` if it is not known,
-    /// because the time is in the future, is longer ago than `age`, or has events from before there
-    /// was an order.
+    /// The position of a time in the order: all later events come after it. `None` if it is not
+    /// known, because the time is in the future, is longer ago than `age`, or has events from
+    /// before there was an order.
     ///
     /// # Errors
     /// Fails if the database is unavailable.

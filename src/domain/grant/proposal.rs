@@ -32,8 +32,8 @@ pub enum Answer {
     /// One person approved it alone, and was asked about this very request.
     Approved,
     Rejected,
-    /// Anything else: it was released without a person, was cancelled, has expired, waits, or needed
-    /// several people.
+    /// Anything else: it was released without a person, was cancelled, has expired, waits, or
+    /// needed several people.
     Other,
 }
 
