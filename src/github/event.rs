@@ -143,7 +143,7 @@ impl Waiting {
     pub fn task(&self) -> Value {
         let Self { repository, environment, sha, reference, sender, run_id, .. } = self;
         let short: String = sha.chars().take(10).collect();
-        let description = format!("Deploy {repository} ({reference}, {short}) to {environment}, requested by {sender} in run {run_id}");
+        let description = format!("Deploy {repository} ({reference}, {short}) to {environment}, by {sender} in run {run_id}");
         // A name that could be read in two ways is left out. The deployment is then assessed as a
         // deployment to any environment.
         let word = environment.trim();
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_waiting_deployment_becomes_a_complete_task() {
         let task = delivery(|_| {}).unwrap().task();
-        assert_eq!(task["description"], "Deploy example/shop (main, 0123456789) to production, requested by mona in run 7001");
+        assert_eq!(task["description"], "Deploy example/shop (main, 0123456789) to production, by mona in run 7001");
         assert_eq!(
             (&task["operation"], &task["environment"], &task["resource"]),
             (&json!("deploy"), &json!("production"), &json!("example/shop"))

@@ -130,7 +130,7 @@ async fn an_approved_deployment_is_let_through() {
         (&json!("pending_approval"), &json!("other-bot"), &json!("tom"))
     );
     assert_eq!((&workflow["history"][0]["via"], &workflow["history"][0]["actor"]), (&json!("github"), &json!("other-bot")));
-    assert_eq!(workflow["description"], "Deploy example/shop (main, 0123456789) to production, requested by mona in run 7001");
+    assert_eq!(workflow["description"], "Deploy example/shop (main, 0123456789) to production, by mona in run 7001");
     assert_eq!(workflow["task"]["metadata"]["github"]["sha"], "0123456789abcdef0123456789abcdef01234567");
     assert_eq!(harness.github.answers(7_001), [] as [Value; 0], "nobody has decided");
 

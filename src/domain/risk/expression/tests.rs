@@ -126,8 +126,8 @@ fn conditions_that_can_never_be_evaluated_are_refused() {
         (r#"enviroment == "production""#, "enviroment"),
         (r#"operation == "x" && enviroment == "production""#, "enviroment"),
         (r#"operation.beginsWith("d")"#, "beginsWith"),
-        ("estimated_cost + 1.0", "does not answer"),
-        ("operation", "does not answer"),
+        ("estimated_cost + 1.0", "has the result"),
+        ("operation", "has the result"),
     ] {
         refused(source, expected);
     }
