@@ -44,7 +44,7 @@ test("a browser can be subscribed, recognized and unsubscribed", async (t) => {
   await page.setViewportSize({ width: 320, height: 700 });
   await assertFits(page, "a subscribed browser");
   await row.getByRole("button").click();
-  await page.getByText("The browser is not subscribed any more").waitFor();
+  await page.getByText("The browser is no longer subscribed").waitFor();
   await button(page).waitFor();
   assert.equal(await page.evaluate(() => localStorage.getItem("subscription")), null, "the browser gave it up, too");
 });

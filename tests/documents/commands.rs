@@ -193,7 +193,8 @@ fn masked(text: &str) -> String {
     Regex::new(differs).expect("a pattern").replace_all(text, "…").into_owned()
 }
 
-/// Terraform stands for itself here: a function of the shell prints a plan and notes what it applies.
+/// Terraform stands for itself here: a function of the shell prints a plan and notes what it
+/// applies.
 #[test]
 fn the_terraform_pipeline_works_as_written() {
     let page = blocks(&read("support/docs/INTEGRATIONS.md"));
