@@ -85,7 +85,7 @@ test("only configured people sign in through a provider", async (t) => {
       assert.match(await page.locator(".me").textContent(), /alice/);
       assert.deepEqual((await page.context().cookies(at)).map(({ name }) => name).filter((name) => name.startsWith("__Host-")), ["__Host-parkbrake"]);
     } else {
-      assert.match(await page.getByRole("alert").textContent(), /subject eve at the provider/);
+      assert.match(await page.getByRole("alert").textContent(), /subject at the provider is eve at the provider/);
     }
     // The provider is another origin, and its pages are not part of this test.
     page.complaints.splice(0);
