@@ -186,7 +186,7 @@ async fn an_output_that_cannot_be_known_in_time_is_refused_at_the_submit_with_it
         (vec![backup(), with("{{ steps.other.output.path }}")], "/steps/1/action/args/path", "names an output of `other`"),
         (vec![backup(), with("/x/{{ steps.backup.output.path }}")], "/steps/1/action/args/path", "one output and nothing else"),
         (vec![backup(), with("{{ steps.backup.path }}")], "/steps/1/action/args/path", "one output and nothing else"),
-        (vec![backup(), uses("named")], "/steps/1/action/args/path", "has to be known when the plan is submitted"),
+        (vec![backup(), uses("named")], "/steps/1/action/args/path", "has to be known at submission"),
     ] {
         let problem = bot.post("/orchestrate", plan("plan", steps)).await.problem(422, "invalid-task");
         assert_eq!(problem["errors"][0]["pointer"], place, "{problem:#}");

@@ -125,7 +125,7 @@ async fn a_subscribed_browser_is_notified_until_it_is_unsubscribed() {
     tess.post(&unsubscribe, &[("form_token", token)]).await.location();
     alice.get(PLACE).await.expect(200).has(&unsubscribe);
     let after = alice.submit(&page, &unsubscribe, &[]).await.location().to_owned();
-    alice.get(&after).await.expect(200).has("is not subscribed any more").has("You have subscribed no browser");
+    alice.get(&after).await.expect(200).has("is no longer subscribed").has("You have subscribed no browser");
     harness.submit().await;
     harness.cancelled("alice", "this person has subscribed no browser").await;
     harness.reaches("phone", 1).await;
