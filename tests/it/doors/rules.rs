@@ -166,7 +166,7 @@ pub const HASTY: &[Rule] = &[
 /// a button in Slack never proves one.
 pub const RECENT: &[Rule] = &[
     Rule {
-        refused: Some("signed in within the last 1s"),
+        refused: Some("sign-in within the last 1s"),
         ..done("a yes long after the sign-in", Before::SignedInLongAgo, What::Approve, Some("approved"))
     },
     done("a no long after the sign-in", Before::SignedInLongAgo, What::Reject, Some("rejected")),
