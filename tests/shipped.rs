@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// Built once, in a separate folder, because cargo keeps one set of features per target folder.
+/// Built once, in the way and the place of `build_program` of support/scripts/lib/install.sh: into a
+/// separate folder, so that it does not replace the program of the other tests.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shipped");
+    let builds = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("cargo's target folder");
+    let target = builds.join("shipped");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--quiet", "--bin", "parkbrake", "--target-dir"])
         .arg(&target)
+        .env("CARGO_BUILD_BUILD_DIR", builds)
         .current_dir(root)
         .status()
         .expect("cargo");

@@ -24,7 +24,8 @@ short=${2:-}
 if [[ -z ${AGENT_MATRIX_INSIDE:-} ]]; then
   need_program jq jq jq jq
   need_postgres
-  [[ -x $root/target/debug/parkbrake ]] || (cd "$root" && cargo build --locked --quiet)
+  build_program
+  export program
   # A network without other programs, and machine-wide settings that belong to nobody else.
   AGENT_MATRIX_INSIDE=1 exec unshare --net --mount -- "${BASH_SOURCE[0]}" "$@"
 fi
@@ -89,7 +90,7 @@ person=$(token alice)
 
 # install_hook CLIENT URL [--defer]: installs the hook as `parkbrake hook install` writes it.
 install_hook() {
-  target/debug/parkbrake hook install "$1" --managed --yes --url "$2" --token-file "$work/token" --deadline 5s "${@:3}" >/dev/null 2>&1
+  "$program" hook install "$1" --managed --yes --url "$2" --token-file "$work/token" --deadline 5s "${@:3}" >/dev/null 2>&1
 }
 
 # broken_hook CLIENT COMMAND: installs the same settings with another command.

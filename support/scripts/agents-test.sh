@@ -39,8 +39,7 @@ programs=("$clients"/node_modules/@anthropic-ai/claude-code-linux-*/claude "$cli
 for program in "${programs[@]}"; do
   "$program" --version >/dev/null 2>&1 || skip "$program does not run here"
 done
-say 'building'
-cargo build --locked --quiet
+build_program
 
 # In a separate shell, because its server ends with it.
 (
@@ -51,7 +50,7 @@ cargo build --locked --quiet
   export PARKBRAKE_TOKEN
   mkdir "$home/clients"
   say 'testing with Claude Code, Codex and the inspector'
-  python3 tests/mcp/clients.py "$PARKBRAKE_URL" "$root/target/debug/parkbrake" "$home/clients" "${programs[@]}" \
+  python3 tests/mcp/clients.py "$PARKBRAKE_URL" "$program" "$home/clients" "${programs[@]}" \
     "$clients/node_modules/.bin/mcp-inspector" || { show_log; exit 1; }
 )
 

@@ -30,8 +30,7 @@ need_cargo
 need_compiler
 need_postgres
 cd "$root"
-say 'building'
-cargo build --locked --quiet
+build_program
 (cd tests/browser && npm ci --silent --no-audit --no-fund) || skip 'npm could not install the packages of the tests'
 
 source support/scripts/lib/dev-server.sh
@@ -55,7 +54,7 @@ else
 fi
 start_server "$config"
 
-export PARKBRAKE_TOKENS=$home/tokens PARKBRAKE_CHROMIUM=$chromium
+export PARKBRAKE_TOKENS=$home/tokens PARKBRAKE_CHROMIUM=$chromium PARKBRAKE_PROGRAM=$program
 if [[ ${1:-} == --screenshots ]]; then
   say 'taking the screenshots'
   tests=(tests/browser/screenshots.js)

@@ -10,9 +10,8 @@ need_compiler
 need_postgres
 need_script_tools
 cd "$root"
-say 'building; the first time this takes some minutes'
-cargo build --quiet
-parkbrake=$root/target/debug/parkbrake
+build_program
+parkbrake=$program
 
 source support/scripts/lib/dev-server.sh
 # The shipped configuration, but medium risk escalates after three seconds rather than two hours.

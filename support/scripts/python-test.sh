@@ -32,15 +32,14 @@ if [[ ! -f $tool/complete ]]; then
   say "installing the frameworks with pip, into $tool"
   { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}" && touch "$tool/complete"; } || { rm -rf "$tool"; skip 'pip could not install the packages of the tests'; }
 fi
-say 'building'
-cargo build --locked --quiet
+build_program
 
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 # PostgreSQL runs as another account if the script runs as root.
 chmod go+x "$home"
 unset PARKBRAKE_TOKEN PARKBRAKE_URL PARKBRAKE_CONFIG PARKBRAKE_DEV_HOME
-export PARKBRAKE_BIN=$root/target/debug/parkbrake PYTHONDONTWRITEBYTECODE=1
+export PARKBRAKE_BIN=$program PYTHONDONTWRITEBYTECODE=1
 cd "$client"
 say 'building the package'
 "$tool/bin/python" -m build --no-isolation --outdir "$home/dist" . >"$home/built" 2>&1 || { cat "$home/built" >&2; fail 'the package could not be built'; }

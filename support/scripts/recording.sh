@@ -12,8 +12,8 @@ has node || fail 'node is missing: install it, and run this again'
 has script || fail 'script is missing: install util-linux, and run this again'
 cd "$root"
 say 'building'
-cargo build --locked --quiet
-parkbrake=$root/target/debug/parkbrake
+build_program
+parkbrake=$program
 
 source support/scripts/lib/dev-server.sh
 # The recording shows the folder of the runbooks, which should not be that of this checkout.

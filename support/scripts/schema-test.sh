@@ -32,8 +32,7 @@ if [[ ! -x $tool/bin/schemathesis ]]; then
   { python3 -m venv "$tool" && "$tool/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; } ||
     { rm -rf "$tool"; skip 'pip could not install schemathesis'; }
 fi
-say 'building'
-cargo build --locked --quiet
+build_program
 
 source support/scripts/lib/dev-server.sh
 start_server config

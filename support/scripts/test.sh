@@ -11,37 +11,56 @@ need_postgres
 need_script_tools
 need_go_task
 cd "$root"
-if (($# == 0)); then
-  for component in rustfmt clippy; do
-    cargo "${component/rust/}" --version >/dev/null 2>&1 || { say "$component is missing: installing it with rustup"; rustup component add "$component"; }
-  done
-  say 'checking the format'
-  cargo fmt --all --check
-  support/scripts/spelling-test.sh
-  say 'checking the lints'
-  cargo clippy --locked --all-targets -- -D warnings
-fi
-say 'running the tests'
 # Many tests wait: for a commit, a deadline, or a process that ends.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}
-cargo test --locked "$@"
-if (($# == 0)); then
-  support/scripts/mcp-test.sh
-  # The clients of agents wait most of the time, so they run beside the next tests. What they need
-  # is installed by now, except for the clients: two installations by apt-get cannot run side by
-  # side.
-  log=$(mktemp)
-  agents=
-  trap 'rm -f "$log"; [[ -z $agents ]] || kill "$agents" 2>/dev/null' EXIT
-  say 'starting the tests with the clients of agents; their output follows later'
-  support/scripts/agents-test.sh >"$log" 2>&1 &
-  agents=$!
-  support/scripts/schema-test.sh
-  support/scripts/python-test.sh
-  agents_failed=0
-  wait "$agents" || agents_failed=$?
-  agents=
-  cat "$log"
-  ((agents_failed == 0)) || fail 'the tests with the clients of agents failed'
-  support/scripts/browser-test.sh
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((3 * $(getconf _NPROCESSORS_ONLN)))}
+if (($# > 0)); then
+  exec cargo test --locked "$@"
 fi
+
+logs=$(mktemp -d)
+others=
+# The tests of the other suites are a process group of their own, with the servers that they started.
+trap '[[ -z $others ]] || kill -- "-$others" 2>/dev/null; rm -rf "$logs"' EXIT
+trap 'exit 130' INT TERM
+
+# The tests of other suites than cargo's. All that can be is installed by the first of them that needs it: two
+# installations by apt-get cannot run side by side.
+run_others() {
+  local agents status=0
+  support/scripts/mcp-test.sh || return
+  # The clients of agents wait most of the time, so others run beside them.
+  support/scripts/agents-test.sh >"$logs/agents" 2>&1 &
+  agents=$!
+  { support/scripts/schema-test.sh && support/scripts/python-test.sh; } || status=$?
+  wait "$agents" || status=$?
+  cat "$logs/agents"
+  ((status == 0)) || return "$status"
+  support/scripts/browser-test.sh
+}
+
+for component in rustfmt clippy; do
+  cargo "${component/rust/}" --version >/dev/null 2>&1 || { say "$component is missing: installing it with rustup"; rustup component add "$component"; }
+done
+say 'checking the format'
+cargo fmt --all --check
+support/scripts/spelling-test.sh
+say 'checking the lints'
+cargo clippy --locked --all-targets -- -D warnings
+say 'building'
+cargo test --locked --no-run
+# The program without the dependencies of its tests, for the other suites and for tests/shipped.rs.
+build_program
+built=$SECONDS
+say 'running the tests; the other suites run beside them, and their output follows later'
+set -m
+run_others >"$logs/others" 2>&1 &
+others=$!
+set +m
+cargo test --locked
+say "cargo's tests have passed after $((SECONDS - built)) s; waiting for the other suites"
+status=0
+wait "$others" || status=$?
+others=
+cat "$logs/others"
+((status == 0)) || fail 'a suite failed; its output is above'
+say "all tests have passed, $((SECONDS - built)) s after the build"

@@ -47,7 +47,7 @@ async function startServer(t, port, issuer) {
   client_secret: { from_env: OIDC_CLIENT_SECRET }
   people: { alice: "alice at the provider" }
 `);
-  const server = spawn("target/debug/parkbrake", ["dev", "--listen", `127.0.0.1:${port}`, "--config", config], {
+  const server = spawn(process.env.PARKBRAKE_PROGRAM, ["dev", "--listen", `127.0.0.1:${port}`, "--config", config], {
     env: { ...process.env, PARKBRAKE_DEV_HOME: home, OIDC_CLIENT_SECRET: SECRET },
     stdio: ["ignore", "pipe", "pipe"],
   });

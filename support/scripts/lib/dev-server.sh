@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # A server for a script: `parkbrake dev` with a temporary home, which ends with the script. Source
-# it after install.sh.
+# it after install.sh, and call build_program before start_server.
 
 unset PARKBRAKE_TOKEN PARKBRAKE_AS PARKBRAKE_URL PARKBRAKE_CONFIG
 home=$(mktemp -d)
@@ -14,7 +14,7 @@ server=
 start_server() {
   local tries
   : >"$home/out" # what an earlier server said must not be taken for this one's
-  "$root/target/debug/parkbrake" dev --listen 127.0.0.1:0 --config "$1" >"$home/out" 2>"$home/log" &
+  "$program" dev --listen 127.0.0.1:0 --config "$1" >"$home/out" 2>"$home/log" &
   server=$!
   for ((tries = 0; tries < 600; tries++)); do
     PARKBRAKE_URL=$(sed -n 's|^parkbrake is ready at \(http://[^ ]*\).*|\1|p' "$home/out")

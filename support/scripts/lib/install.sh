@@ -69,6 +69,16 @@ need_cargo() {
   has cargo || fail "cargo is missing: install Rust as https://rustup.rs describes, and start again"
 }
 
+# Builds the program as it is shipped, without the dependencies of its tests, and sets `program` to
+# its path. It has a folder of its own, so that it does not replace the program that `cargo test`
+# uses meanwhile; what cargo builds on the way is in the folder of all builds.
+build_program() {
+  say 'building'
+  CARGO_BUILD_BUILD_DIR=$root/target cargo build --locked --quiet --bin parkbrake --target-dir "$root/target/shipped" \
+    --manifest-path "$root/Cargo.toml"
+  program=$root/target/shipped/debug/parkbrake
+}
+
 # rustc needs a linker, and some dependencies are written in C.
 need_compiler() {
   need_program cc build-essential gcc gcc

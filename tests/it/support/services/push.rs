@@ -5,7 +5,7 @@ use super::http::{Call, Reply, Service, lock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
-use p256::elliptic_curve::sec1::ToEncodedPoint as _;
+use p256::elliptic_curve::sec1::ToSec1Point as _;
 use p256::{PublicKey, SecretKey};
 use parkbrake::domain::notice::Subscription;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -61,7 +61,7 @@ impl PushService {
         let mut scalar = [7; 32];
         scalar[..name.len()].copy_from_slice(name.as_bytes());
         let (secret, auth, path) = (SecretKey::from_slice(&scalar).expect("a scalar"), [9; 16], format!("/push/{name}"));
-        let p256dh = secret.public_key().to_encoded_point(false).as_bytes().to_vec();
+        let p256dh = secret.public_key().to_sec1_point(false).as_bytes().to_vec();
         let endpoint = format!("{}{path}", self.service.url);
         lock(&self.world.browsers).insert(path, Device { secret, auth, messages: Vec::new() });
         Subscription { id: Uuid::new_v4(), endpoint, p256dh, auth: auth.to_vec() }
@@ -139,8 +139,8 @@ fn is_signed(authorization: &str, origin: &str) -> Result<(), String> {
 fn decrypt(body: &[u8], device: &Device) -> Result<Vec<u8>, String> {
     let (salt, peer, encrypted) = (&body[..16], &body[21..86], &body[86..]);
     let public = PublicKey::from_sec1_bytes(peer).map_err(|error| error.to_string())?;
-    let shared = (public.to_projective() * *device.secret.to_nonzero_scalar()).to_affine().to_encoded_point(false);
-    let own = device.secret.public_key().to_encoded_point(false);
+    let shared = (public.to_projective() * *device.secret.to_nonzero_scalar()).to_affine().to_sec1_point(false);
+    let own = device.secret.public_key().to_sec1_point(false);
     let shared = derived::<32>(&device.auth, shared.x().ok_or("no point")?, &[b"WebPush: info\0", own.as_bytes(), peer]);
     let key = derived::<16>(salt, &shared, &[b"Content-Encoding: aes128gcm\0"]);
     let nonce = derived::<12>(salt, &shared, &[b"Content-Encoding: nonce\0"]);
