@@ -51,8 +51,10 @@ pub fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() 
 #[track_caller]
 pub fn called<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
+    // On the heap, because an `async` block that keeps a future has room for it twice, and helpers
+    // that call helpers would double that each time.
+    let mut future = Box::pin(future);
     async move {
-        let mut future = pin!(future);
         poll_fn(|context| {
             let _trace = Trace(caller);
             future.as_mut().poll(context)
