@@ -23,7 +23,6 @@ pub use server::{Process, SECRET_KEY, TestApp, keys};
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// How long asynchronous work may take; far more than it ever needs.
