@@ -19,11 +19,11 @@ fi
 
 logs=$(mktemp -d)
 others=
-# The tests of the other suites are a process group of their own, with the servers that they started.
+# The other suites are a process group of their own, with the servers that they start.
 trap '[[ -z $others ]] || kill -- "-$others" 2>/dev/null; rm -rf "$logs"' EXIT
 trap 'exit 130' INT TERM
 
-# The tests of other suites than cargo's. All that can be is installed by the first of them that needs it: two
+# The suites of other languages. The first one installs what all of them need, because two
 # installations by apt-get cannot run side by side.
 run_others() {
   local agents status=0
