@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-/// Built once, as `build_program` of support/scripts/lib/install.sh does it: into a separate folder,
-/// so that it does not replace the program of the other tests.
+/// Built once, as `build_program` of support/scripts/lib/install.sh does it: into a folder of its
+/// own, so that it does not replace the program of the other tests.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let builds = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("cargo's target folder");
