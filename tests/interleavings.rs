@@ -183,7 +183,7 @@ fn each_planted_flaw_is_found() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Beyond what can be explored: schedules with more faults and more calls, drawn at random.
     #[test]

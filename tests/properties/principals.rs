@@ -195,5 +195,5 @@ fn strictest(world: &World, terms: &ApprovalTerms) -> (u32, bool) {
 
 #[test]
 fn nobody_decides_what_is_their_own_and_only_people_with_rights_and_roles_count() {
-    cases(300_000, everybody_approves);
+    cases(60_000, everybody_approves);
 }

@@ -136,10 +136,10 @@ fn what_became_stricter_permits_no_more(dice: &mut Dice) -> usize {
 
 #[test]
 fn today_never_makes_startable_what_the_stored_round_did_not_allow() {
-    cases(150_000, nothing_starts_that_the_round_did_not_allow);
+    cases(30_000, nothing_starts_that_the_round_did_not_allow);
 }
 
 #[test]
 fn rules_that_become_stricter_never_permit_more() {
-    cases(150_000, what_became_stricter_permits_no_more);
+    cases(30_000, what_became_stricter_permits_no_more);
 }
