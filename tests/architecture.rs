@@ -9,6 +9,8 @@ mod documents;
 mod form;
 #[path = "architecture/habits.rs"]
 mod habits;
+#[path = "support/pages.rs"]
+mod pages;
 #[path = "architecture/source.rs"]
 mod source;
 #[path = "architecture/width.rs"]

@@ -245,7 +245,7 @@ impl Engine {
     /// As [`Self::command`]; `Unavailable` also if the work does not end in time.
     pub async fn command_for(self: &Arc<Self>, id: Uuid, command: Command, held: impl Send + 'static) -> Result<CommandOutcome, Failure> {
         let engine = Arc::clone(self);
-        complete(async move {
+        complete_or_time_out(async move {
             let answer = engine.dispatcher.command(id, command, None).await;
             drop(held);
             answer
@@ -266,7 +266,7 @@ impl Engine {
         held: impl Send + 'static,
     ) -> Result<Arc<Workflow>, Failure> {
         let engine = Arc::clone(self);
-        complete(async move {
+        complete_or_time_out(async move {
             let answer = engine.runner.claim(id, by, token).await;
             drop(held);
             answer
@@ -359,7 +359,7 @@ impl Engine {
 
 /// Completes work whether or not the caller stays. The caller waits for [`ANSWER_TIMEOUT`] at most.
 #[expect(clippy::disallowed_methods, reason = "it is awaited below, and continues without the caller")]
-async fn complete<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
+async fn complete_or_time_out<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
     match tokio::time::timeout(ANSWER_TIMEOUT, tokio::spawn(work)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) | Err(_) => Err(unanswered()),

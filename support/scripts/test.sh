@@ -23,8 +23,8 @@ others=
 trap '[[ -z $others ]] || kill -- "-$others" 2>/dev/null; rm -rf "$logs"' EXIT
 trap 'exit 130' INT TERM
 
-# The suites of other languages. The first one installs what all of them need, because two
-# installations by apt-get cannot run side by side.
+# The suites of other languages. The first one installs what those that run side by side need,
+# because two installations by apt-get cannot.
 run_others() {
   local agents status=0
   support/scripts/mcp-test.sh || return

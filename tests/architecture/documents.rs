@@ -2,13 +2,14 @@
 //! exists, and the other way round.
 
 use crate::CONCEPTS;
+use crate::pages::pages;
 use crate::source::{files, read, root, sources};
 use axum::http::StatusCode;
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[test]
 fn every_problem_has_its_heading() {
@@ -125,7 +126,7 @@ fn the_architecture_page_is_short() {
 #[test]
 fn links_of_the_documents_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").expect("a pattern");
-    for name in pages() {
+    for name in pages(root()) {
         let (document, text) = (root().join(&name), without_code(&read(&name)));
         for found in link.captures_iter(&text).map(|found| found[1].to_owned()).filter(|target| !target.contains("://")) {
             let (file, anchor) = found.split_once('#').unwrap_or((&found, ""));
@@ -196,7 +197,7 @@ fn the_glossary_is_short_and_no_page_or_comment_has_a_word_that_it_avoids() {
     assert!(avoided.len() > 10, "the table of avoided words is read: {avoided:?}");
     let code_or_address = Regex::new(r"`[^`]*`|\]\([^)]*\)").expect("a pattern");
     let whole = Regex::new(&format!(r"(?:^|.{{0,40}}[^\w-])(?:{})(?:[^\w-]|$)", avoided.join("|"))).expect("a pattern");
-    let pages = pages().into_iter().map(|name| (without_code(&read(&name)), name));
+    let pages = pages(root()).into_iter().map(|name| (without_code(&read(&name)), name));
     for (text, name) in pages.chain(comments()) {
         let prose = code_or_address.replace_all(&text, "`").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         let found = whole.find(&prose).map(|found| found.as_str());
@@ -211,24 +212,6 @@ fn comments() -> impl Iterator<Item = (String, String)> {
         let words: Vec<String> = file.text.lines().filter_map(comment).collect();
         (words.join("\n"), format!("src/{}", file.name))
     })
-}
-
-/// Every page, also those that are generated from the program.
-fn pages() -> Vec<String> {
-    let folder = files(&root().join("support/docs"), "md").into_iter();
-    let mut pages: Vec<String> = folder.map(|path| path.strip_prefix(root()).expect("below the root").display().to_string()).collect();
-    let beside = [
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-        "README.md",
-        "SECURITY.md",
-        "support/bench/README.md",
-        "support/clients/python/README.md",
-        "support/github-action/README.md",
-        "tests/README.md",
-    ];
-    pages.extend(beside.map(str::to_owned));
-    pages
 }
 
 /// A document without its code, in which brackets mean something else.
@@ -255,7 +238,7 @@ const MISSING: [&str; 8] =
 fn only_the_readme_lists_missing_features() {
     assert!(read("README.md").contains("\n## What is not there yet\n"));
     let linked = Regex::new(r"\[[^\]]*\]\([^)]*README\.md#what-is-not-there-yet\)").expect("a pattern");
-    for name in pages().into_iter().filter(|name| name != "README.md") {
+    for name in pages(root()).into_iter().filter(|name| name != "README.md") {
         let text = read(&name);
         let prose = linked.replace_all(&text, "").split_whitespace().collect::<Vec<_>>().join(" ");
         let found = MISSING.iter().find(|phrase| prose.contains(**phrase));
@@ -268,11 +251,10 @@ fn only_the_readme_lists_missing_features() {
 fn every_test_in_the_fault_table_exists_in_its_module() {
     let page = read("tests/README.md");
     let names = Regex::new("`([a-z0-9_]+)::([a-z0-9_]+)`").unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources: Vec<(PathBuf, String)> = ["src", "tests"].iter().flat_map(|folder| rust_sources(&root.join(folder))).collect();
+    let sources: Vec<(PathBuf, String)> = rust_files().collect();
     let stands = |module: &str, name: &str| {
         sources.iter().any(|(path, text)| {
-            let place = path.strip_prefix(root).unwrap().with_extension("");
+            let place = path.strip_prefix(root()).unwrap().with_extension("");
             place.iter().any(|part| part == module) && text.contains(&format!("fn {name}("))
         })
     };
@@ -286,25 +268,14 @@ fn every_test_in_the_fault_table_exists_in_its_module() {
 fn every_test_that_security_names_exists() {
     let page = read("SECURITY.md");
     let names = Regex::new("`([a-z0-9]+(?:_[a-z0-9]+){3,})`").unwrap();
-    let sources: String =
-        ["src", "tests"].iter().flat_map(|folder| rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))).collect();
+    let sources: String = rust_files().map(|(_, text)| text).collect();
     let missing: Vec<_> =
         names.captures_iter(&page).map(|found| found[1].to_owned()).filter(|name| !sources.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "SECURITY.md names tests that do not exist: {missing:?}");
 }
 
-/// The text of every Rust file below a folder.
-fn rust_files(folder: &Path) -> Vec<String> {
-    rust_sources(folder).into_iter().map(|(_, text)| text).collect()
-}
-
-fn rust_sources(folder: &Path) -> Vec<(PathBuf, String)> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| match path.extension() {
-            _ if path.is_dir() => rust_sources(&path),
-            Some(end) if end == "rs" => vec![(path.clone(), fs::read_to_string(&path).unwrap())],
-            _ => Vec::new(),
-        })
-        .collect()
+/// Every Rust file of `src` and `tests`, with its text.
+fn rust_files() -> impl Iterator<Item = (PathBuf, String)> {
+    let paths = ["src", "tests"].into_iter().flat_map(|folder| files(&root().join(folder), "rs"));
+    paths.map(|path| (path.clone(), fs::read_to_string(path).expect("a source")))
 }

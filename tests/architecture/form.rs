@@ -1,4 +1,4 @@
-//! The form of a file: its length, and its header.
+//! The form of a file: its length, its header, and the names of its tests.
 
 use crate::source::{files, root, sources};
 use regex::Regex;

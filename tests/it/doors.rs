@@ -11,7 +11,7 @@ use crate::support::config::RULES;
 use crate::support::server::Services;
 use crate::support::{Config, TestApp, eventually, services};
 use door::{Act, Buttons, Cli, Door, Heard, Inbox, Rest, SIGNING_SECRET, What};
-use rules::{Before, COVERED, FOR_EVER, FROZEN, GLASS, HASTY, PAIRED, RECENT, Rule, STEPWISE, TAKEN_BACK, USUAL, WORDY};
+use rules::{Before, CANCELLING, COVERED, FOR_EVER, FROZEN, GLASS, HASTY, PAIRED, RECENT, Rule, STEPWISE, USUAL, WORDY};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -212,7 +212,7 @@ async fn every_way_in_that_withdraws_approvals_enforces_the_same_rules() {
 
 #[tokio::test]
 async fn every_way_in_that_cancels_tasks_enforces_the_same_rules() {
-    hold(Config::new().with_runbooks(FOR_EVER), "", TAKEN_BACK).await;
+    hold(Config::new().with_runbooks(FOR_EVER), "", CANCELLING).await;
 }
 
 #[tokio::test]

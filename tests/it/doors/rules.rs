@@ -80,8 +80,8 @@ const fn named(name: &'static str, named: &'static str, what: What, refused: Opt
 pub const USUAL: &[Rule] = &[
     done("an approver approves", Before::Parked, What::Approve, Some("approved")),
     done("an approver rejects", Before::Parked, What::Reject, Some("rejected")),
-    done("the same yes twice", Before::Said, What::Approve, None),
-    done("the same no twice", Before::Said, What::Reject, None),
+    done("the same approval twice", Before::Said, What::Approve, None),
+    done("the same rejection twice", Before::Said, What::Reject, None),
     rule("self-approval", Before::Parked, "tom", What::Approve, "somebody else has to approve it"),
     rule("the wrong role approves", Before::Parked, "nora", What::Approve, "it needs team_lead; you are auditor and sre"),
     rule("the wrong role rejects", Before::Parked, "nora", What::Reject, "it needs team_lead; you are auditor and sre"),
@@ -105,26 +105,26 @@ pub const USUAL: &[Rule] = &[
 
 /// The rules for two required approvals.
 pub const PAIRED: &[Rule] = &[
-    done("an approver takes the own yes back", Before::Approved, What::Withdraw, Some("withdrawn")),
-    done("the same yes taken back twice", Before::Withdrawn, What::Withdraw, None),
-    done("a yes after one that was taken back", Before::Withdrawn, What::Approve, Some("approved")),
+    done("an approver withdraws an approval", Before::Approved, What::Withdraw, Some("withdrawn")),
+    done("the same approval withdrawn twice", Before::Withdrawn, What::Withdraw, None),
+    done("an approval after a withdrawn one", Before::Withdrawn, What::Approve, Some("approved")),
     rule("nothing to withdraw", Before::Parked, "tess", What::Withdraw, "nothing to withdraw"),
-    rule("taken back after a no", Before::Rejected, "tess", What::Withdraw, "rejected by alice already"),
-    rule("taken back, cancelled", Before::Cancelled, "alice", What::Withdraw, "its status is cancelled"),
-    rule("taken back, unknown", Before::Unknown, "alice", What::Withdraw, "no workflow with this id"),
+    rule("withdrawn after a rejection", Before::Rejected, "tess", What::Withdraw, "rejected by alice already"),
+    rule("withdrawn, cancelled", Before::Cancelled, "alice", What::Withdraw, "its status is cancelled"),
+    rule("withdrawn, unknown", Before::Unknown, "alice", What::Withdraw, "no workflow with this id"),
 ];
 
 /// The rules of cancelling a task.
-pub const TAKEN_BACK: &[Rule] = &[
-    by_tom("a task is taken back for its requester", Before::Parked, Some("cancelled")),
-    by_tom("taken back twice", Before::Cancelled, None),
+pub const CANCELLING: &[Rule] = &[
+    by_tom("a task is cancelled for its requester", Before::Parked, Some("cancelled")),
+    by_tom("cancelled twice", Before::Cancelled, None),
     by_tom("what runs is ended", Before::Running, Some("cancel_requested")),
-    rule("taken back by somebody else", Before::Parked, "alice", What::Cancel, "cancelled by its requester or by an admin"),
+    rule("cancelled by somebody else", Before::Parked, "alice", What::Cancel, "cancelled by its requester or by an admin"),
     rule("what runs, by somebody else", Before::Running, "alice", What::Cancel, "cancelled by its requester or by an admin"),
     rule("what its requester does", Before::Released, "tom", What::Cancel, "its requester carries the action out"),
-    rule("taken back after a no", Before::Rejected, "tom", What::Cancel, "nothing left to cancel"),
-    rule("taken back, unknown", Before::Unknown, "tom", What::Cancel, "no workflow with this id"),
-    rule("taken back, hidden", Before::Parked, "other-bot", What::Cancel, "no workflow with this id"),
+    rule("cancelled after a rejection", Before::Rejected, "tom", What::Cancel, "nothing left to cancel"),
+    rule("cancelling an unknown task", Before::Unknown, "tom", What::Cancel, "no workflow with this id"),
+    rule("cancelling a hidden task", Before::Parked, "other-bot", What::Cancel, "no workflow with this id"),
 ];
 
 /// The rules of cover. The requester acts for tom.
@@ -146,13 +146,7 @@ runbooks:
 pub const STEPWISE: &[Rule] = &[
     done("an approver approves a step", Before::AtAStep, What::Approve, Some("approved")),
     done("an approver rejects a step", Before::AtAStep, What::Reject, Some("rejected")),
-    rule(
-        "the whole plan in the place of a step",
-        Before::AtAStepForThePlan,
-        "alice",
-        What::Approve,
-        "the decision is about another document",
-    ),
+    rule("the whole plan instead of a step", Before::AtAStepForThePlan, "alice", What::Approve, "the decision is about another document"),
     rule("a step of one's own plan", Before::AtAStep, "tom", What::Approve, "somebody else has to approve it"),
     rule("a step, by the wrong role", Before::AtAStep, "nora", What::Approve, "it needs team_lead; you are auditor and sre"),
 ];
@@ -167,9 +161,9 @@ pub const HASTY: &[Rule] = &[
 pub const RECENT: &[Rule] = &[
     Rule {
         refused: Some("sign-in within the last 1s"),
-        ..done("a yes long after the sign-in", Before::SignedInLongAgo, What::Approve, Some("approved"))
+        ..done("an approval long after the sign-in", Before::SignedInLongAgo, What::Approve, Some("approved"))
     },
-    done("a no long after the sign-in", Before::SignedInLongAgo, What::Reject, Some("rejected")),
+    done("a rejection long after the sign-in", Before::SignedInLongAgo, What::Reject, Some("rejected")),
     rule("the wrong role, long after the sign-in", Before::SignedInLongAgo, "nora", What::Approve, "it needs team_lead"),
 ];
 
