@@ -153,6 +153,9 @@ fn tools_that_are_no_shell_are_read_by_their_name_and_their_files() {
         ("Write", json!({ "file_path": "/home/dev/app/../other/x", "content": "x" })),
         ("Write", json!({ "file_path": ".github/workflows/ci.yml", "content": "x" })),
         ("Write", json!({ "file_path": ".claude/settings.json", "content": "x" })),
+        ("Write", json!({ "file_path": ".woodpecker.yml", "content": "x" })),
+        ("Write", json!({ "file_path": ".devcontainer.json", "content": "x" })),
+        ("Edit", json!({ "file_path": ".github/CODEOWNERS" })),
         ("Write", json!({ "content": "x" })),
         ("WebFetch", json!({ "url": "http://169.254.169.254/latest/meta-data" })),
         ("WebFetch", json!({ "url": "file:///etc/passwd" })),
@@ -182,6 +185,36 @@ fn folders_contexts_and_names_determine_the_target() {
     assert_eq!(facts("AWS_PROFILE=prod aws s3 rm s3://x").assessment.level, Level::Critical);
     assert_eq!(facts("ssh db-prod-1 uptime").facts.resource.as_deref(), Some("db-prod-1"));
     assert_eq!(facts("NODE_ENV=production npm run build").assessment.level, Level::Low);
+}
+
+/// Every way in which a shell can end one command and begin another without a blank between them.
+const JOINTS: [&str; 13] = [
+    "({});ls",
+    "ls;{}",
+    "{};ls",
+    "{}&&ls",
+    "{}||ls",
+    "{}|cat",
+    "{}&ls",
+    "{ {};}",
+    "$({})",
+    "`{}`",
+    "{}>/dev/null",
+    "ls\n{}\nls",
+    "if true;then {};fi",
+];
+
+/// With `another_part_never_lowers_the_level`, which joins any two commands with blanks.
+#[test]
+fn no_joint_between_commands_lowers_the_level() {
+    let known: Vec<String> = commands(DANGEROUS).into_iter().filter(|command| !command.contains('\n')).collect();
+    // One joint for each command takes a thirteenth of the time of all, and varies both.
+    let lowered = known.iter().zip(JOINTS.iter().cycle()).filter_map(|(command, joint)| {
+        let joined = joint.replace("{}", command);
+        let (alone, together) = (level(command), level(&joined));
+        (together < alone).then(|| format!("{joined:?} is {together}, and {command:?} alone {alone}"))
+    });
+    assert_eq!(lowered.collect::<Vec<_>>(), [""; 0]);
 }
 
 proptest! {

@@ -68,7 +68,7 @@ const ODD: &[(&str, &str)] = &[
     (r"\$\{?\w*(?:PASS|PWD_|MYSQL_PWD|_URI|REDIS_URL|DB_URL|WEBHOOK|AUTH|COOKIE|JWT|CONNECTION_STRING)", "a variable may hold a secret"),
     // Files from which tools read settings, secrets, and whole homes.
     (
-        r#"(?s)(?:\b(?:cp|mv|ln|rm|rmdir|chmod|tar|zip|rsync|tee|install|black|prettier|vendor|mirror)\b|=|\s-o|>).*(?:^|[\s'"=/])\.(?:git|github|githooks|gitea|forgejo|gitlab|circleci|cargo|claude|codex|gemini|windsurf|zed|vscode|idea|husky|yarn|devcontainer[\w.]*|woodpecker[\w.]*)(?:[/\s'"]|$)"#,
+        r#"(?s)(?:\b(?:cp|mv|ln|rm|rmdir|chmod|tar|zip|rsync|tee|install|black|prettier|vendor|mirror)\b|=|\s-o|>).*(?:^|[^\w.-])\.(?:git|github|githooks|gitea|forgejo|gitlab|circleci|cargo|claude|codex|gemini|windsurf|zed|vscode|idea|husky|yarn|devcontainer[\w.]*|woodpecker[\w.]*)(?:[^\w.-]|$)"#,
         "it may change what tools read their settings from",
     ),
     (
@@ -85,7 +85,7 @@ const ODD: &[(&str, &str)] = &[
         "it names a file that may hold secrets",
     ),
     (
-        r#"(?:\bgrep\s+-\w*[rR]|\bcp\s+-\w*[rRa]|\brg\b|\btar\b|\bfind\b|--no-index).*\s(?:~|/|\$HOME|~/\.config)/?(?:\s|$)"#,
+        r#"(?:\bgrep\s+-\w*[rR]|\bcp\s+-\w*[rRa]|\brg\b|\btar\b|\bfind\b|--no-index).*\s(?:~|/|\$HOME|~/\.config)/?(?:[\s;&|)}`'"]|$)"#,
         "it reads a whole home",
     ),
     // Flags that write elsewhere, contact another server, or run a program.
@@ -112,7 +112,7 @@ const ODD: &[(&str, &str)] = &[
         "it changes more than it builds",
     ),
     (
-        r#"(?:\s--?\w*(?:out|dest|target|prefix|folder|install|dir)[\w-]*[=\s]+|\bvenv\s(?:.*\s)?)['"]?(?:\./)*\.(?:git|github|gitlab|circleci|cargo|claude|codex|cursor|vscode|idea|husky|devcontainer|buildkite)(?:[/\s'"]|$)"#,
+        r#"(?:\s--?\w*(?:out|dest|target|prefix|folder|install|dir)[\w-]*[=\s]+|\bvenv\s(?:.*\s)?)['"]?(?:\./)*\.(?:git|github|gitlab|circleci|cargo|claude|codex|cursor|vscode|idea|husky|devcontainer|buildkite)(?:[^\w.-]|$)"#,
         "it may change what tools read their settings from",
     ),
     (r"\bdocker\s+(?:buildx\s+)?build\b.*(?:github\.com|git@|https?://)", "it builds what somebody else has written"),
