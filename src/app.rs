@@ -289,6 +289,7 @@ impl App {
     /// no outcome.
     async fn halt(self) {
         self.closing.send_replace(true);
+        self.engine.runner.close();
         self.end_actions().await;
         self.root.kill();
         self.engine.storage.close().await;

@@ -63,6 +63,8 @@ struct State {
     held: HashMap<(Uuid, AttemptId), Held>,
     /// What this process is doing about attempts that are no longer running.
     aftermath: HashSet<(Uuid, AttemptId, Aftermath)>,
+    /// Whether [`Runner::pump`] is giving turns.
+    pumping: bool,
     closed: bool,
 }
 
@@ -93,6 +95,7 @@ impl Runner {
             next: HashMap::new(),
             held: HashMap::new(),
             aftermath: HashSet::new(),
+            pumping: false,
             closed: false,
         };
         Self { executor, gate, fence, metrics, dispatcher, owner, state: Mutex::new(state) }
@@ -186,18 +189,27 @@ impl Runner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a turn to each action that is next, while turns are left.
+    /// Gives a turn to each action that is next, while turns are left. Only one call does this at a
+    /// time, and it does what any other call then leaves to it. While the runtime shuts down, a new
+    /// turn is dropped before `spawn` returns, and a turn that is dropped calls this; so without
+    /// that rule, these calls would be nested as deep as actions wait.
     #[expect(clippy::disallowed_methods, reason = "a turn outlives every actor, and gives itself back when it is dropped")]
     fn pump(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.state().pumping, true) {
+            return;
+        }
         while let Some(waiting) = self.take() {
             let span = telemetry::workflow(waiting.workflow_id);
             tokio::spawn(Turn::new(Arc::clone(self), waiting).play().instrument(span));
         }
     }
 
+    /// Takes the next action that may have a turn. If there is none, [`Runner::pump`] has to be
+    /// called again when there may be one.
     fn take(&self) -> Option<Waiting> {
         let mut state = self.state();
         let next = if state.closed { None } else { state.turns.take() };
+        state.pumping = next.is_some();
         self.metrics.queued.set(i64::try_from(state.turns.waiting() + state.lanes.waiting()).unwrap_or(i64::MAX));
         next
     }
@@ -238,5 +250,75 @@ impl Runner {
         }
         tracing::info!(step = job.attempt.step, attempt = job.attempt.number, "the action starts");
         attempt::run(&*self.executor, &self.fence, job).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::log_reader::LogReader;
+    use crate::actors::ports::MayStart;
+    use crate::clock::Clock;
+    use crate::config;
+    use crate::domain::task::invocation::Invocation;
+    use crate::domain::workflow::Outcome;
+    use crate::identity::Suspensions;
+    use crate::storage::Storage;
+    use chrono::DateTime;
+    use futures_util::future::BoxFuture;
+    use std::path::Path;
+
+    struct Idle;
+
+    impl Executor for Idle {
+        fn run(&self, _: Job, _: MayStart) -> BoxFuture<'static, Option<Outcome>> {
+            unreachable!("the database is unavailable, so nothing starts")
+        }
+
+        fn identify(&self, invocation: Invocation) -> BoxFuture<'static, Result<Invocation, String>> {
+            Box::pin(async { Ok(invocation) })
+        }
+
+        fn end_stragglers(&self, _: Uuid) -> BoxFuture<'static, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    /// A runner with one turn and no database.
+    fn runner() -> Arc<Runner> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let configuration = Arc::new(config::load(&root.join("config"), root).unwrap());
+        let storage = Storage::connect("postgres://127.0.0.1:1/nowhere", 1).unwrap();
+        let (metrics, fence) = (Arc::<Metrics>::default(), Fence::new(Uuid::nil(), Duration::from_secs(10)));
+        let (executor, clock) = (Arc::new(Idle), Arc::new(Clock::new(DateTime::UNIX_EPOCH)));
+        let suspensions = Arc::new(Suspensions::new(storage.clone()));
+        let holds = HoldWatch::new(storage.clone(), Arc::clone(&configuration), clock, Arc::clone(&metrics), Arc::clone(&suspensions));
+        let gate = Gate {
+            logs: Arc::new(LogReader::new(storage.clone(), Arc::clone(&metrics))),
+            storage,
+            configuration,
+            executor: Arc::<Idle>::clone(&executor),
+            suspensions,
+            holds: Arc::new(holds),
+            fence: Arc::clone(&fence),
+        };
+        let limits = TurnLimits { at_once: 1, per_requester: 1 };
+        Arc::new(Runner::new(Parts { executor, gate, fence, metrics, dispatcher: Weak::new(), owner: Uuid::nil(), limits }))
+    }
+
+    #[test]
+    fn a_runtime_that_ends_drops_any_number_of_waiting_actions() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runner = runtime.block_on(async {
+            let runner = runner();
+            for n in 0..5_000 {
+                runner.enqueue(Waiting { workflow_id: Uuid::from_u128(n), requested_by: format!("bot-{}", n % 10), approved: true });
+            }
+            runner
+        });
+        assert!(runner.knows(Uuid::from_u128(4_999)));
+        // Its thread has 2 MB of stack.
+        drop(runtime);
+        assert!(!runner.knows(Uuid::from_u128(4_999)), "each was given its turn, which ended at once");
     }
 }

@@ -5,7 +5,6 @@
 use crate::support::client::low;
 use crate::support::hook::{Hook, Reply};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, called, eventually};
 use Boundary::{AfterEffect, AfterFinishRecord, AfterStartRecord, BeforeStartRecord, During, RunbookDies};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -77,7 +76,7 @@ write() { echo \"$1 $PARKBRAKE_IDEMPOTENCY_KEY\" >> ledger; sync ledger; }
 [ \"$1\" = first ] && exit 0
 echo $$ > pid
 write begun
-while [ -e gate ]; do sleep 0.02; done
+while [ -e gate ]; do sleep 0.05; done
 write done
 ";
         std::fs::write(folder.path().join("run.sh"), script).unwrap();
@@ -160,7 +159,6 @@ fn play(row: &Row, doer: &Doer, task: &Value, commits_before: usize) -> impl Fut
     called(async move {
         let Row { boundary, idempotent, status, begun, done } = *row;
         let database = Database::migrated().await;
-        hand_out_tokens(&database).await;
         let (config, proxy) = (doer.config(idempotent), Proxy::before(&database).await);
         let server = Process::serve(&config, &proxy.database()).await;
         let stop = match boundary {

@@ -4,7 +4,7 @@
 use crate::support::client::{events, high, low};
 use crate::support::hook::{Hook, Reply};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::server::{hand_out_tokens, settings};
+use crate::support::server::settings;
 use crate::support::{Answer, Client, Config, Database, Ledger, Process, TestApp, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -216,7 +216,6 @@ async fn a_server_that_is_killed_while_it_ends_something_leaves_the_rest_to_the_
         let place = Place::new();
         let config = Config::new().with_runbooks(&place.runbooks());
         let database = Database::migrated().await;
-        hand_out_tokens(&database).await;
         let server = Process::serve_with(&config, &database, &["--cancel-grace", "10m"]).await;
         let bot = server.client("deploy-bot");
         let id = bot.submit_id(task(name)).await;
@@ -237,7 +236,6 @@ async fn a_server_that_is_killed_while_it_ends_something_leaves_the_rest_to_the_
 async fn a_request_whose_commit_was_answered_to_nobody_is_acted_upon() {
     let place = Place::new();
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let proxy = Proxy::before(&database).await;
     let config = Config::new().with_runbooks(&place.runbooks());
     let app_settings = settings(&config);

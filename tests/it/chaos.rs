@@ -3,7 +3,6 @@
 //! and with the ledger of the runbooks.
 
 use crate::support::client::{high, low};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, called, eventually};
 use parkbrake::domain::workflow::transition;
 use parkbrake::domain::workflow::{Event, Recorded, Status};
@@ -105,7 +104,6 @@ async fn nothing_is_lost_nothing_runs_twice_nothing_runs_unapproved() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let (announce, address) = watch::channel(None);
     let load = Load { address, told: Arc::default() };
     let mut clients = Vec::new();

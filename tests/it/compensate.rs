@@ -2,7 +2,6 @@
 //! order, by steps of their own.
 
 use crate::support::called;
-use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
 use serde_json::{Value, json};
 
@@ -126,7 +125,6 @@ async fn a_server_that_is_killed_while_it_undoes_undoes_each_step_once() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let mut server = Process::serve(&config, &database).await;
     let steps = (0..6).map(|_| run("once", Some("again"))).chain([external("check")]);
     let id = server.client("deploy-bot").submit_id(plan(steps)).await;

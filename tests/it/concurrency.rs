@@ -1,7 +1,6 @@
 //! Runbooks that may not run at the same time.
 
 use crate::support::client::{events, high};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Ledger, Process, TestApp, eventually};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -87,7 +86,6 @@ async fn a_server_that_is_killed_leaves_no_key_taken() {
     let ledger = Ledger::new();
     let config = runbooks(&ledger, true);
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     ledger.hold();
     let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));

@@ -1,7 +1,6 @@
 //! The confinement of a command: limits, privileges, the life of its server, and the sandbox.
 
 use crate::runs::Bench;
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process};
 use parkbrake::domain::size::Size;
 use parkbrake::domain::task::confinement::Sandbox;
@@ -239,7 +238,6 @@ async fn a_server_does_not_start_with_a_runbook_whose_limits_it_cannot_enforce()
         ))
     };
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let mut refused = vec![("sandbox: { network: false }", "runbooks.go.sandbox: a sandbox needs bubblewrap")];
     if is_root() {
         refused.push(("limits: { processes: 10 }", "runbooks.go.limits.processes: the kernel does not apply it to root"));

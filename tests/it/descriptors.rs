@@ -2,7 +2,6 @@
 //! and nothing is recorded before.
 
 use crate::support::client::events;
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,7 +22,6 @@ async fn without_file_descriptors_an_action_stays_queued() {
         "runbooks:\n  look: {{ operation: read, environment: development, resource_type: code, timeout: 10m, command: [/bin/sh, -c, '{script}'] }}"
     ));
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server =
         Process::serve_from_shell(&config, &database, LIMIT, &["--connections", "3", "--turns", "128", "--turns-per-requester", "128"])
             .await;

@@ -3,7 +3,6 @@
 
 use crate::support::client::{events, high, low};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Answer, Browser, Client, Config, Database, Process, TestApp, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -215,7 +214,6 @@ async fn a_server_that_dies_or_loses_the_answer_between_the_look_and_the_questio
     ] {
         let guarded = Guarded::new();
         let database = Database::migrated().await;
-        hand_out_tokens(&database).await;
         let proxy = Proxy::before(&database).await;
         let server = Process::serve(&guarded.config(), &proxy.database()).await;
         let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));

@@ -3,7 +3,7 @@
 
 use crate::support::called;
 use crate::support::client::events;
-use crate::support::server::{Services, hand_out_tokens};
+use crate::support::server::Services;
 use crate::support::services::github::{APP_ID, PRIVATE_KEY};
 use crate::support::services::http::{Mishap, Reply};
 use crate::support::services::{self};
@@ -331,7 +331,6 @@ async fn an_answer_is_tried_again_with_a_fresh_token() {
 async fn a_server_killed_before_github_answered_sends_the_answer_again() {
     let github = services::Github::start().await;
     let (config, database) = (config(&github, ""), Database::migrated().await);
-    hand_out_tokens(&database).await;
     let secrets = secrets();
     let variables: Vec<(&str, &str)> = secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let server = Process::serve_with_variables(&config, &database, &variables).await;

@@ -46,8 +46,13 @@ async fn each_goal_reminder_is_sent_once_despite_restarts() {
     let last = hook.taken().pop().unwrap().body;
     assert_eq!((&last["data"]["reminder"], &last["data"]["actor"]), (&Value::Null, &json!("parkbrake")));
     assert_eq!(last["data"]["asked"], json!(["alice", "tess"]));
-    let listed = app.client("nora").get("/notices?status=delivered").await.expect(200);
-    let of_goal: Vec<_> = listed["notices"].as_array().unwrap().iter().filter(|notice| notice["type"] == NEARS).collect();
+    let nora = app.client("nora");
+    let of_goal = eventually("both to be recorded", || async {
+        let listed = nora.get("/notices?status=delivered").await.expect(200);
+        let of_goal: Vec<Value> = listed["notices"].as_array()?.iter().filter(|notice| notice["type"] == NEARS).cloned().collect();
+        (of_goal.len() == 2).then_some(of_goal)
+    })
+    .await;
     assert_eq!(of_goal.iter().map(|notice| &notice["goal_percent"]).collect::<Vec<_>>(), [&json!(90), &json!(50)]);
     assert!(of_goal.iter().all(|notice| notice["reminder"].is_null()));
 }

@@ -299,7 +299,6 @@ async fn kill_9_neither_loses_nor_repeats_grant_uses() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    crate::support::server::hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let grant = server.client("alice").grant(with(grant_of_builds(), "uses", json!(40))).await;
     let bot = server.client("deploy-bot");

@@ -3,7 +3,6 @@
 use crate::support::called;
 use crate::support::client::low;
 use crate::support::proxy::Proxy;
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, eventually};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +12,6 @@ use std::path::Path;
 /// around.
 async fn world() -> (Config, Database, String) {
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let password = "canary-of-the-database";
     let database = with_password(&database.url, password);
     let runbook = |name: &str, script: &str| {
@@ -33,7 +31,7 @@ async fn world() -> (Config, Database, String) {
 fn with_password(url: &str, password: &str) -> Database {
     let (before, after) = url.split_once("parkbrake").unwrap();
     let (_, after) = after.split_once('@').unwrap();
-    Database { url: format!("{before}parkbrake:{password}@{after}") }
+    Database::at(format!("{before}parkbrake:{password}@{after}"))
 }
 
 /// The output of a runbook, on both streams.
@@ -123,7 +121,6 @@ async fn a_server_at_rest_gives_back_the_memory_that_its_start_took() {
 #[tokio::test]
 async fn no_output_shows_a_secret_of_the_server_whichever_runbook_prints_it() {
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let password = "p@ss/of the database";
     let database = with_password(&database.url, "p%40ss%2Fof%20the%20database");
     let (of_other, own) = ("canary-of-another-runbook", "canary-of-its-own-that-is-longer-than-base64-writes-on-one-line");
@@ -158,7 +155,6 @@ async fn no_output_shows_a_secret_of_the_server_whichever_runbook_prints_it() {
 #[tokio::test]
 async fn runbooks_have_the_same_umask_whatever_the_server_was_started_with() {
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let config = Config::new().with_runbooks(
         "runbooks:\n  umask: { operation: read, environment: development, resource_type: code, working_dir: /, command: [/bin/sh, -c, umask] }\n",
     );

@@ -60,7 +60,6 @@ async fn a_server_goes_by_the_name_of_its_public_address_and_by_those_that_it_is
 #[tokio::test]
 async fn a_server_is_given_names_by_a_flag_or_by_a_variable_and_refuses_what_is_no_name() {
     let (config, database) = (Config::new(), Database::migrated().await);
-    crate::support::server::hand_out_tokens(&database).await;
     let server = Process::serve_with(&config, &database, &["--allow-host", "one.example", "--allow-host", "two.example"]).await;
     assert_eq!([get(server.addr, "one.example", "/workflows").await, get(server.addr, "two.example", "/workflows").await], [200, 200]);
     assert!(server.terminate().await);

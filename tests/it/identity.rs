@@ -100,6 +100,7 @@ async fn a_name_that_is_no_longer_listed_has_no_rights() {
 #[tokio::test]
 async fn tokens_are_made_for_listed_names_in_exactly_their_spelling() {
     let (config, database) = (Config::new(), Database::migrated().await);
+    let before = database.count("select count(*) from token").await;
     for name in ["Alice", "ALICE", "alicE", "new-bot", "Deploy-Bot", "tom-laptop", "team_lead"] {
         let said = refused(&run(&database, &config, &["token", "create", name]).await);
         assert!(said.contains(&format!("{name} is neither a person nor an agent")), "{said}");
@@ -108,7 +109,7 @@ async fn tokens_are_made_for_listed_names_in_exactly_their_spelling() {
     for name in ["Parkbrake", "PARKBRAKE", "parkbrake"] {
         assert!(refused(&run(&database, &config, &["token", "create", name]).await).contains("`parkbrake` itself is taken"));
     }
-    assert_eq!(database.count("select count(*) from token").await, 0);
+    assert_eq!(database.count("select count(*) from token").await, before);
     let broken = Config::new().write("hitl/approval-policies.yaml", "people: 5");
     assert!(refused(&run(&database, &broken, &["token", "create", "alice"]).await).contains("is not valid"));
     for (name, kind) in [("alice", "person"), ("lone-bot", "agent")] {
@@ -116,6 +117,7 @@ async fn tokens_are_made_for_listed_names_in_exactly_their_spelling() {
         let list = done(run(&database, &config, &["token", "list"]).await);
         assert!(list.lines().any(|line| line.contains(&format!(" {name} ")) && line.contains(&format!(" {kind} "))), "{list}");
     }
+    assert_eq!(database.count("select count(*) from token").await, before + 2);
 }
 
 #[tokio::test]

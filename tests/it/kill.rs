@@ -3,7 +3,6 @@
 
 use crate::support::called;
 use crate::support::client::high;
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Ledger, Process, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -13,7 +12,6 @@ async fn world() -> (Ledger, Config, Database) {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     (ledger, config, database)
 }
 
@@ -142,7 +140,6 @@ async fn a_runbook_dies_with_the_server_that_started_it() {
         folder.path().display()
     ));
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let mut task = crate::support::client::low();
     task["action"] = json!({"type": "runbook", "name": "wait"});

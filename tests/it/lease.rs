@@ -19,7 +19,6 @@ async fn world() -> (Ledger, Config, Database) {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     (ledger, config, database)
 }
 
@@ -299,7 +298,7 @@ async fn a_database_that_restarts_ends_neither_the_server_nor_the_one_that_waits
     let start = async || Cluster::start(&programs, &home, Options::default()).await.unwrap_or_else(|error| panic!("{error}"));
     let mut cluster = start().await;
     cluster.create_database("restarts").await.unwrap();
-    let database = Database { url: cluster.url("restarts") };
+    let database = Database::at(cluster.url("restarts"));
     parkbrake::storage::migrate(&database.url).await.unwrap();
     hand_out_tokens(&database).await;
     let (ledger, config, _) = world().await;

@@ -3,7 +3,7 @@
 use crate::support::browser::Browser;
 use crate::support::called;
 use crate::support::client::{low, token};
-use crate::support::server::{SECRET, hand_out_tokens};
+use crate::support::server::SECRET;
 use crate::support::{Client, Config, Database, Process, eventually};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -47,7 +47,6 @@ async fn once(client: &Client, id: &str, stream: &str, text: &str) -> Value {
 async fn live_output_is_masked_and_visible_only_to_those_with_access() {
     let folder = TempDir::new().unwrap();
     let (config, database) = (config(folder.path()), Database::migrated().await);
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
     let id = talking(&bot).await;
@@ -87,7 +86,6 @@ async fn live_output_is_masked_and_visible_only_to_those_with_access() {
 async fn watch_and_the_page_show_live_output() {
     let folder = TempDir::new().unwrap();
     let (config, database) = (config(folder.path()), Database::migrated().await);
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let id = talking(&server.client("deploy-bot")).await;
     once(&server.client("alice"), &id, "stdout", "step 1 of 2").await;

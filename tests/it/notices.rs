@@ -7,7 +7,6 @@ mod deadlines;
 use crate::support::called;
 use crate::support::client::{critical, high, low};
 use crate::support::hook::{Hook, Reply};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, TestApp, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -269,7 +268,6 @@ async fn a_server_that_is_killed_before_the_delivery_has_lost_nothing() {
     let hook = Hook::start().await;
     hook.then([Reply::Silence]);
     let (config, database) = (told_to(&[hook.channel("audit")]), Database::migrated().await);
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let id = server.client("deploy-bot").submit_id(high()).await;
     // It is on its way, and nobody has confirmed it.

@@ -3,7 +3,7 @@
 
 use crate::support::called;
 use crate::support::client::{events, high, token};
-use crate::support::server::{hand_out_tokens, settings};
+use crate::support::server::settings;
 use crate::support::{Config, Database, SECRET_KEY, TestApp};
 use parkbrake::secret_key::generate;
 use std::process::Output;
@@ -74,7 +74,6 @@ async fn resolve_records_the_outcome_of_an_action_and_shows_refusals() {
 #[tokio::test]
 async fn rekey_previews_then_seals_and_the_old_key_alone_opens_nothing() {
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let config = Config::new();
     let mut app = TestApp::launch(Config::new(), &settings(&config), database).await;
     let id = app.client("deploy-bot").submit_id(high()).await;

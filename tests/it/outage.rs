@@ -14,7 +14,7 @@ async fn a_server_reports_a_database_outage_and_recovers_by_itself() {
     let start = async || Cluster::start(&programs, &home, Options::default()).await.unwrap_or_else(|error| panic!("{error}"));
     let cluster = start().await;
     cluster.create_database("outage").await.unwrap();
-    let database = Database { url: cluster.url("outage") };
+    let database = Database::at(cluster.url("outage"));
     parkbrake::storage::migrate(&database.url).await.unwrap();
     hand_out_tokens(&database).await;
     let config = Config::new().with_policies("escalation: { high: [ { after: 3s, to: [cto] } ] }");

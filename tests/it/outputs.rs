@@ -2,7 +2,6 @@
 //! used, unless the configuration says otherwise.
 
 use crate::support::client::events;
-use crate::support::server::hand_out_tokens;
 use crate::support::{Answer, Client, Config, Database, Process, TestApp, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -204,7 +203,6 @@ async fn an_output_that_cannot_be_known_in_time_is_refused_at_the_submit_with_it
 async fn after_a_kill_the_next_attempt_runs_with_the_same_output_and_nobody_is_asked_again() {
     let shop = Shop::new();
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&shop.config(), &database).await;
     let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
     let id = bot.submit_id(plan("plan", [backup(), uses("again")])).await;

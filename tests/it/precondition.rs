@@ -3,7 +3,6 @@
 
 use crate::support::called;
 use crate::support::client::{events, high, low};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, TestApp, eventually};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -126,7 +125,6 @@ async fn a_look_that_was_cut_off_by_a_kill_is_repeated_by_the_next_server_and_ot
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
     let id = bot.submit_id(task(high(), "release")).await;

@@ -3,7 +3,6 @@
 
 use crate::support::called;
 use crate::support::client::{events, low};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, eventually};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -36,7 +35,6 @@ fn in_doubt(folder: &TempDir, answer: &str) -> impl Future<Output = (Config, Dat
         std::fs::write(folder.path().join("answer"), answer).unwrap();
         let config = config(folder.path());
         let database = Database::migrated().await;
-        hand_out_tokens(&database).await;
         let server = Process::serve(&config, &database).await;
         let id = server.client("deploy-bot").submit_id(task()).await;
         eventually("its start", || async { (lines(folder, "began") == 1).then_some(()) }).await;
@@ -92,7 +90,6 @@ async fn a_probe_is_not_asked_where_its_runbook_is_no_longer_what_was_approved()
     std::fs::write(folder.path().join("answer"), "0").unwrap();
     let config = config(folder.path());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let id = server.client("deploy-bot").submit_id(task()).await;
     eventually("its start", || async { (lines(&folder, "began") == 1).then_some(()) }).await;

@@ -52,7 +52,8 @@ async fn age(database: &Database, days: u32, which: &str) {
              update idempotency_key set workflow_id = becomes from aged where workflow_id = was;
              update quarantine set workflow_id = becomes from aged where workflow_id = was;
              update workflow set workflow_id = becomes, created_at = created_at - {shift}, updated_at = updated_at - {shift}
-             from aged where workflow_id = was"
+             from aged where workflow_id = was;
+             drop table aged"
         ))
         .await;
 }
@@ -378,7 +379,7 @@ async fn prune_explains_what_it_cannot_do() {
             "create role {role}; grant select, insert on all tables in schema public to {role}; grant update on workflow to {role}"
         ))
         .await;
-    let database = Database { url: format!("{}&options=-c%20role%3D{role}", app.database.url) };
+    let database = Database::at(format!("{}&options=-c%20role%3D{role}", app.database.url));
     let refused = prune(&database, &["--older-than", "90d", "--yes"]).await;
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(refused.status.code() == Some(1) && said.contains("the role that owns the tables"), "{said}");

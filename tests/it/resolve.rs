@@ -2,7 +2,6 @@
 //! requested.
 
 use crate::support::client::{events, high, low};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Answer, Client, Config, Database, Ledger, Process, TestApp, eventually};
 use serde_json::{Value, json};
 
@@ -23,7 +22,6 @@ async fn unknown(count: usize) -> (Ledger, Process, Vec<String>) {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     ledger.hold();
     let mut ids = Vec::new();

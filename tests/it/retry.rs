@@ -3,7 +3,6 @@
 
 use crate::support::client::{events, low};
 use crate::support::hook::{Hook, Reply};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Process, TestApp, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -109,7 +108,6 @@ async fn a_server_that_is_killed_during_the_pause_forgets_neither_the_attempt_no
     let place = Place::new();
     let config = place.config("3s");
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let bot = server.client("deploy-bot");
     let id = bot.submit_id(task()).await;

@@ -2,7 +2,6 @@
 //! others.
 
 use crate::support::client::{high, low, token};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Browser, Config, Database, Process};
 use serde_json::json;
 
@@ -22,10 +21,9 @@ fn documented_rights(role: &str) -> String {
 #[tokio::test]
 async fn a_role_with_the_documented_rights_does_all_that_a_server_does() {
     let owned = Database::migrated().await;
-    hand_out_tokens(&owned).await;
     let role = format!("server_{}", std::process::id());
     owned.execute(&format!("create role {role}; {}", documented_rights(&role))).await;
-    let database = Database { url: format!("{}&options=-c%20role%3D{role}", owned.url) };
+    let database = Database::at(format!("{}&options=-c%20role%3D{role}", owned.url));
     let hook = "public_url: https://park.example\nchannels: { audit: { type: webhook, url: \"http://127.0.0.1:9/\", allow_private: true, secret: { from_env: HOOK_SECRET } } }\n\
                 routes: [ { levels: [high], channels: [audit] } ]";
     let server = Process::serve_with(&Config::new().write("notifications.yaml", hook), &database, &["--no-migrate"]).await;

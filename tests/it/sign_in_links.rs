@@ -4,7 +4,7 @@
 use crate::support::browser::Page;
 use crate::support::called;
 use crate::support::client::token;
-use crate::support::server::{SECRET_KEY, hand_out_tokens, keys};
+use crate::support::server::{SECRET_KEY, keys};
 use crate::support::{Browser, Config, Database, Process, TestApp, eventually};
 use futures_util::future::join_all;
 use parkbrake::storage::{Proof, SignIn, Storage};
@@ -207,7 +207,6 @@ async fn rows_that_somebody_else_wrote_are_no_links() {
 #[tokio::test]
 async fn links_and_sessions_end_by_the_clock_of_the_database() {
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys());
     for (number, proof) in [(0, Proof::Mail("nora@example.com".to_owned())), (1, Proof::Mail("nora@example.com".to_owned()))] {
         let nora = SignIn { name: "nora".to_owned(), proof };
@@ -247,7 +246,6 @@ async fn links_and_sessions_end_by_the_clock_of_the_database() {
 #[tokio::test]
 async fn the_newest_16_token_links_and_three_mailed_links_are_valid() {
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let storage = Storage::connect(&database.url, 1).unwrap().with_keys(keys());
     let by_mail = SignIn { name: "nora".to_owned(), proof: Proof::Mail("nora@example.com".to_owned()) };
     let mut made = Vec::new();
@@ -306,7 +304,6 @@ async fn the_link_is_opened_in_a_browser_where_that_is_wished_and_printed_either
 #[tokio::test]
 async fn the_command_line_prints_a_link_and_no_code_is_in_the_log() {
     let (config, database) = (Config::new(), Database::migrated().await);
-    hand_out_tokens(&database).await;
     let server = Process::serve_telling(&config, &database, "trace").await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_parkbrake"));
     command.arg("login").env("PARKBRAKE_URL", format!("http://{}", server.addr)).env("PARKBRAKE_TOKEN", token("alice"));

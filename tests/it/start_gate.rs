@@ -3,7 +3,7 @@
 
 use crate::support::client::{events, high, low};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::server::{hand_out_tokens, settings};
+use crate::support::server::settings;
 use crate::support::{Client, Config, Database, Ledger, Process, TestApp, called, eventually};
 use futures_util::future::join_all;
 use parkbrake::actors::engine::{Engine, Parts};
@@ -92,7 +92,6 @@ async fn a_restart_leaves_the_queue_as_it_was() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve_with(&config, &database, &["--turns", "1"]).await;
     let (bot, alice) = (server.client("deploy-bot"), server.client("alice"));
     ledger.hold();

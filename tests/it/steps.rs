@@ -2,7 +2,6 @@
 //! happens in between.
 
 use crate::support::client::{events, high, low};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Client, Config, Database, Ledger, Process, TestApp, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -204,7 +203,6 @@ async fn an_unknown_step_stops_the_plan_until_somebody_resolves_it() {
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     ledger.hold();
     let mut steps = [run("once"), run("once")];
@@ -234,7 +232,6 @@ async fn a_plan_of_50_steps_over_crashes_loses_nothing_and_starts_nothing_twice(
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let may_run_again = |step: usize| !step.is_multiple_of(5);
     let steps = (1..=50).map(|step| run(if may_run_again(step) { "again" } else { "once" }));
     let mut server = Process::serve(&config, &database).await;

@@ -1,7 +1,6 @@
 //! Plans with `"gate": "step"`: people decide each step when its turn comes, at its own level.
 
 use crate::support::client::{events, high, medium};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Browser, Client, Config, Database, Ledger, Process, TestApp, eventually};
 use parkbrake::domain::task::digest::Digest;
 use parkbrake::domain::task::plan::step_digest;
@@ -188,7 +187,6 @@ async fn a_server_that_is_killed_between_two_steps_asks_once_and_starts_nothing_
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let mut server = Process::serve(&config, &database).await;
     let steps = (1..=6).map(|step| run("again", if step % 2 == 0 { "production" } else { "development" }));
     let id = server.client("deploy-bot").submit_id(stepwise(steps)).await;

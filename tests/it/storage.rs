@@ -355,7 +355,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused_in_words() {
         let url = format!("{}/{name}?{after}", before.rsplit_once('/').unwrap().0);
         let refused = migrate(&url).await.unwrap_err().to_string();
         assert!(refused.contains(encoding) && refused.contains("createdb --encoding=UTF8"), "{refused}");
-        let other = Database { url };
+        let other = Database::at(url);
         assert_eq!(other.count("select count(*) from pg_tables where schemaname = 'public'").await, 0, "nothing was done to it");
         let (status, log) = crate::support::Process::refused(&crate::support::Config::new(), &other, &["--no-migrate"]).await;
         assert_eq!(status, Some(1));

@@ -7,7 +7,7 @@
 
 use crate::support::client::events;
 use crate::support::hook::Hook;
-use crate::support::server::{Services, settings};
+use crate::support::server::{Services, hand_out_tokens, settings};
 use crate::support::{Client, Config, Database, Process, SECRET_KEY, TestApp, called, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -74,6 +74,7 @@ impl Left {
             left.done(&["migrate"]).await;
             left.done(&["rekey", "--yes"]).await;
         }
+        hand_out_tokens(&left.database).await;
         let settings = settings(&config);
         Upgraded { app: TestApp::launch_with(config, &settings, left.database, Services::default()).await, said: left.said }
     }

@@ -2,7 +2,6 @@
 
 use crate::support::client::{events, high, low};
 use crate::support::hook::{Hook, Reply};
-use crate::support::server::hand_out_tokens;
 use crate::support::{Config, Database, Process, TestApp};
 use serde_json::{Value, json};
 
@@ -133,7 +132,6 @@ async fn a_server_that_is_killed_during_a_call_repeats_it_only_where_that_does_n
         hook.then([Reply::Silence]);
         let config = Config::new().with_runbooks(&webhook(&hook, &format!(", idempotent: {idempotent}")));
         let database = Database::migrated().await;
-        hand_out_tokens(&database).await;
         let server = Process::serve(&config, &database).await;
         let id = server.client("deploy-bot").submit_id(task("ci", json!({}))).await;
         hook.attempted(1).await;

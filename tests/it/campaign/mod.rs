@@ -24,18 +24,19 @@ use futures_util::future::join_all;
 use history::{History, Mark};
 use listen::Listener;
 use load::{Load, read_all};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use world::World;
 
-/// The seeds of an ordinary run.
-const SEEDS: [u64; 4] = [1, 2, 3, 4];
+/// The seeds of an ordinary run, which together have every kind of fault.
+const SEEDS: [u64; 2] = [2, 3];
 /// The fewest workflows that are submitted while faults happen.
 const WORKFLOWS: usize = 500;
-/// How many kinds of faults each campaign has; the seed determines which.
-const KINDS: usize = 10;
+/// How many kinds of faults each campaign has; the seed determines which. An even seed and the next
+/// one have each kind once.
+const KINDS: usize = Fault::ALL.len() / 2;
 /// How many faults are enough for an ordinary campaign.
 const ENOUGH: usize = 2 * KINDS;
 /// How long the campaign waits without any progress after all faults have ended.
@@ -76,7 +77,10 @@ fn arguments(dice: &mut Dice) -> Vec<&'static str> {
 /// enough was submitted.
 async fn disturb(world: &World, load: &Load, dice: &mut Dice, least: Duration) -> BTreeMap<Fault, usize> {
     let mut kinds = Fault::ALL.to_vec();
-    dice.shuffle(&mut kinds);
+    Dice::new(load.seed / 2, "the kinds of faults").shuffle(&mut kinds);
+    if load.seed % 2 == 1 {
+        kinds.rotate_left(KINDS);
+    }
     kinds.truncate(KINDS);
     let (mut deck, mut happened) = (Vec::new(), BTreeMap::new());
     let began = Instant::now();
@@ -228,5 +232,9 @@ async fn under_random_faults_nothing_is_lost_repeated_or_misreported() {
     for (figures, _) in &results {
         assert!(figures.workflows >= WORKFLOWS && figures.acknowledged > WORKFLOWS && figures.heard >= 2 * figures.events, "{figures}");
         assert!(figures.starts >= WORKFLOWS / 4 && figures.faults.len() == KINDS, "{figures}");
+    }
+    if (seed, minutes) == (None, None) {
+        let kinds: BTreeSet<Fault> = results.iter().flat_map(|(figures, _)| figures.faults.keys().copied()).collect();
+        assert_eq!(kinds, Fault::ALL.into(), "the seeds have every kind");
     }
 }

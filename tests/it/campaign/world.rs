@@ -61,7 +61,7 @@ impl World {
         let home = folder.path().join("postgres");
         let cluster = start(&home).await;
         cluster.create_database("campaign").await.expect("a database");
-        let database = Database { url: cluster.url("campaign") };
+        let database = Database::at(cluster.url("campaign"));
         // PostgreSQL fails, but not the machine: what is committed only has to reach the operating
         // system.
         database.execute("alter database campaign set synchronous_commit = on").await;

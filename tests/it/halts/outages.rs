@@ -3,7 +3,7 @@
 use super::look;
 use crate::support::client::low;
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::server::{hand_out_tokens, settings};
+use crate::support::server::settings;
 use crate::support::{Config, Database, Ledger, Process, TestApp, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -13,7 +13,6 @@ async fn a_server_that_is_killed_while_halted_and_started_again_is_halted_still(
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let database = Database::migrated().await;
-    hand_out_tokens(&database).await;
     let server = Process::serve(&config, &database).await;
     let (bot, cora) = (server.client("deploy-bot"), server.client("cora"));
     cora.halt(None).await;

@@ -87,7 +87,7 @@ async fn of_two_hundred_starts_of_two_servers_none_is_recorded_after_a_halt_was_
     let ledger = Ledger::new();
     let config = ledger.runbooks(Config::new());
     let settings = settings(&config);
-    let mut app = TestApp::launch(config, &settings, Database { url: database.url.clone() }).await;
+    let mut app = TestApp::launch(config, &settings, Database::at(database.url.clone())).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
     cora.halt(None).await;
     let mut ids = Vec::new();

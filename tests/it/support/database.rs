@@ -1,23 +1,26 @@
 //! One PostgreSQL for the whole test process, and a separate database in it for each test.
 
 use super::called;
+use super::server::hand_out_tokens;
 use parkbrake::postgres::{Cluster, Options, Programs};
 use sqlx::{Connection as _, PgConnection};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 /// It ends with the process, so nothing has to stop it.
 static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+/// Runs statements that create and drop databases, all over one connection.
+static STATEMENTS: OnceCell<mpsc::UnboundedSender<(String, oneshot::Sender<()>)>> = OnceCell::const_new();
 /// How PostgreSQL copies [`TEMPLATE`], set once the template is there.
 static COPY: OnceCell<&str> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
 /// The databases of tests that have ended. The next test that asks for a database drops them.
 static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// A database that is migrated once and copied for each test.
+/// A database that is migrated once, gets a token for everybody, and is copied for each test.
 const TEMPLATE: &str = "migrated";
 
 /// A file system in memory. Each database is 300 files, and most of what a test would need from a
@@ -29,9 +32,16 @@ const ENOUGH_MEMORY: u64 = 4 << 30;
 /// A database that only one test uses.
 pub struct Database {
     pub url: String,
+    /// The connection of the last check, for the next one: PostgreSQL starts a process for each.
+    checks: tokio::sync::Mutex<Option<PgConnection>>,
 }
 
 impl Database {
+    /// The database with this address.
+    pub fn at(url: String) -> Self {
+        Self { url, checks: tokio::sync::Mutex::default() }
+    }
+
     /// A new, empty database.
     #[track_caller]
     pub fn create() -> impl Future<Output = Self> {
@@ -39,17 +49,17 @@ impl Database {
             let cluster = cluster().await;
             let name = next_name();
             cluster.create_database(&name).await.expect("a database");
-            Self { url: cluster.url(&name) }
+            Self::at(cluster.url(&name))
         })
     }
 
-    /// A new database, migrated to this version.
+    /// A new database, migrated to this version, with a token for everybody.
     pub async fn migrated() -> Self {
         let cluster = cluster().await;
         let copy = COPY.get_or_init(|| migrate_template(cluster)).await;
         let name = next_name();
-        server(cluster).execute(&format!("create database {name} template {TEMPLATE} {copy}")).await;
-        Self { url: cluster.url(&name) }
+        run(cluster, format!("create database {name} template {TEMPLATE} {copy}")).await;
+        Self::at(cluster.url(&name))
     }
 
     /// A connection for checking what is stored.
@@ -61,7 +71,13 @@ impl Database {
     /// One number from the database.
     #[track_caller]
     pub fn count(&self, query: &'static str) -> impl Future<Output = i64> {
-        called(async move { sqlx::query_scalar(query).fetch_one(&mut self.connect().await).await.expect(query) })
+        called(async move {
+            let mut checks = self.checks.lock().await;
+            let mut connection = self.working(checks.take()).await;
+            let count = sqlx::query_scalar(query).fetch_one(&mut connection).await.expect(query);
+            *checks = Some(connection);
+            count
+        })
     }
 
     /// Holds the locks of a statement, until the guard is dropped.
@@ -90,8 +106,22 @@ impl Database {
     #[track_caller]
     pub fn execute(&self, statement: &str) -> impl Future<Output = ()> {
         called(async move {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut self.connect().await).await.expect("a statement");
+            let mut checks = self.checks.lock().await;
+            let mut connection = self.working(checks.take()).await;
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.expect("a statement");
+            sqlx::raw_sql("reset all").execute(&mut connection).await.expect("its own settings only");
+            *checks = Some(connection);
         })
+    }
+
+    /// This connection if it still works, and otherwise a new one.
+    async fn working(&self, connection: Option<PgConnection>) -> PgConnection {
+        if let Some(mut connection) = connection
+            && connection.ping().await.is_ok()
+        {
+            return connection;
+        }
+        self.connect().await
     }
 }
 
@@ -112,14 +142,41 @@ async fn cluster() -> &'static Cluster {
     let cluster = SHARED.get_or_init(start).await;
     let ended = std::mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
     for name in ended {
-        server(cluster).execute(&format!("drop database if exists {name} with (force)")).await;
+        run(cluster, format!("drop database if exists {name} with (force)")).await;
     }
     cluster
 }
 
 /// The database through which the harness creates and drops the others.
 fn server(cluster: &Cluster) -> Database {
-    Database { url: cluster.url("postgres") }
+    Database::at(cluster.url("postgres"))
+}
+
+/// Runs a statement there.
+#[track_caller]
+fn run(cluster: &'static Cluster, statement: String) -> impl Future<Output = ()> {
+    called(async move {
+        let statements = STATEMENTS.get_or_init(async || run_statements(server(cluster))).await;
+        let (done, answer) = oneshot::channel();
+        statements.send((statement, done)).expect("the thread of run_statements");
+        answer.await.expect("a statement that succeeds");
+    })
+}
+
+/// Starts a thread that runs statements one after the other. A connection belongs to the runtime in
+/// which it was opened, and that of a test ends with the test.
+fn run_statements(server: Database) -> mpsc::UnboundedSender<(String, oneshot::Sender<()>)> {
+    let (sender, mut statements) = mpsc::unbounded_channel::<(String, oneshot::Sender<()>)>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            while let Some((statement, done)) = statements.recv().await {
+                server.execute(&statement).await;
+                let _ = done.send(());
+            }
+        });
+    });
+    sender
 }
 
 /// Creates [`TEMPLATE`], and returns the words that have PostgreSQL copy its files: by default, it
@@ -130,6 +187,7 @@ fn migrate_template(cluster: &Cluster) -> impl Future<Output = &'static str> {
     called(async move {
         cluster.create_database(TEMPLATE).await.expect("a database");
         parkbrake::storage::migrate(&cluster.url(TEMPLATE)).await.expect("migrations");
+        hand_out_tokens(&Database::at(cluster.url(TEMPLATE))).await;
         let version = server(cluster).count("select current_setting('server_version_num')::bigint").await;
         if version < 150_000 { "" } else { "strategy file_copy" }
     })

@@ -1,12 +1,17 @@
 //! A ledger outside the database: a runbook that records its start and its end.
 
 use crate::support::Config;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 /// The runbook's own record of what it did.
 pub struct Ledger {
     folder: TempDir,
+    /// The gates that were opened. While they are, nobody who comes late waits at them.
+    opened: Mutex<Vec<File>>,
 }
 
 /// One line of it.
@@ -20,13 +25,13 @@ pub struct Entry {
 
 impl Ledger {
     pub fn new() -> Self {
-        let ledger = Self { folder: tempfile::tempdir().expect("a folder") };
+        let ledger = Self { folder: tempfile::tempdir().expect("a folder"), opened: Mutex::default() };
         // A line of this size is appended atomically; `sync` makes it durable. The runbook waits
-        // for the gate if there is one.
+        // for the gate if there is one: a pipe that nobody has opened for writing.
         let script = "#!/bin/sh
 write() { echo \"$1 $PARKBRAKE_WORKFLOW_ID $PARKBRAKE_ATTEMPT $PARKBRAKE_IDEMPOTENCY_KEY\" >> ledger; }
 write start
-while [ -e gate ]; do sleep 0.02; done
+[ ! -e gate ] || (: < gate) 2> /dev/null
 write end
 ";
         std::fs::write(ledger.folder.path().join("run.sh"), script).expect("a script");
@@ -61,11 +66,17 @@ write end
 
     /// Holds every run between its start and its end.
     pub fn hold(&self) {
-        std::fs::write(self.gate(), "").expect("a gate");
+        if self.gate().exists() {
+            return;
+        }
+        mknodat(CWD, self.gate(), FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("a gate");
     }
 
     /// Lets them continue.
     pub fn release(&self) {
+        // Opening a pipe for both reading and writing never waits.
+        let opened = File::options().read(true).write(true).open(self.gate()).expect("a gate");
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(opened);
         std::fs::remove_file(self.gate()).expect("a gate");
     }
 
@@ -81,6 +92,14 @@ write end
     /// How often a workflow's action was started.
     pub fn starts(&self, workflow: &str) -> usize {
         self.of(workflow).iter().filter(|entry| entry.what == "start").count()
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if self.gate().exists() {
+            self.release();
+        }
     }
 }
 

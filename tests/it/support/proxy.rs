@@ -122,7 +122,7 @@ impl Proxy {
 
     /// The database as a server sees it through this proxy.
     pub fn database(&self) -> Database {
-        Database { url: self.url() }
+        Database::at(self.url())
     }
 
     /// The next statements with this text, this many of them, meet a fault.

@@ -139,7 +139,6 @@ impl TestApp {
     }
 
     pub async fn launch_with(config: Config, settings: &Settings, database: Database, services: Services) -> Self {
-        hand_out_tokens(&database).await;
         let app = Self::app(settings, &database, services.clone()).await;
         Self { addr: app.addr, app: Some(app), database, config, services }
     }
