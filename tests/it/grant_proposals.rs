@@ -157,8 +157,11 @@ async fn a_runbook_that_has_changed_since_it_was_approved_is_not_proposed() {
     approved(&app, &deployment(), 2).await;
     let alice = app.client("alice");
     assert_eq!(alice.proposals().await[0]["headline"], "deploy-bot: deploy in development by runbook once");
-    let text = std::fs::read_to_string(&script).unwrap();
-    std::fs::write(&script, format!("{text}# swapped\n")).unwrap();
+    let (text, changed) = (std::fs::read_to_string(&script).unwrap(), ledger.folder().join("changed.sh"));
+    std::fs::write(&changed, format!("{text}# swapped\n")).unwrap();
+    std::fs::set_permissions(&changed, std::fs::metadata(&script).unwrap().permissions()).unwrap();
+    // A rename, because a file that is being executed cannot be written.
+    std::fs::rename(&changed, &script).unwrap();
     assert_eq!(alice.proposals().await, Vec::<Value>::new(), "what runs now is not what was approved");
 }
 
