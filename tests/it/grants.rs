@@ -193,8 +193,11 @@ async fn requests_outside_the_grant_park() {
     let (bot, alice) = (app.client("deploy-bot"), app.client("alice"));
     let grant = alice.grant(grant_of_deployments()).await;
     bot.wait_for(&bot.submit_id(deployment()).await, "completed").await;
-    let text = std::fs::read_to_string(&script).unwrap();
-    std::fs::write(&script, format!("{text}# swapped\n")).unwrap();
+    let (text, swapped) = (std::fs::read_to_string(&script).unwrap(), ledger.folder().join("swapped.sh"));
+    std::fs::write(&swapped, format!("{text}# swapped\n")).unwrap();
+    std::fs::set_permissions(&swapped, std::fs::metadata(&script).unwrap().permissions()).unwrap();
+    // A rename, because a file that is being executed cannot be written.
+    std::fs::rename(&swapped, &script).unwrap();
     assert_eq!(bot.submit(deployment()).await["status"], "pending_approval", "the script was swapped after the grant");
     assert_eq!(alice.granted(&grant).await["used"], 1);
 }
