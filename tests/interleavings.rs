@@ -169,7 +169,7 @@ fn every_order_of_two_actors_and_two_servers_is_safe() {
 #[test]
 fn each_planted_flaw_is_found() {
     let flaws = [
-        (Flaw::MakesTokensAnew, "given up"),
+        (Flaw::MakesNewTokens, "given up"),
         (Flaw::IgnoresTheFence, "starts that is over"),
         (Flaw::ForgetsItsObligation, "nobody goes on"),
         (Flaw::LetsGoTooEarly, "given up"),

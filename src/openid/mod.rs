@@ -169,13 +169,13 @@ impl Provider {
         }
         .map_err(|error| Error::Token(error.to_string()))?;
         if attempt.is_again() {
-            self.is_anew(&proven)?;
+            self.has_just_signed_in(&proven)?;
         }
         Ok(proven)
     }
 
     /// Checks that the person has just signed in at the provider.
-    fn is_anew(&self, proven: &Proven) -> Result<(), Error> {
+    fn has_just_signed_in(&self, proven: &Proven) -> Result<(), Error> {
         match proven.signed_in_at {
             None => Err(Error::Again("its ID token has no auth_time, or one in the future")),
             Some(at) if self.clock.now() - at > SKEW => Err(Error::Again("according to its auth_time, the person did not sign in again")),

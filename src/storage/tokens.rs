@@ -133,13 +133,13 @@ impl Storage {
             return Ok(Presented::Void);
         };
         if row.token_hash != hashes[0] {
-            self.seal_anew(&row.token_hash, &hashes[0], &holder).await?;
+            self.reseal(&row.token_hash, &hashes[0], &holder).await?;
         }
         let left = row.seconds_left.map(|seconds| Duration::from_secs_f64(seconds.max(0.0)));
         Ok(Presented::Good(TokenHolder { left, ..holder }))
     }
 
-    async fn seal_anew(&self, old: &[u8], new: &[u8], holder: &TokenHolder) -> Result<(), Error> {
+    async fn reseal(&self, old: &[u8], new: &[u8], holder: &TokenHolder) -> Result<(), Error> {
         let seal = self.keys()?.seal(Purpose::TokenSeal, &sealed(new, holder.kind, &holder.name, &holder.token_id));
         let mut db = self.lease().await?;
         let query = sqlx::query!("update token set token_hash = $2, seal = $3 where token_hash = $1", old, new, seal.as_slice());

@@ -225,12 +225,12 @@ impl World {
     }
 
     pub fn send(&mut self, server: usize, place: usize) {
-        let makes_anew = self.flaw == Flaw::MakesTokensAnew;
+        let makes_new = self.flaw == Flaw::MakesNewTokens;
         let turn = &mut self.servers[server].turn;
         let ask = match *turn {
             Turn::Starts { attempt, token, .. } => {
-                self.tokens += u32::from(makes_anew);
-                let token = if makes_anew { self.tokens } else { token };
+                self.tokens += u32::from(makes_new);
+                let token = if makes_new { self.tokens } else { token };
                 *turn = Turn::Starts { attempt, token, is_sent: true };
                 Ask::Start { attempt, token }
             }

@@ -179,7 +179,7 @@ pub struct World {
 pub enum Flaw {
     None,
     /// Each request for a start has a new token.
-    MakesTokensAnew,
+    MakesNewTokens,
     /// It starts whatever it may start, and does not check whether it may still act.
     IgnoresTheFence,
     /// After reading the log it answers, and does not fulfill its obligations; and the timer skips

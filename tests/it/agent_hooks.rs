@@ -88,8 +88,8 @@ async fn an_approved_call_passes_the_hook_once_and_is_settled_by_it() {
         let door = client.replace('-', "_");
         assert_eq!(doors, [&door, &door, "rest", "rest", &door, &door]);
 
-        let asked_anew = alice.get("/workflows/pending").await.expect(200)["workflows"][0]["workflow_id"].clone();
-        alice.post(&format!("/workflows/{}/reject", asked_anew.as_str().unwrap()), json!({"reason": "Once is enough"})).await.expect(200);
+        let asked_again = alice.get("/workflows/pending").await.expect(200)["workflows"][0]["workflow_id"].clone();
+        alice.post(&format!("/workflows/{}/reject", asked_again.as_str().unwrap()), json!({"reason": "Once is enough"})).await.expect(200);
         let (word, why) = ask("five").await;
         assert!(word == "deny" && why.contains("Once is enough"), "{why}");
     }

@@ -92,11 +92,11 @@ fn hold(config: Config, policies: &str, rules: &[Rule]) -> impl Future<Output = 
                     log.first().map(String::as_str) == event.map(|event| format!("{event} by {} at the door", rule.who)).as_deref();
                 let same = asks_when || *first.get_or_insert_with(|| log.clone()) == log;
                 is_valid &= as_told && as_logged && same;
-                let mark = if as_told && as_logged && same { "as it should" } else { "OTHERWISE" };
+                let mark = if as_told && as_logged && same { "as it should" } else { "WRONG" };
                 let _ = writeln!(matrix, "  {:6} {mark}: {}, log: {log:?}", door.name(), brief(&heard));
             }
         }
-        assert!(is_valid, "the doors do not agree:\n{matrix}");
+        assert!(is_valid, "a door is wrong:\n{matrix}");
     })
 }
 

@@ -236,7 +236,7 @@ escalation: { high: [ { after: 3s, to: [cto] }, { after: 4s, to: [auditor] } ], 
     app.restart().await;
     let bot = app.client("lone-bot");
     let answer = bot.get(&format!("/workflows/{chained_id}/wait?since=4&timeout=2s")).await.expect(200);
-    assert_eq!(answer["workflow"]["version"], 4, "a second start does nothing anew");
+    assert_eq!(answer["workflow"]["version"], 4, "a second start does nothing more");
     app.client("nora").approve(&chained_id).await.expect(200);
 }
 

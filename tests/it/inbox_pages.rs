@@ -205,13 +205,14 @@ async fn heading_tabs_and_title_count_waiting_requests() {
 
 #[tokio::test]
 async fn the_list_counts_down_to_the_next_step() {
-    let policies = "escalation: { high: [ { after: 30m, to: [cto] } ] }\npolicies: { medium: { expire_after: 2h } }\n";
+    // Half a minute more than whole minutes and hours, for a test on a busy machine.
+    let policies = "escalation: { high: [ { after: 1830s, to: [cto] } ] }\npolicies: { medium: { expire_after: 7230s } }\n";
     let app = TestApp::with(Config::new().with_policies(policies)).await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     app.client("deploy-bot").submit_id(medium()).await;
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/").await.expect(200);
-    page.has("escalates <time").has("data-relative>in 29 minutes</time>").has("expires <time").has("data-relative>in 1 hour</time>");
+    page.has("escalates <time").has("data-relative>in 30 minutes</time>").has("expires <time").has("data-relative>in 2 hours</time>");
     alice.get(&format!("/inbox/workflows/{id}")).await.expect(200).has("escalates to cto");
 }
 

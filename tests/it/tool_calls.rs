@@ -167,7 +167,7 @@ async fn the_level_sets_how_long_a_rejection_is_remembered() {
     let bot = app.client("deploy-bot");
     let waiting = id(&ask(&bot, dangerous("one")).await);
     app.client("alice").post(&format!("/workflows/{waiting}/reject"), json!({"reason": "Not now"})).await.expect(200);
-    crate::support::eventually("it is asked anew", || async {
+    crate::support::eventually("people to be asked again", || async {
         let answer = ask(&bot, dangerous("again")).await;
         (answer["decision"] == "parked" && id(&answer) != waiting).then_some(())
     })
@@ -185,11 +185,11 @@ async fn an_undecided_end_is_reported_before_people_are_asked_again() {
         is(&answer, "deny", "expired: nobody decided in time");
         assert_eq!(id(&answer), waiting);
     }
-    let anew = ask(&bot, dangerous("three")).await;
-    is(&anew, "parked", "");
-    assert_ne!(id(&anew), waiting);
+    let again = ask(&bot, dangerous("three")).await;
+    is(&again, "parked", "");
+    assert_ne!(id(&again), waiting);
 
-    bot.post(&format!("/workflows/{}/cancel", id(&anew)), json!({})).await.expect(200);
+    bot.post(&format!("/workflows/{}/cancel", id(&again)), json!({})).await.expect(200);
     is(&ask(&bot, dangerous("four")).await, "deny", "cancelled");
     is(&ask(&bot, dangerous("five")).await, "parked", "");
 }

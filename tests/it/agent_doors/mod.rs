@@ -238,13 +238,13 @@ impl Matrix {
 
     fn cell(&mut self, rule: &str, door: &dyn Door, is_right: bool, seen: String) {
         self.is_wrong |= !is_right;
-        let mark = if is_right { "as it should" } else { "OTHERWISE" };
+        let mark = if is_right { "as it should" } else { "WRONG" };
         let _ = writeln!(self.text, "{rule} at {}: {mark}: {}", door.via(), seen.chars().take(400).collect::<String>());
     }
 
     #[track_caller]
     fn check(&self) {
-        assert!(!self.is_wrong, "the doors do not agree:\n{}", self.text);
+        assert!(!self.is_wrong, "a door is wrong:\n{}", self.text);
     }
 }
 

@@ -79,7 +79,7 @@ async fn linear_cancels_the_issue_of_a_request_that_ends_undone() {
 }
 
 #[tokio::test]
-async fn states_are_found_by_name_and_asked_for_anew_when_they_change() {
+async fn states_are_found_by_name_and_asked_for_again_when_they_change() {
     let service = services::Linear::start().await;
     let named =
         Settings { done_state: Some("Shipped".to_owned()), cancelled_state: Some("Duplicate".to_owned()), ..settings(&service.api_url()) };
