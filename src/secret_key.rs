@@ -160,15 +160,15 @@ impl SecretKeys {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Keys from text; `place` says where it was found.
+    /// Keys from text; `origin` says where it was found.
     ///
     /// # Errors
     /// The text is not a key.
-    pub fn parse(text: &str, place: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, origin: &str) -> Result<Self, Error> {
         let keys: Option<Vec<_>> = text.split_ascii_whitespace().map(unhex).collect();
-        let keys = keys.filter(|keys| !keys.is_empty()).ok_or_else(|| Error::Malformed(place.to_owned()))?;
+        let keys = keys.filter(|keys| !keys.is_empty()).ok_or_else(|| Error::Malformed(origin.to_owned()))?;
         if keys.len() > MOST {
-            return Err(Error::TooMany(place.to_owned()));
+            return Err(Error::TooMany(origin.to_owned()));
         }
         let words = text.split_ascii_whitespace().map(|word| word.as_bytes().to_vec());
         Ok(Self {

@@ -47,8 +47,8 @@ struct Listed<I>(I);
 
 impl<I: Iterator<Item = Uuid> + Clone> fmt::Display for Listed<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, id) in self.0.clone().enumerate() {
-            write!(f, "{}{id}", if place == 0 { "" } else { ", " })?;
+        for (index, id) in self.0.clone().enumerate() {
+            write!(f, "{}{id}", if index == 0 { "" } else { ", " })?;
         }
         Ok(())
     }

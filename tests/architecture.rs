@@ -317,13 +317,13 @@ fn every_crate_has_its_home() {
 
 #[test]
 fn a_concept_of_the_core_uses_only_those_before_it() {
-    let place = |name: &str| CONCEPTS.iter().position(|concept| *concept == name);
+    let position = |name: &str| CONCEPTS.iter().position(|concept| *concept == name);
     for file in sources().iter().filter(|file| file.module == "domain" && !file.name.contains("tests")) {
         let concept = file.name.split('/').nth(1).unwrap_or_default();
-        let own = place(concept);
+        let own = position(concept);
         assert!(own.is_some() || concept.ends_with(".rs") || concept == "text", "src/domain/{concept} is new: add it to CONCEPTS");
         for path in file.paths() {
-            let used = path.strip_prefix("domain::").and_then(|path| place(path.split("::").next().unwrap_or_default()));
+            let used = path.strip_prefix("domain::").and_then(|path| position(path.split("::").next().unwrap_or_default()));
             assert!(
                 used.is_none() || used <= own,
                 "src/{} uses `crate::{path}`, and the core goes {CONCEPTS:?}: move what both use into the earlier one",

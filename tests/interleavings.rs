@@ -137,17 +137,17 @@ fn explore(first: World) -> Result<usize, String> {
                 continue;
             }
             trail.push((parent, step));
-            let place = trail.len() - 1;
+            let index = trail.len() - 1;
             if let Err(what) = judge(&next, step) {
                 let mut steps: Vec<Step> = Vec::new();
-                let mut at = place;
+                let mut at = index;
                 while let Some((before, step)) = trail.get(at) {
                     steps.insert(0, *step);
                     at = *before;
                 }
                 return Err(format!("{what}, after {steps:?}"));
             }
-            open.push((next, place));
+            open.push((next, index));
         }
     }
     Ok(seen.len())

@@ -37,7 +37,7 @@ fn nodes(tree: &Tree) -> Vec<Node<'_>> {
     let mut found = vec![tree.root_node()];
     let mut at = 0;
     while let Some(node) = found.get(at).copied() {
-        found.extend((0..node.child_count()).filter_map(|place| node.child(place)));
+        found.extend((0..node.child_count()).filter_map(|index| node.child(index)));
         at += 1;
     }
     found
@@ -138,8 +138,8 @@ fn every_powershell_script_parses() {
         let text = std::fs::read_to_string(&path).expect("a script");
         let tree = parse(&text);
         for node in nodes(&tree) {
-            let place = node.start_position();
-            let at = format!("{}:{}:{}", path.display(), place.row + 1, place.column + 1);
+            let start = node.start_position();
+            let at = format!("{}:{}:{}", path.display(), start.row + 1, start.column + 1);
             assert!(!node.is_error() && !node.is_missing(), "{at}: cannot be parsed: {}", &text[node.byte_range()]);
         }
         names.push(path.file_stem().expect("a name").to_string_lossy().into_owned());

@@ -60,8 +60,8 @@ fn doubles(count: usize) -> Vec<f64> {
 fn each_of_100_000_doubles_keeps_its_value() {
     let doubles = doubles(100_000);
     let (mut document, mut expected) = (String::from("["), String::from("["));
-    for (place, double) in doubles.iter().enumerate() {
-        let comma = if place == 0 { "" } else { "," };
+    for (index, double) in doubles.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
         // The standard library reads and writes doubles exactly; RFC 8785 uses ECMAScript's
         // spelling.
         write!(document, "{comma}{double:.16e}").unwrap();

@@ -177,8 +177,8 @@ fn executing(action: ActionKind, idempotent: bool) -> Workflow {
 }
 
 fn fold(log: &[(&str, Event)]) -> Workflow {
-    let recorded = |(place, (actor, event)): (usize, &(&str, Event))| Recorded {
-        version: u32::try_from(place + 1).expect("a short log"),
+    let recorded = |(index, (actor, event)): (usize, &(&str, Event))| Recorded {
+        version: u32::try_from(index + 1).expect("a short log"),
         at: at(Duration::ZERO),
         actor: (*actor).to_owned(),
         via: Via::Rest,

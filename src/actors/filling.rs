@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// A step that uses outputs, with their values in it.
 struct Filled {
     action: Action,
-    /// The values and their places, for a sentence.
+    /// The values and the arguments that get them, for a sentence.
     values: Vec<String>,
     /// Whether the configuration permits each of these values without an approval.
     is_allowed: bool,

@@ -7,7 +7,7 @@
 use crate::actors::metrics::Metrics;
 use crate::clock::Clock;
 use crate::config::Configuration;
-use crate::domain::hold::{Freeze, Held, Holds, Place};
+use crate::domain::hold::{Freeze, Held, Holds, ResolvedTarget};
 use crate::domain::risk::target::Target;
 use crate::domain::workflow::Workflow;
 use crate::domain::workflow::today::Today;
@@ -103,13 +103,13 @@ impl HoldWatch {
         // For a plan, this checks the next step and the plan's listed target, which is all that the
         // queue knows.
         let targets = [workflow.next_target(), workflow.submission.target.as_ref()];
-        targets.into_iter().find_map(|target| self.holds(&halts).on(&self.place(target), is_excepted))
+        targets.into_iter().find_map(|target| self.holds(&halts).on(&self.resolve(target), is_excepted))
     }
 
     /// Until when a freeze holds a workflow, if it does now.
     pub fn frozen_until(&self, workflow: &Workflow, freeze: &Freeze) -> Option<DateTime<Utc>> {
         let targets = [workflow.next_target(), workflow.submission.target.as_ref()];
-        let covers = targets.into_iter().any(|target| freeze.covers(&self.place(target)));
+        let covers = targets.into_iter().any(|target| freeze.covers(&self.resolve(target)));
         covers.then(|| freeze.holds_until(self.clock.now()))?
     }
 
@@ -121,7 +121,7 @@ impl HoldWatch {
     /// The hold on an action with this target now.
     pub fn held_at(&self, target: &Target) -> Option<Held> {
         let halts = self.known();
-        self.holds(&halts).on(&self.place(Some(target)), |_, _| false)
+        self.holds(&halts).on(&self.resolve(Some(target)), |_, _| false)
     }
 
     /// Whether a queued action is held. If it has an exception, the gate checks that.
@@ -133,7 +133,7 @@ impl HoldWatch {
         // Rows read before there was a hold go to the gate, which checks them.
         let Some(target) = row.target.as_deref() else { return false };
         let target = Target::read(target);
-        self.holds(&halts).on(&self.place(target.as_ref()), |_, _| row.excepted).is_some()
+        self.holds(&halts).on(&self.resolve(target.as_ref()), |_, _| row.excepted).is_some()
     }
 
     /// Whether no hold is in force.
@@ -144,14 +144,14 @@ impl HoldWatch {
 
     /// What a commit of this workflow would begin, for the database to check.
     pub fn begins(&self, workflow: &Workflow) -> Begins {
-        let place = self.place(workflow.next_target());
+        let target = self.resolve(workflow.next_target());
         let halts = self.known();
-        let before = self.holds(&halts).next_freeze(&place);
-        Begins { environment: place.environment, before }
+        let before = self.holds(&halts).next_freeze(&target);
+        Begins { environment: target.environment, before }
     }
 
-    fn place(&self, target: Option<&Target>) -> Place {
-        self.configuration.rules.place(target)
+    fn resolve(&self, target: Option<&Target>) -> ResolvedTarget {
+        self.configuration.rules.resolve(target)
     }
 
     fn holds<'a>(&'a self, known: &'a HaltState) -> Holds<'a> {

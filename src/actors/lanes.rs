@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_taken_goes_to_the_next() {
+    fn a_slot_that_is_not_taken_goes_to_the_next() {
         let mut lanes = Lanes::default();
         for number in 1..=3 {
             lanes.enter(&lane("api", 1), &one(number));

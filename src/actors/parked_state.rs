@@ -138,9 +138,9 @@ impl Asked {
 impl Kinds {
     /// The kind of this request: what it has in common with others.
     fn kind_of(&self, submission: &Submission) -> Arc<Submission> {
-        let place = place(submission);
+        let key = key(submission);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kind) = known.get(&place).filter(|kind| are_alike(kind, submission)) {
+        if let Some(kind) = known.get(&key).filter(|kind| are_alike(kind, submission)) {
             return Arc::clone(kind);
         }
         let mut kind = Submission { task_id: None, claim: None, ..submission.clone() };
@@ -148,13 +148,13 @@ impl Kinds {
         kind.digest = kind.assessment.policy_version.clone();
         kind.assessment.reasons.shrink_to_fit();
         let kind = Arc::new(kind);
-        known.insert(place, Arc::clone(&kind));
+        known.insert(key, Arc::clone(&kind));
         kind
     }
 }
 
 /// Where the kind of this request is looked for: a hash of what usually tells kinds apart.
-fn place(submission: &Submission) -> u64 {
+fn key(submission: &Submission) -> u64 {
     let mut hasher = DefaultHasher::new();
     submission.requested_by.hash(&mut hasher);
     if let Some(target) = &submission.target {

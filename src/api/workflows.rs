@@ -5,7 +5,7 @@ use crate::api::views::{self, PendingPage, WorkflowAnswer, WorkflowPage};
 use crate::domain::duration;
 use crate::domain::page::Cursor;
 use crate::domain::risk::level::Level;
-use crate::domain::risk::order::{Order, Place};
+use crate::domain::risk::order::{ListPosition, Order};
 use crate::domain::workflow::Status;
 use crate::http::openapi::{self, CALLER, WAIT, refused_with};
 use crate::http::path::WorkflowId;
@@ -58,7 +58,7 @@ pub async fn pending(
     Listing { filter, after, limit }: Listing<PendingQuery, Cursor>,
 ) -> Result<Response, Problem> {
     let risk_level = level(filter.risk_level.as_deref())?;
-    let after = after.map(|cursor| Place::of_newest(cursor.workflow_id));
+    let after = after.map(|cursor| ListPosition::of_newest(cursor.workflow_id));
     let query = lists::PendingQuery { risk_level, role: filter.role, mine: filter.mine, order: Order::Newest, after, limit };
     let page = service.pending(&by, query).await?;
     Ok(Json(PendingPage::from(&page)).into_response())

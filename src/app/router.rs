@@ -80,7 +80,7 @@ async fn finish(State(Front { web, hosts }): State<Front>, request: Request<Body
     if reads_pages {
         response = web::explained(&web, response, &path);
     }
-    let mut response = problem::place(&path, response);
+    let mut response = problem::add_instance(&path, response);
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),

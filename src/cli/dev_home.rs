@@ -124,7 +124,7 @@ pub fn read(folder: &Path) -> Result<Vec<Identity>, Error> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(place, line)| identity(line).ok_or_else(|| Error::Malformed { path: path.clone(), line: place + 1 }))
+        .map(|(index, line)| identity(line).ok_or_else(|| Error::Malformed { path: path.clone(), line: index + 1 }))
         .collect()
 }
 

@@ -66,16 +66,16 @@ impl Client {
         self.find_in(given, &[("/grants", 1)], ["/grants", "/grant_id"], "no grant has").await
     }
 
-    /// Looks an id up in lists, reading the given number of pages of each. `places` are the JSON
+    /// Looks an id up in lists, reading the given number of pages of each. `pointers` are the JSON
     /// pointers to the items in a page and to the id in an item.
-    async fn find_in(&self, given: &GivenId, lists: &[(&str, usize)], places: [&str; 2], none_has: &str) -> Result<Uuid, Error> {
+    async fn find_in(&self, given: &GivenId, lists: &[(&str, usize)], pointers: [&str; 2], none_has: &str) -> Result<Uuid, Error> {
         let end = match given {
             GivenId::Whole(id) => return Ok(*id),
             GivenId::End(end) => end,
         };
         let mut found = BTreeSet::new();
         for (path, pages) in lists {
-            self.collect(&mut found, end, path, *pages, places).await?;
+            self.collect(&mut found, end, path, *pages, pointers).await?;
         }
         match (found.len(), found.first()) {
             (1, Some(id)) => Ok(*id),

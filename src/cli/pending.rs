@@ -199,7 +199,7 @@ fn print(page: &mut Page, items: &[Value], wide: bool, now: DateTime<Utc>) {
 }
 
 fn row(item: &Value, wide: bool, now: DateTime<Utc>) -> Vec<Cell> {
-    let word = |place: &str| escaped(text(item, place).unwrap_or("?"));
+    let word = |pointer: &str| escaped(text(item, pointer).unwrap_or("?"));
     let level = asked_level(item);
     let asked = text(item, "/requested_at").and_then(times::read);
     let due = due(item, now).map(|(at, what)| format!("{} {}", escaped(what), times::size(at - now)));

@@ -110,8 +110,8 @@ async fn list(storage: &Storage, config: &Path) -> Result<(), Error> {
             PrincipalKind::Person => principal.roles.into_iter().collect::<Vec<_>>().join(", "),
             PrincipalKind::Agent => principal.on_behalf_of.unwrap_or_default(),
         };
-        let place = suspended.iter().position(|row| row.name.eq_ignore_ascii_case(name));
-        let state = place.map_or_else(|| "good".to_owned(), |place| state(&suspended.remove(place)));
+        let index = suspended.iter().position(|row| row.name.eq_ignore_ascii_case(name));
+        let state = index.map_or_else(|| "good".to_owned(), |index| state(&suspended.remove(index)));
         page.line(format_args!("{name:<24}  {:<6}  {facts:<40}  {state}", principal.kind.as_str()));
     }
     for row in suspended {

@@ -188,7 +188,7 @@ impl Found {
         }
         let now = times::now();
         let row = |(line, level): &(Value, Option<Level>)| -> Vec<Cell> {
-            let word = |place: &str| escaped(text(line, place).unwrap_or("?"));
+            let word = |pointer: &str| escaped(text(line, pointer).unwrap_or("?"));
             let age = text(line, "/submitted_at").and_then(times::read).map_or_else(|| "?".to_owned(), |at| times::size(now - at));
             let would_be = level.map_or("refused", Level::as_str);
             vec![

@@ -40,7 +40,7 @@ pub fn request(page: &mut Page, workflow: &Value) {
     }
     for planned in list(workflow, "/steps").iter().skip(steps.len()) {
         let of = number(planned, "/compensates").and_then(|of| usize::try_from(of).ok()?.checked_sub(1));
-        steps::undoing(page, of.and_then(|place| steps.get(place)).unwrap_or(&Value::Null), planned);
+        steps::undoing(page, of.and_then(|index| steps.get(index)).unwrap_or(&Value::Null), planned);
     }
     target(page, workflow);
     reasons(page, workflow);
@@ -59,11 +59,11 @@ pub fn request(page: &mut Page, workflow: &Value) {
 /// Everything about a workflow.
 pub fn workflow(page: &mut Page, workflow: &Value) {
     request(page, workflow);
-    for (place, step) in standing(workflow).iter().enumerate() {
-        page.fact(if place == 0 { "now" } else { "" }, step);
+    for (index, step) in standing(workflow).iter().enumerate() {
+        page.fact(if index == 0 { "now" } else { "" }, step);
     }
-    for (place, given) in list(workflow, "/decisions").iter().enumerate() {
-        page.fact(if place == 0 { "decisions" } else { "" }, decision(given));
+    for (index, given) in list(workflow, "/decisions").iter().enumerate() {
+        page.fact(if index == 0 { "decisions" } else { "" }, decision(given));
     }
     for attempt in list(workflow, "/execution/attempts") {
         execution(page, attempt);
@@ -75,9 +75,9 @@ pub fn workflow(page: &mut Page, workflow: &Value) {
         let line = page.paint(Style::of(WARNING), &escaped(held));
         page.fact("held", line);
     }
-    for (place, happened) in list(workflow, "/history").iter().enumerate() {
+    for (index, happened) in list(workflow, "/history").iter().enumerate() {
         let line = event(page, workflow, happened);
-        page.fact(if place == 0 { "history" } else { "" }, line);
+        page.fact(if index == 0 { "history" } else { "" }, line);
     }
 }
 
@@ -97,7 +97,7 @@ pub fn event(page: &Page, workflow: &Value, event: &Value) -> String {
     }
     // The rest of the detail is elsewhere on the page, or useful only to programs.
     let said = ["/detail", "/detail/reason", "/detail/justification", "/detail/error", "/detail/text"];
-    if let Some(said) = said.iter().find_map(|place| text(event, place).filter(|said| !said.is_empty())) {
+    if let Some(said) = said.iter().find_map(|pointer| text(event, pointer).filter(|said| !said.is_empty())) {
         line.push_str(&format!(": {}", escaped(said)));
     }
     line
@@ -118,7 +118,7 @@ pub fn heading(page: &mut Page, workflow: &Value) {
 
 /// Why the request has its level.
 pub fn reasons(page: &mut Page, workflow: &Value) {
-    for (place, reason) in list(workflow, "/assessment/reasons").iter().enumerate() {
+    for (index, reason) in list(workflow, "/assessment/reasons").iter().enumerate() {
         let trigger = text(reason, "/trigger").unwrap_or("?");
         let level = if is_warning(trigger) { WARNING } else { text(reason, "/level").unwrap_or("?") };
         let line = format!(
@@ -127,7 +127,7 @@ pub fn reasons(page: &mut Page, workflow: &Value) {
             escaped(trigger),
             escaped(text(reason, "/detail").unwrap_or_default())
         );
-        page.fact(if place == 0 { "because" } else { "" }, line);
+        page.fact(if index == 0 { "because" } else { "" }, line);
     }
 }
 
@@ -163,8 +163,8 @@ fn timetable(page: &mut Page, approval: &Value) {
         let to = if to.is_empty() { String::new() } else { format!(" to {}", escaped(&to)) };
         format!("{} {}{to}", moment(step, "/at"), word(step, "/what", "?"))
     });
-    for (place, step) in steps.enumerate() {
-        page.fact(if place == 0 { "then" } else { "" }, step);
+    for (index, step) in steps.enumerate() {
+        page.fact(if index == 0 { "then" } else { "" }, step);
     }
 }
 
@@ -199,8 +199,8 @@ fn cost(page: &mut Page, task: &Value) {
 
 pub fn named(target: &Value) -> String {
     let mut named = word(target, "/operation", "?");
-    for (between, place) in [(" ", "/resource"), (" in ", "/environment"), (", ", "/resource_type")] {
-        if let Some(name) = text(target, place) {
+    for (between, pointer) in [(" ", "/resource"), (" in ", "/environment"), (", ", "/resource_type")] {
+        if let Some(name) = text(target, pointer) {
             named.push_str(&format!("{between}{}", escaped(name)));
         }
     }
@@ -288,8 +288,8 @@ fn execution(page: &mut Page, attempt: &Value) {
 /// Text of several lines, with a bar in front of each.
 fn quoted(page: &mut Page, label: &str, words: &str) {
     let words = words.trim_end_matches(['\n', '\r']);
-    for (place, line) in words.split('\n').enumerate() {
-        page.fact(if place == 0 { label } else { "" }, format_args!("| {}", escaped(line.strip_suffix('\r').unwrap_or(line))));
+    for (index, line) in words.split('\n').enumerate() {
+        page.fact(if index == 0 { label } else { "" }, format_args!("| {}", escaped(line.strip_suffix('\r').unwrap_or(line))));
     }
 }
 

@@ -29,11 +29,11 @@ pub fn table(page: &mut Page, headings: &[&str], rows: &[Vec<Cell>], flexible: u
     let headings: Vec<Cell> = headings.iter().map(|heading| ((*heading).to_owned(), FAINT)).collect();
     for row in std::iter::once(&headings).chain(rows) {
         let mut line = String::new();
-        for (place, ((text, style), width)) in row.iter().zip(&widths).enumerate() {
+        for (index, ((text, style), width)) in row.iter().zip(&widths).enumerate() {
             let text = cut(text, *width);
-            line.push_str(if place == 0 { "" } else { GAP });
+            line.push_str(if index == 0 { "" } else { GAP });
             line.push_str(&page.paint(*style, &text));
-            if place + 1 < row.len() {
+            if index + 1 < row.len() {
                 line.push_str(&" ".repeat(width.saturating_sub(text.width())));
             }
         }

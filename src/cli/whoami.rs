@@ -27,7 +27,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Error> {
         print_json(&answer.body)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let word = |place: &str| text(&answer.value, place).map(escaped);
+    let word = |pointer: &str| text(&answer.value, pointer).map(escaped);
     let mut page = Page::stdout();
     let name = page.paint(BOLD, &word("/name").unwrap_or_else(|| "?".to_owned()));
     page.line(match word("/on_behalf_of") {

@@ -9,8 +9,8 @@ use crate::domain::risk::Rules;
 use crate::domain::risk::level::Level;
 use crate::domain::text::shown;
 use crate::domain::tools::check::Check;
+use crate::domain::tools::paths::PathPattern;
 use crate::domain::tools::pattern::{CommandPattern, Flags, Globs};
-use crate::domain::tools::places::PathPattern;
 use crate::domain::tools::rules::{Takes, Variable, Writes};
 use crate::domain::tools::{Entry, PathRule, ToolFacts, ToolRules};
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ impl Reader<'_, '_> {
             }
             let except = fields.get("except").map(|at| texts(&at, "patterns of paths")).unwrap_or_default();
             let paths = paths?;
-            Some(PathRule { paths: patterns(paths), except: patterns(except), read, write, place: at.in_words() })
+            Some(PathRule { paths: patterns(paths), except: patterns(except), read, write, position: at.in_words() })
         };
         at.items("entries, such as { path: [\"~/.ssh/*\"], read: { operation: data_export } }")
             .unwrap_or_default()

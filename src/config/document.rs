@@ -23,12 +23,12 @@ const MOST_DEPTH: usize = 32;
 
 /// The position of a value or a key, in the order of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(usize);
+pub struct Position(usize);
 
 /// A value and its position.
 #[derive(Debug)]
 pub struct Node {
-    pub place: Place,
+    pub position: Position,
     pub value: Value,
 }
 
@@ -53,7 +53,7 @@ pub enum Value {
 #[derive(Debug)]
 pub struct Entry {
     pub key: String,
-    pub place: Place,
+    pub position: Position,
     pub node: Node,
 }
 
@@ -72,7 +72,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     refuse_before_parsing(text)?;
     let reader = Reader::stopping_at(None);
     Walk { reader: &reader, depth: 0 }.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| match reader.refused.take() {
-        Some((place, detail)) => Fault { line: line_of(text, place), detail },
+        Some((position, detail)) => Fault { line: line_of(text, position), detail },
         None => Fault { line: error.location().map(|location| location.line()), detail: format!("is not valid YAML: {error}") },
     })
 }
@@ -91,8 +91,8 @@ pub fn parse_all(text: &str) -> Result<Vec<Node>, Fault> {
 }
 
 /// The line, counted from 1, of a position in the text that it was read from.
-pub fn line_of(text: &str, place: Place) -> Option<usize> {
-    let reader = Reader::stopping_at(Some(place));
+pub fn line_of(text: &str, position: Position) -> Option<usize> {
+    let reader = Reader::stopping_at(Some(position));
     let stopped = Walk { reader: &reader, depth: 0 }.deserialize(serde_yaml::Deserializer::from_str(text));
     stopped.err()?.location().map(|location| location.line())
 }
@@ -132,18 +132,18 @@ fn too_deep() -> String {
 struct Reader {
     /// How many values and keys have been read.
     read: Cell<usize>,
-    stop_at: Option<Place>,
+    stop_at: Option<Position>,
     /// Our own message for the error that ended the pass, and its position.
-    refused: RefCell<Option<(Place, String)>>,
+    refused: RefCell<Option<(Position, String)>>,
 }
 
 impl Reader {
-    fn stopping_at(stop_at: Option<Place>) -> Self {
+    fn stopping_at(stop_at: Option<Position>) -> Self {
         Self { read: Cell::new(0), stop_at, refused: RefCell::new(None) }
     }
 
-    fn refuse<E: serde::de::Error>(&self, place: Place, detail: String) -> E {
-        self.refused.replace(Some((place, detail)));
+    fn refuse<E: serde::de::Error>(&self, position: Position, detail: String) -> E {
+        self.refused.replace(Some((position, detail)));
         E::custom("refused")
     }
 }
@@ -157,28 +157,28 @@ struct Walk<'r> {
 
 impl<'r> Walk<'r> {
     /// Numbers the value that is being visited. An error raised here carries its position.
-    fn arrive<E: serde::de::Error>(self) -> Result<Place, E> {
-        let place = Place(self.reader.read.replace(self.reader.read.get() + 1));
-        if self.reader.stop_at == Some(place) {
+    fn arrive<E: serde::de::Error>(self) -> Result<Position, E> {
+        let position = Position(self.reader.read.replace(self.reader.read.get() + 1));
+        if self.reader.stop_at == Some(position) {
             return Err(E::custom("here"));
         }
-        if place.0 >= MOST_VALUES {
-            return Err(self.reader.refuse(place, format!("holds more than {MOST_VALUES} values, counted with every alias followed")));
+        if position.0 >= MOST_VALUES {
+            return Err(self.reader.refuse(position, format!("holds more than {MOST_VALUES} values, counted with every alias followed")));
         }
-        Ok(place)
+        Ok(position)
     }
 
     fn leaf<E: serde::de::Error>(self, value: Value) -> Result<Node, E> {
-        Ok(Node { place: self.arrive()?, value })
+        Ok(Node { position: self.arrive()?, value })
     }
 
     /// Numbers a list or a mapping, and returns the walk for its contents.
-    fn enter<E: serde::de::Error>(self) -> Result<(Place, Walk<'r>), E> {
-        let place = self.arrive()?;
+    fn enter<E: serde::de::Error>(self) -> Result<(Position, Walk<'r>), E> {
+        let position = self.arrive()?;
         if self.depth >= MOST_DEPTH {
-            return Err(self.reader.refuse(place, too_deep()));
+            return Err(self.reader.refuse(position, too_deep()));
         }
-        Ok((place, Walk { depth: self.depth + 1, ..self }))
+        Ok((position, Walk { depth: self.depth + 1, ..self }))
     }
 }
 
@@ -234,32 +234,32 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
-        let (place, inner) = self.enter()?;
+        let (position, inner) = self.enter()?;
         let mut nodes = Vec::new();
         while let Some(node) = list.next_element_seed(inner)? {
             nodes.push(node);
         }
-        Ok(Node { place, value: Value::List(nodes) })
+        Ok(Node { position, value: Value::List(nodes) })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut mapping: A) -> Result<Node, A::Error> {
-        let (place, inner) = self.enter()?;
+        let (position, inner) = self.enter()?;
         let mut entries = Vec::new();
         while let Some(key) = mapping.next_key_seed(inner)? {
             let Value::Text(text) = key.value else {
                 let detail = format!("has a key that is {}; a key is text, so put it in quotes", key.value.kind());
-                return Err(self.reader.refuse(key.place, detail));
+                return Err(self.reader.refuse(key.position, detail));
             };
-            entries.push(Entry { key: text, place: key.place, node: mapping.next_value_seed(inner)? });
+            entries.push(Entry { key: text, position: key.position, node: mapping.next_value_seed(inner)? });
         }
-        Ok(Node { place, value: Value::Mapping(entries) })
+        Ok(Node { position, value: Value::Mapping(entries) })
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Node, A::Error> {
-        let place = self.arrive()?;
+        let position = self.arrive()?;
         let (tag, value) = tagged.variant_seed(Tag)?;
         value.newtype_variant::<IgnoredAny>()?;
-        Ok(Node { place, value: Value::Tagged(tag) })
+        Ok(Node { position, value: Value::Tagged(tag) })
     }
 }
 

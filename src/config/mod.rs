@@ -22,9 +22,9 @@ pub mod manifests;
 mod names;
 mod notifications;
 mod placeholders;
-mod places;
 mod playbooks;
 mod policy;
+mod positions;
 mod problem;
 mod quotas;
 mod retry;
@@ -92,7 +92,7 @@ pub struct Configuration {
     pub notes: Vec<String>,
     /// The position of each rule, by the path of its keys: its file, relative to the folder of the
     /// configuration, and its line.
-    pub places: BTreeMap<String, String>,
+    pub positions: BTreeMap<String, String>,
     /// Settings that are weaker than in the shipped configuration, or that let a requester do more
     /// than it seems.
     pub weaknesses: Vec<String>,
@@ -290,7 +290,7 @@ fn resolve(files: &Files, shipped: &Shipped, dir: &Path, base: &Path, problems: 
         version,
         document: String::from_utf8(document).ok()?,
         notes,
-        places: places::of(files.of_rules().chain([&shipped.risk_rules, &shipped.interrupt_triggers]), dir),
+        positions: positions::of(files.of_rules().chain([&shipped.risk_rules, &shipped.interrupt_triggers]), dir),
         weaknesses,
     })
 }

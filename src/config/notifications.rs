@@ -78,8 +78,8 @@ pub fn check_agents(file: &At<'_>, notifications: &Notifications, policy: &Polic
                 .map(|other| format!("the channel {other} asks in the name of {agent} already; give each App an agent of its own"))
         };
         let Some(problem) = problem else { continue };
-        let place = under(file, "channels").and_then(|at| under(&at, name)).and_then(|at| under(&at, "agent"));
-        place.unwrap_or_else(|| file.clone()).problem(problem);
+        let at = under(file, "channels").and_then(|at| under(&at, name)).and_then(|at| under(&at, "agent"));
+        at.unwrap_or_else(|| file.clone()).problem(problem);
     }
 }
 

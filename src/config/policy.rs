@@ -74,7 +74,7 @@ fn level_policy(level: Level, levels: &[Option<LevelRules<'_>>; 4], approvals: &
 }
 
 /// The names of these roles. A role that nobody has, and that is not built in, is a problem at the
-/// place that names it.
+/// value that names it.
 pub(super) fn held(asked: &[AskedRole<'_>], approvals: &ApprovalPolicies<'_>) -> Vec<Role> {
     for AskedRole { role, at } in asked {
         if approvals.people_are_known && !is_known(role, &approvals.people) {

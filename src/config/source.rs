@@ -3,7 +3,7 @@
 //! Problems are gathered here instead of being returned one by one, so that an operator sees all of
 //! them at once.
 
-use crate::config::document::{self, Fault, MOST_BYTES, Node, Place, Value};
+use crate::config::document::{self, Fault, MOST_BYTES, Node, Position, Value};
 use crate::config::problem::Problem;
 use crate::config::value::At;
 use crate::domain::text::shown;
@@ -29,7 +29,7 @@ pub struct Source {
 /// A problem whose line has not been looked up.
 #[derive(Debug)]
 struct Found {
-    place: Place,
+    position: Position,
     key: String,
     detail: String,
 }
@@ -78,7 +78,7 @@ impl Source {
 
     /// The value of the whole file.
     pub fn root(&self) -> At<'_> {
-        At::new(self, String::new(), self.root.place, &self.root)
+        At::new(self, String::new(), self.root.position, &self.root)
     }
 
     /// The file's name as it was given.
@@ -97,21 +97,21 @@ impl Source {
     }
 
     /// The line of a position.
-    pub fn line(&self, place: Place) -> Option<usize> {
-        document::line_of(&self.text, place)
+    pub fn line(&self, position: Position) -> Option<usize> {
+        document::line_of(&self.text, position)
     }
 
     /// Notes a problem.
-    pub fn note(&self, place: Place, key: &str, detail: String) {
-        self.found.borrow_mut().push(Found { place, key: key.to_owned(), detail });
+    pub fn note(&self, position: Position, key: &str, detail: String) {
+        self.found.borrow_mut().push(Found { position, key: key.to_owned(), detail });
     }
 
     /// The problems, in the order of the lines.
     pub fn into_problems(self) -> Vec<Problem> {
         let found = self.found.take();
         let (count, mut problems) = (found.len(), Vec::new());
-        for Found { place, key, detail } in found.into_iter().take(MOST_PROBLEMS) {
-            problems.push(Problem { file: self.file.clone(), line: document::line_of(&self.text, place), key: shown(&key), detail });
+        for Found { position, key, detail } in found.into_iter().take(MOST_PROBLEMS) {
+            problems.push(Problem { file: self.file.clone(), line: document::line_of(&self.text, position), key: shown(&key), detail });
         }
         problems.sort_by_key(|problem| problem.line);
         if count > MOST_PROBLEMS {

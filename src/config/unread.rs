@@ -103,8 +103,8 @@ fn stem(name: &str) -> String {
 fn slips(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (place, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], place + 1);
+    for (index, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
         for (column, wanted) in other.iter().enumerate() {
             let replaced = diagonal + usize::from(letter != *wanted);
             diagonal = row[column + 1];

@@ -2,7 +2,7 @@
 //! is noted in its file with line and key, and the result is `None`; the caller goes on, so that
 //! the next problem is found too.
 
-use crate::config::document::{Entry, Node, Place, Value};
+use crate::config::document::{Entry, Node, Position, Value};
 use crate::config::names;
 use crate::config::source::Source;
 use crate::domain::duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 pub struct At<'s> {
     source: &'s Source,
     key: String,
-    place: Place,
+    position: Position,
     node: &'s Node,
 }
 
@@ -30,24 +30,24 @@ pub struct Fields<'s> {
 
 impl<'s> At<'s> {
     /// The value at the end of this path of keys.
-    pub fn new(source: &'s Source, key: String, place: Place, node: &'s Node) -> Self {
-        Self { source, key, place, node }
+    pub fn new(source: &'s Source, key: String, position: Position, node: &'s Node) -> Self {
+        Self { source, key, position, node }
     }
 
     /// Notes a problem with this value.
     pub fn problem(&self, detail: impl fmt::Display) {
-        self.source.note(self.place, &self.key, detail.to_string());
+        self.source.note(self.position, &self.key, detail.to_string());
     }
 
     /// Its line, which takes another pass over the text.
     pub fn line(&self) -> Option<usize> {
-        self.source.line(self.place)
+        self.source.line(self.position)
     }
 
     /// Its position, for a message about another one: `file:line`.
     pub fn location(&self) -> String {
         let file = self.source.file().display();
-        self.source.line(self.place).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
+        self.source.line(self.position).map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
     }
 
     /// The file and the path of keys, for a message about something else. Unlike a line, this needs
@@ -99,7 +99,7 @@ impl<'s> At<'s> {
     /// The parts of a list.
     pub fn items(&self, of: &str) -> Option<Vec<Self>> {
         let Value::List(nodes) = &self.node.value else { return self.unfit(&format!("a list of {of}")) };
-        let item = |(at, node): (usize, &'s Node)| Self::new(self.source, format!("{}[{at}]", self.key), node.place, node);
+        let item = |(at, node): (usize, &'s Node)| Self::new(self.source, format!("{}[{at}]", self.key), node.position, node);
         Some(nodes.iter().enumerate().map(item).collect())
     }
 
@@ -181,7 +181,7 @@ impl<'s> At<'s> {
 
     fn inside(&self, entry: &'s Entry) -> Self {
         let key = if self.key.is_empty() { entry.key.clone() } else { format!("{}.{}", self.key, entry.key) };
-        Self::new(self.source, key, entry.place, &entry.node)
+        Self::new(self.source, key, entry.position, &entry.node)
     }
 }
 
@@ -201,7 +201,7 @@ impl<'s> Fields<'s> {
         let found = self.get(name);
         if found.is_none() {
             let key = if self.at.key.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at.key) };
-            self.at.source.note(self.at.place, &key, format!("is missing: {meaning}"));
+            self.at.source.note(self.at.position, &key, format!("is missing: {meaning}"));
         }
         found
     }

@@ -121,12 +121,12 @@ fn command(runbook: &Runbook, found: &mut Vec<String>) {
         found.push(format!("the runbook {name} lets the requester choose the operation that it is assessed as; write the operation out"));
     }
     let parts = &runbook.command;
-    let program = |place: usize| parts[place].literal().map(|text| text.rsplit('/').next().unwrap_or(text));
-    for place in 0..parts.len() {
+    let program = |index: usize| parts[index].literal().map(|text| text.rsplit('/').next().unwrap_or(text));
+    for index in 0..parts.len() {
         let chosen = |from: usize| parts[from..].iter().any(|part| part.literal().is_none());
-        match program(place) {
+        match program(index) {
             Some(shell) if INTERPRETERS.contains(&shell) => {
-                let script = (place + 1..parts.len()).find(|at| parts[*at].literal().is_some_and(is_script_flag));
+                let script = (index + 1..parts.len()).find(|at| parts[*at].literal().is_some_and(is_script_flag));
                 if script.and_then(|flag| parts.get(flag + 1)).is_some_and(|script| script.literal().is_none()) {
                     found.push(format!(
                         "the runbook {name} puts an argument into a program for {shell}, which reads it as code; \
@@ -134,7 +134,7 @@ fn command(runbook: &Runbook, found: &mut Vec<String>) {
                     ));
                 }
             }
-            Some(shell) if REMOTE_SHELLS.contains(&shell) && chosen(place + 1) => {
+            Some(shell) if REMOTE_SHELLS.contains(&shell) && chosen(index + 1) => {
                 found.push(format!(
                     "the runbook {name} hands an argument to {shell}, which gives it to a shell; call a program that takes it as it is"
                 ));

@@ -41,11 +41,11 @@ pub fn times(samples: impl IntoIterator<Item = Sample>) -> Option<Times> {
 
 /// A percentile of sorted values, interpolated as PostgreSQL's `percentile_cont` does.
 fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
-    let place = share * count(sorted.len().checked_sub(1)?);
-    let (lower, upper) = (place.floor(), place.ceil());
-    let value = |place: f64| sorted.iter().copied().zip(0_u32..).find(|(_, n)| f64::from(*n) >= place).map(|(value, _)| value);
+    let rank = share * count(sorted.len().checked_sub(1)?);
+    let (lower, upper) = (rank.floor(), rank.ceil());
+    let value = |rank: f64| sorted.iter().copied().zip(0_u32..).find(|(_, n)| f64::from(*n) >= rank).map(|(value, _)| value);
     let (low, high) = (value(lower)?, value(upper)?);
-    Some((high - low).mul_add(place - lower, low))
+    Some((high - low).mul_add(rank - lower, low))
 }
 
 /// A histogram: how many values are at most each of these ends and above the one before; the last

@@ -20,7 +20,7 @@ impl<T, C> Page<T, C> {
     }
 }
 
-/// A place in a list that is ordered by time, newest first.
+/// A position in a list that is ordered by time, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub at: DateTime<Utc>,
@@ -31,7 +31,7 @@ impl Cursor {
     /// Before the first entry: no event is as new.
     pub const FIRST: Self = Self { at: DateTime::from_timestamp_nanos(i64::MAX), workflow_id: Uuid::max() };
 
-    /// The place of a workflow in a list that is ordered by id. An id contains its time.
+    /// The position of a workflow in a list that is ordered by id. An id contains its time.
     pub fn of(workflow_id: Uuid) -> Self {
         let at = workflow_id.get_timestamp().and_then(|time| {
             let (seconds, nanos) = time.to_unix();

@@ -64,8 +64,8 @@ impl Secrets {
     /// themselves.
     fn found_in(&self, bytes: &[u8], cut_off: bool) -> Vec<bool> {
         let short = self.short.iter().flat_map(|secret| {
-            let places = bytes.windows(secret.len()).enumerate().filter(move |(_, window)| window == secret);
-            places.map(|(start, _)| start..start + secret.len())
+            let matches = bytes.windows(secret.len()).enumerate().filter(move |(_, window)| window == secret);
+            matches.map(|(start, _)| start..start + secret.len())
         });
         let (mut begins, mut ends) = (vec![0_usize; bytes.len()], vec![0_usize; bytes.len() + 1]);
         for range in self.all.find(bytes, cut_off).into_iter().chain(self.own.find(bytes, cut_off)).chain(short) {

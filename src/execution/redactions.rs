@@ -97,7 +97,7 @@ impl Redactions {
     /// is seldom folded so early, and a single letter would hold back the line.
     pub fn begun(&self, bytes: &[u8]) -> usize {
         let Some(masks) = &self.0 else { return 0 };
-        let (places, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
+        let (positions, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
         let is_line = bytes.last() == Some(&b'\n');
         let least = if is_line { SHORTEST_OF_A_LINE } else { 1 };
         let begun = masks.spellings.iter().filter_map(|(spelling, margin)| {
@@ -106,19 +106,19 @@ impl Redactions {
             // The characters before it may belong to it, too.
             length.or((!is_line).then_some(0)).map(|length| solid.len() - length.saturating_add(margin.before).min(solid.len()))
         });
-        begun.min().and_then(|first| places.get(first)).map_or(0, |first| bytes.len() - first)
+        begun.min().and_then(|first| positions.get(first)).map_or(0, |first| bytes.len() - first)
     }
 
-    /// The places of secrets. If the output was cut off, its end may be the beginning of a secret.
+    /// The ranges of secrets. If the output was cut off, its end may be the beginning of a secret.
     pub fn find(&self, bytes: &[u8], cut_off: bool) -> Vec<Range<usize>> {
         let Some(masks) = &self.0 else { return Vec::new() };
-        let (places, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
+        let (positions, solid): (Vec<usize>, Vec<u8>) = bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii_whitespace()).unzip();
         let whole = masks.finder.find_overlapping_iter(&solid).map(|found| {
             let margin = masks.spellings[found.pattern().as_usize()].1;
             margin.around(found.range(), &solid)
         });
         let begun = cut_off.then(|| masks.begun(&solid)).flatten();
-        whole.chain(begun).map(|range| places[range.start]..places[range.end - 1] + 1).collect()
+        whole.chain(begun).map(|range| positions[range.start]..positions[range.end - 1] + 1).collect()
     }
 }
 
@@ -140,7 +140,7 @@ impl Masks {
 
 impl Margin {
     fn around(self, found: Range<usize>, text: &[u8]) -> Range<usize> {
-        let encoded = |place: usize| text.get(place).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte));
+        let encoded = |index: usize| text.get(index).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte));
         let (mut start, mut end) = (found.start, found.end);
         while start > 0 && found.start - start < self.before && encoded(start - 1) {
             start -= 1;
@@ -213,7 +213,7 @@ mod tests {
     fn masked(secret: &str, text: &str, cut_off: bool) -> String {
         let redactions = Redactions::new([secret.as_bytes().to_vec()]);
         let found = redactions.find(text.as_bytes(), cut_off);
-        let left = text.bytes().enumerate().filter(|(place, _)| !found.iter().any(|range| range.contains(place)));
+        let left = text.bytes().enumerate().filter(|(index, _)| !found.iter().any(|range| range.contains(index)));
         String::from_utf8(left.map(|(_, byte)| byte).collect()).unwrap()
     }
 

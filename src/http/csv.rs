@@ -12,8 +12,8 @@ const BEGINNINGS: [char; 9] = ['=', '+', '-', '@', '\n', '＝', '＋', '－', '�
 
 /// Appends one row.
 pub fn row<'a>(text: &mut String, cells: impl IntoIterator<Item = &'a str>) {
-    for (place, cell) in cells.into_iter().enumerate() {
-        if place > 0 {
+    for (index, cell) in cells.into_iter().enumerate() {
+        if index > 0 {
             text.push(',');
         }
         add(text, cell);

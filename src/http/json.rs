@@ -158,8 +158,8 @@ impl<'de> Visitor<'de> for Strict {
         let mut map = Map::with_capacity(USUAL_FIELDS);
         while let Some(key) = entries.next_key::<String>()? {
             match map.entry(key) {
-                Entry::Vacant(place) => {
-                    place.insert(entries.next_value_seed(inner)?);
+                Entry::Vacant(entry) => {
+                    entry.insert(entries.next_value_seed(inner)?);
                 }
                 Entry::Occupied(twice) => {
                     return Err(A::Error::custom(format!("the key `{}` appears twice", crate::domain::text::shown(twice.key()))));

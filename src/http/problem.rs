@@ -268,7 +268,7 @@ impl IntoResponse for Problem {
         let (r#type, code) = (format!("/problems/{code}").into(), Some(code));
         let document =
             ProblemDocument { r#type, title, status: status.as_u16(), detail: self.detail, code, more: self.more, instance: None };
-        let mut response = unplaced(status, document);
+        let mut response = without_instance(status, document);
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
@@ -283,22 +283,25 @@ impl IntoResponse for Problem {
 pub fn plain(status: StatusCode, detail: &str) -> Response {
     let (title, detail) = (status.canonical_reason().unwrap_or_default(), detail.to_owned());
     let r#type = "about:blank".into();
-    unplaced(status, ProblemDocument { r#type, title, status: status.as_u16(), detail, code: None, more: More::default(), instance: None })
+    without_instance(
+        status,
+        ProblemDocument { r#type, title, status: status.as_u16(), detail, code: None, more: More::default(), instance: None },
+    )
 }
 
 /// Marks a response whose body still lacks its `instance`; the router's outer layer adds the path.
 #[derive(Debug, Clone)]
-pub struct Unplaced(pub ProblemDocument);
+pub struct WithoutInstance(pub ProblemDocument);
 
-fn unplaced(status: StatusCode, document: ProblemDocument) -> Response {
+fn without_instance(status: StatusCode, document: ProblemDocument) -> Response {
     let mut response = status.into_response();
-    response.extensions_mut().insert(Unplaced(document));
+    response.extensions_mut().insert(WithoutInstance(document));
     response
 }
 
 /// Completes a problem with its `instance`, the path of the request.
-pub fn place(path: &str, mut response: Response) -> Response {
-    if let Some(Unplaced(mut document)) = response.extensions_mut().remove::<Unplaced>() {
+pub fn add_instance(path: &str, mut response: Response) -> Response {
+    if let Some(WithoutInstance(mut document)) = response.extensions_mut().remove::<WithoutInstance>() {
         document.instance = Some(path.to_owned());
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response.headers_mut().remove(header::CONTENT_LENGTH);

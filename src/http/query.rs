@@ -66,7 +66,7 @@ pub struct PageQuery {
     cursor: Option<String>,
 }
 
-impl<F: DeserializeOwned, C: Place, S: Send + Sync> FromRequestParts<S> for Listing<F, C> {
+impl<F: DeserializeOwned, C: Position, S: Send + Sync> FromRequestParts<S> for Listing<F, C> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -108,31 +108,31 @@ fn page_size(limit: Option<i64>) -> Result<i64, Problem> {
 ///
 /// # Errors
 /// The API did not return this text as a `next_cursor`.
-pub fn cursor<C: Place>(text: Option<&str>) -> Result<Option<C>, Problem> {
+pub fn cursor<C: Position>(text: Option<&str>) -> Result<Option<C>, Problem> {
     let read = |text: &str| text.parse().ok().filter(C::is_possible);
     text.map(|text| read(text).ok_or_else(|| invalid("cursor", "is not a cursor that a list returned"))).transpose()
 }
 
 /// A position in a list, as clients send it back.
-pub trait Place: FromStr {
+pub trait Position: FromStr {
     /// Whether the API can have returned it.
     fn is_possible(&self) -> bool;
 }
 
-impl Place for Cursor {
+impl Position for Cursor {
     fn is_possible(&self) -> bool {
         is_near(&self.at)
     }
 }
 
-impl Place for risk::order::Place {
+impl Position for risk::order::ListPosition {
     fn is_possible(&self) -> bool {
         self.due.as_ref().is_none_or(is_near)
     }
 }
 
 /// Notices are listed in the order of their ids.
-impl Place for Uuid {
+impl Position for Uuid {
     fn is_possible(&self) -> bool {
         true
     }

@@ -99,7 +99,7 @@ impl Submitted {
         let mut faults = Vec::new();
         evidence::reduce(&mut value, "", &mut faults);
         let steps = value.get_mut(STEPS).and_then(Value::as_array_mut).into_iter().flatten();
-        steps.enumerate().for_each(|(place, step)| evidence::reduce(step, &format!("/{STEPS}/{place}"), &mut faults));
+        steps.enumerate().for_each(|(index, step)| evidence::reduce(step, &format!("/{STEPS}/{index}"), &mut faults));
         Self { value, faults }
     }
 
@@ -160,11 +160,11 @@ fn plan(mut value: Value) -> Result<PlanRequest, ServiceError> {
     let gate = gate.map_or(Some(Gate::Plan), |word| Gate::parse(&word));
     let gate = gate.ok_or_else(|| ServiceError::invalid("/gate", "has to be `plan` or `step`"))?;
     let (mut read, mut faults) = (Vec::with_capacity(steps.len()), Vec::new());
-    for (place, value) in steps.into_iter().enumerate() {
+    for (index, value) in steps.into_iter().enumerate() {
         match step(value, &description) {
             Ok(step) => read.push(step),
             Err(ServiceError::InvalidTask(of_step)) => {
-                faults.extend(of_step.into_iter().map(|fault| Fault::new(format!("/steps/{place}{}", fault.pointer), fault.detail)));
+                faults.extend(of_step.into_iter().map(|fault| Fault::new(format!("/steps/{index}{}", fault.pointer), fault.detail)));
             }
             Err(other) => return Err(other),
         }
@@ -201,10 +201,10 @@ fn step(mut value: Value, description: &str) -> Result<StepRequest, ServiceError
 }
 
 /// Adds the position in the step to a refusal.
-fn inside(place: &str, error: impl Into<ServiceError>) -> ServiceError {
+fn inside(pointer: &str, error: impl Into<ServiceError>) -> ServiceError {
     match error.into() {
         ServiceError::InvalidTask(faults) => ServiceError::InvalidTask(
-            faults.into_iter().map(|fault| Fault::new(format!("{place}{}", fault.pointer), fault.detail)).collect(),
+            faults.into_iter().map(|fault| Fault::new(format!("{pointer}{}", fault.pointer), fault.detail)).collect(),
         ),
         other => other,
     }

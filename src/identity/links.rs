@@ -29,7 +29,7 @@ pub struct Offer {
 }
 
 /// The path of links, below the address of the server.
-const PLACE: &str = "/sign-in/link";
+const PATH: &str = "/sign-in/link";
 
 impl Identity {
     /// Makes a link that signs in the holder of a token. `None` if that person already has too many
@@ -59,7 +59,7 @@ impl Identity {
         if expires_at.is_some() {
             tracing::info!(person = %person.name, "a link for signing in was made");
         }
-        Ok(expires_at.map(|expires_at| NewLink { name: person.name, path: format!("{PLACE}?code={code}"), expires_at }))
+        Ok(expires_at.map(|expires_at| NewLink { name: person.name, path: format!("{PATH}?code={code}"), expires_at }))
     }
 
     /// The person whom a link signs in. Changes nothing.

@@ -40,14 +40,14 @@ pub struct Github {
 }
 
 /// What GitHub asked about, according to the document that people approved.
-struct Place<'a> {
+struct Deployment<'a> {
     repository: &'a str,
     run_id: u64,
     environment: &'a str,
     installation_id: u64,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Deployment<'a> {
     fn of(document: &'a Document) -> Option<Self> {
         let Document::Task(task) = document else { return None };
         let github = task.metadata.get("github")?;
@@ -72,12 +72,12 @@ impl Github {
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
         let Some((state, comment)) = answer(notice) else { return Ok(()) };
-        let Some(place) = Place::of(&notice.document) else {
+        let Some(deployment) = Deployment::of(&notice.document) else {
             return Err(Undelivered::Refused { reason: "the request does not say which run of which repository waits".to_owned() });
         };
-        let token = self.token(&place).await?;
-        let url = format!("{}/repos/{}/actions/runs/{}/deployment_protection_rule", self.api_url, place.repository, place.run_id);
-        let body = json!({"environment_name": place.environment, "state": state, "comment": comment});
+        let token = self.token(&deployment).await?;
+        let url = format!("{}/repos/{}/actions/runs/{}/deployment_protection_rule", self.api_url, deployment.repository, deployment.run_id);
+        let body = json!({"environment_name": deployment.environment, "state": state, "comment": comment});
         let response = asked(self.client.post(url), &token).json(&body).send().await.map_err(|error| http::unanswered(&error))?;
         match response.status() {
             // The run was deleted, or it no longer waits.
@@ -90,14 +90,14 @@ impl Github {
     }
 
     /// A new token of the installation, only for this repository and for deployments.
-    async fn token(&self, place: &Place<'_>) -> Result<String, Undelivered> {
+    async fn token(&self, deployment: &Deployment<'_>) -> Result<String, Undelivered> {
         let now = self.clock.now().timestamp();
         let claims = json!({"iss": self.app_id, "iat": now - BEHIND, "exp": now + GOOD_FOR});
         let later = |reason: String| Undelivered::Later { reason, after: None };
         let own = self.key.token(&claims).map_err(later)?;
-        let name = place.repository.rsplit('/').next().unwrap_or_default();
+        let name = deployment.repository.rsplit('/').next().unwrap_or_default();
         let body = json!({"repositories": [name], "permissions": {"deployments": "write"}});
-        let url = format!("{}/app/installations/{}/access_tokens", self.api_url, place.installation_id);
+        let url = format!("{}/app/installations/{}/access_tokens", self.api_url, deployment.installation_id);
         let response = asked(self.client.post(url), &own).json(&body).send().await.map_err(|error| http::unanswered(&error))?;
         if response.status() == StatusCode::UNAUTHORIZED {
             return Err(later("GitHub does not know the App: check app_id and private_key".to_owned()));

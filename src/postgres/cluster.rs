@@ -167,8 +167,8 @@ fn arguments(data: &Path, sockets: &Path, options: Options) -> Vec<OsString> {
     if !options.durable {
         settings.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"]);
     }
-    let places = [OsString::from("-D"), data.into(), "-k".into(), sockets.into()];
-    places.into_iter().chain(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()])).collect()
+    let folders = [OsString::from("-D"), data.into(), "-k".into(), sockets.into()];
+    folders.into_iter().chain(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()])).collect()
 }
 
 /// Everything but letters and digits as `%XX`, which means the same in every part of an address.

@@ -103,7 +103,7 @@ impl Folder {
 
     /// The folder of the socket, private to the account and without an old socket.
     pub fn sockets(&self, account: Account) -> Result<PathBuf, Error> {
-        let path = self.socket_place();
+        let path = self.socket_folder();
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&path)(error)),
             _ => (),
@@ -121,11 +121,11 @@ impl Folder {
         Ok(path)
     }
 
-    fn socket_place(&self) -> PathBuf {
+    fn socket_folder(&self) -> PathBuf {
         let name = format!("parkbrake-{}", &Digest::of(self.root.as_os_str().as_bytes()).as_str()["sha256:".len()..][..16]);
-        let places = [self.root.join("run"), std::env::temp_dir().join(&name), Path::new("/tmp").join(&name)];
-        let fits = |place: &&PathBuf| place.is_absolute() && socket_in(place).as_os_str().len() <= LONGEST_SOCKET;
-        places.iter().find(fits).unwrap_or(&places[2]).clone()
+        let folders = [self.root.join("run"), std::env::temp_dir().join(&name), Path::new("/tmp").join(&name)];
+        let fits = |folder: &&PathBuf| folder.is_absolute() && socket_in(folder).as_os_str().len() <= LONGEST_SOCKET;
+        folders.iter().find(fits).unwrap_or(&folders[2]).clone()
     }
 }
 

@@ -203,13 +203,13 @@ async fn the_owner_that_is_killed() {
 #[tokio::test]
 async fn a_cluster_ends_with_its_owner() {
     for signal in [Some(Signal::KILL), None] {
-        let place = TempDir::new().unwrap();
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let folder = place.path().join("cluster");
+        let home = TempDir::new().unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let folder = home.path().join("cluster");
         // From another folder, with a path relative to that one.
         let mut owner = Command::new(std::env::current_exe().unwrap())
             .args(["postgres::tests::the_owner_that_is_killed", "--exact"])
-            .current_dir(place.path())
+            .current_dir(home.path())
             .env(OWNED, "cluster")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

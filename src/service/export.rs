@@ -9,7 +9,7 @@ use crate::identity::{Caller, Reauthentication};
 use crate::service::admission::Permit;
 use crate::service::lists::only_people;
 use crate::service::{Service, ServiceError};
-use crate::storage::{self, ExportPlace, ExportRow};
+use crate::storage::{self, ExportPosition, ExportRow};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ pub struct Export {
     reauthentication: Reauthentication,
     proved: Instant,
     /// Where the next page begins; `None` at the end.
-    place: Option<ExportPlace>,
+    position: Option<ExportPosition>,
     /// The page to return next.
     next: Option<Vec<Exported>>,
     _permit: Arc<Permit>,
@@ -87,10 +87,10 @@ impl Service {
         let permit = self.admissions.exports.admit(&by.name, 0)?;
         // Workflows submitted from now on are left out, so that the export has an end.
         let now = self.engine.storage.now().await?;
-        let place = ExportPlace::beginning(from, until.map_or(now, |until| until.min(now)));
-        let (rows, place) = self.engine.storage.export_page(place, PAGE).await?;
+        let position = ExportPosition::beginning(from, until.map_or(now, |until| until.min(now)));
+        let (rows, position) = self.engine.storage.export_page(position, PAGE).await?;
         let next = Some(rows.into_iter().map(Exported::from).collect());
-        Ok(Export { service: self.clone(), reauthentication, proved: Instant::now(), place, next, _permit: permit })
+        Ok(Export { service: self.clone(), reauthentication, proved: Instant::now(), position, next, _permit: permit })
     }
 }
 
@@ -103,24 +103,24 @@ impl Export {
         if let Some(page) = self.next.take() {
             return Ok(Some(page));
         }
-        let Some(place) = self.place.take() else { return Ok(None) };
+        let Some(position) = self.position.take() else { return Ok(None) };
         if self.proved.elapsed() >= PROOF {
             if !self.reauthentication.holds(&self.service.identity).await {
                 return Err(Broken::Unproved);
             }
             self.proved = Instant::now();
         }
-        let (rows, place) = self.service.until_closing(page(&self.service, place)).await.ok_or(Broken::Stopping)??;
-        self.place = place;
+        let (rows, position) = self.service.until_closing(page(&self.service, position)).await.ok_or(Broken::Stopping)??;
+        self.position = position;
         Ok(Some(rows.into_iter().map(Exported::from).collect()))
     }
 }
 
 /// Reads a page. A short outage of the database does not end an export that has run for minutes.
-async fn page(service: &Service, place: ExportPlace) -> Result<(Vec<ExportRow>, Option<ExportPlace>), storage::Error> {
+async fn page(service: &Service, position: ExportPosition) -> Result<(Vec<ExportRow>, Option<ExportPosition>), storage::Error> {
     let mut tries = 1;
     loop {
-        match service.engine.storage.export_page(place.clone(), PAGE).await {
+        match service.engine.storage.export_page(position.clone(), PAGE).await {
             Err(storage::Error::Unavailable(reason)) if tries < TRIES => {
                 tracing::debug!(reason, "an export waits for the database");
                 tries += 1;

@@ -3,11 +3,11 @@
 use crate::domain::page::{Cursor, Page};
 use crate::domain::policy::{Principal, PrincipalKind, Role};
 use crate::domain::risk::level::Level;
-use crate::domain::risk::order::{Order, Place};
+use crate::domain::risk::order::{ListPosition, Order};
 use crate::domain::workflow::Status;
 use crate::identity::Caller;
 use crate::service::{About, Count, Decided, Finds, Listed, Service, ServiceError, Waiting};
-use crate::storage::{Decider, MOST_COUNTED_OF_PLACE, PendingFilter, SearchFilter, Visible};
+use crate::storage::{Decider, MOST_COUNTED_OF_BUCKET, PendingFilter, SearchFilter, Visible};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub struct PendingQuery {
     pub mine: bool,
     /// For people only; an agent's list is newest first.
     pub order: Order,
-    pub after: Option<Place>,
+    pub after: Option<ListPosition>,
     pub limit: i64,
 }
 
@@ -31,7 +31,7 @@ pub struct PendingQuery {
 pub struct PendingCounts(BTreeMap<String, i64>);
 
 /// The highest count that is exact.
-pub const MOST_COUNTED: i64 = MOST_COUNTED_OF_PLACE - 1;
+pub const MOST_COUNTED: i64 = MOST_COUNTED_OF_BUCKET - 1;
 
 impl PendingCounts {
     /// The number of waiting requests at all levels.
@@ -75,7 +75,7 @@ impl Service {
     ///
     /// # Errors
     /// The database, which knows who is suspended, is unavailable.
-    pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<Page<Waiting, Place>, ServiceError> {
+    pub async fn pending(&self, by: &Caller, query: PendingQuery) -> Result<Page<Waiting, ListPosition>, ServiceError> {
         let page = self.engine.storage.pending(&pending_filter(by, query)).await?;
         let undecidable = self.engine.undecidable_among(&page.items).await?;
         Ok(page.map(|row| Waiting::of(row, &undecidable)))

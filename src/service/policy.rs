@@ -45,7 +45,7 @@ pub struct PersonView {
     pub away: Option<Away>,
     pub is_suspended: bool,
     /// The file and line of the entry.
-    pub place: Option<String>,
+    pub position: Option<String>,
 }
 
 /// One agent.
@@ -54,7 +54,7 @@ pub struct AgentView {
     pub name: String,
     pub on_behalf_of: Option<String>,
     pub is_suspended: bool,
-    pub place: Option<String>,
+    pub position: Option<String>,
 }
 
 /// The approval terms of a level.
@@ -66,7 +66,7 @@ pub struct LevelView {
     pub required: u32,
     /// Further terms, each as a short phrase.
     pub terms: Vec<String>,
-    pub place: Option<String>,
+    pub position: Option<String>,
 }
 
 /// One trigger.
@@ -76,7 +76,7 @@ pub struct TriggerView {
     pub level: Level,
     /// The condition in CEL; `None` if the trigger is built in.
     pub condition: Option<String>,
-    pub place: Option<String>,
+    pub position: Option<String>,
 }
 
 fn group_roles(given: &GroupRoles) -> Vec<(String, Vec<String>)> {
@@ -93,19 +93,19 @@ impl Service {
         let matrix = self.matrix().await?;
         let suspended = self.engine.suspended().await?;
         let configuration = &self.engine.configuration;
-        let place = |section: &str, name: &str| configuration.places.get(&format!("{section}.{name}")).cloned();
+        let position = |section: &str, name: &str| configuration.positions.get(&format!("{section}.{name}")).cloned();
         let person = |(name, person): (&String, &crate::domain::policy::Person)| PersonView {
             roles: person.roles.iter().cloned().collect(),
             team: person.team.clone(),
             away: person.away.as_ref().filter(|away| self.now() < away.until).cloned(),
             is_suspended: suspended.contains(name),
-            place: place("people", name),
+            position: position("people", name),
             name: name.clone(),
         };
         let agent = |(name, agent): (&String, &crate::domain::policy::Agent)| AgentView {
             on_behalf_of: agent.on_behalf_of.clone(),
             is_suspended: suspended.contains(name),
-            place: place("agents", name),
+            position: position("agents", name),
             name: name.clone(),
         };
         let trigger = |trigger: &Trigger| TriggerView {
@@ -115,10 +115,10 @@ impl Service {
                 Condition::Expression(condition) => Some(condition.source().to_owned()),
                 Condition::BuiltIn(_) => None,
             },
-            place: place("triggers", &trigger.name),
+            position: position("triggers", &trigger.name),
         };
         let level = |level: Level| LevelView {
-            place: place("policies", level.as_str()).or_else(|| place("risk_levels", level.as_str())),
+            position: position("policies", level.as_str()).or_else(|| position("risk_levels", level.as_str())),
             ..self.level_view(level)
         };
         let words = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect::<Vec<_>>();
@@ -168,7 +168,7 @@ impl Service {
             approvers: terms.approvers.clone(),
             required: terms.required,
             terms: if policy.auto_approve { Vec::new() } else { said },
-            place: None,
+            position: None,
         }
     }
 

@@ -4,7 +4,7 @@ use crate::domain::hold::Held;
 use crate::domain::page::Page;
 use crate::domain::policy::{EscalationStep, Role};
 use crate::domain::risk::level::Level;
-use crate::domain::risk::order::{Order, Place};
+use crate::domain::risk::order::{ListPosition, Order};
 use crate::domain::risk::target::Target;
 use crate::storage;
 use chrono::{DateTime, Utc};
@@ -79,10 +79,10 @@ impl Waiting {
         self.step.as_ref().map_or(&self.risk_level, |step| &step.risk_level)
     }
 
-    /// Its place in a list of this order.
-    pub fn place(&self, order: Order) -> Place {
+    /// Its position in a list of this order.
+    pub fn position(&self, order: Order) -> ListPosition {
         let level = Level::parse(&self.risk_level).unwrap_or(Level::Critical);
-        Place { order, level, due: self.due_at, workflow_id: self.workflow_id }
+        ListPosition { order, level, due: self.due_at, workflow_id: self.workflow_id }
     }
 }
 

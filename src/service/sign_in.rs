@@ -40,7 +40,7 @@ impl Service {
     #[expect(clippy::disallowed_methods, reason = "nobody waits for its result; if a mail is lost, the person asks for another one")]
     pub fn mail_link(&self, name: &str, next: &str) -> bool {
         let Some(mailer) = self.mailer.clone() else { return false };
-        let Ok(place) = Arc::clone(&self.mails).try_acquire_owned() else { return false };
+        let Ok(slot) = Arc::clone(&self.mails).try_acquire_owned() else { return false };
         let (service, name, next) = (self.clone(), name.to_owned(), next.to_owned());
         tokio::spawn(async move {
             let turn = service.mail_turn.lock().await;
@@ -49,7 +49,7 @@ impl Service {
             if let Some(mail) = mail {
                 send(&*mailer, mail).await;
             }
-            drop(place);
+            drop(slot);
         });
         true
     }

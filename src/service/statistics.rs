@@ -172,10 +172,10 @@ impl Service {
         let decided = |rows: &[&SettledRow]| rows.iter().filter(|row| row.decided_by.is_some()).map(|row| sample(row)).collect::<Vec<_>>();
         let by = |name: &dyn Fn(&SettledRow) -> Option<String>| {
             let mut found: BTreeMap<String, [Vec<Sample>; 2]> = BTreeMap::new();
-            for (place, rows) in [&now, &earlier].into_iter().enumerate() {
+            for (index, rows) in [&now, &earlier].into_iter().enumerate() {
                 for row in rows.iter().filter(|row| row.decided_by.is_some()) {
                     if let Some(name) = name(row) {
-                        found.entry(name).or_default()[place].push(sample(row));
+                        found.entry(name).or_default()[index].push(sample(row));
                     }
                 }
             }

@@ -179,7 +179,7 @@ impl Service {
             Document::Task(task) => self.engine.identify(task).await.map_err(|reason| unfit(String::new(), reason))?,
             Document::Plan(plan) => {
                 let playbook = plan.playbook.as_ref().map(|used| used.name.clone());
-                for (place, step) in plan.steps.iter_mut().enumerate() {
+                for (index, step) in plan.steps.iter_mut().enumerate() {
                     let mut identified = self.engine.identify(&mut step.task).await;
                     if let (Ok(()), Some(undo)) = (&identified, &mut step.compensate) {
                         identified = self.engine.identify(undo).await;
@@ -187,10 +187,10 @@ impl Service {
                     identified.map_err(|reason| match &playbook {
                         // The request itself has no steps.
                         Some(name) => {
-                            let detail = format!("step {} of the playbook `{name}` cannot run on the server: {reason}", place + 1);
+                            let detail = format!("step {} of the playbook `{name}` cannot run on the server: {reason}", index + 1);
                             ServiceError::invalid("/playbook", detail)
                         }
-                        None => unfit(format!("/steps/{place}"), reason),
+                        None => unfit(format!("/steps/{index}"), reason),
                     })?;
                 }
             }
@@ -210,11 +210,11 @@ impl Service {
             }
             Document::Plan(plan) => {
                 let playbook = plan.playbook.as_ref().map(|used| used.name.clone());
-                for (place, step) in plan.steps.iter_mut().enumerate() {
+                for (index, step) in plan.steps.iter_mut().enumerate() {
                     let looked = self.engine.look_first(&mut step.task, Arc::clone(permit)).await;
                     looked.map_err(|reason| match &playbook {
-                        Some(name) => unmet("/playbook".to_owned(), format!("step {} of the playbook `{name}`", place + 1), reason),
-                        None => unmet(format!("/steps/{place}/action/name"), "the runbook".to_owned(), reason),
+                        Some(name) => unmet("/playbook".to_owned(), format!("step {} of the playbook `{name}`", index + 1), reason),
+                        None => unmet(format!("/steps/{index}/action/name"), "the runbook".to_owned(), reason),
                     })?;
                 }
                 Ok(())

@@ -126,7 +126,7 @@ impl Service {
         let (service, call) = (self.clone(), call.clone());
         let read = tokio::task::spawn_blocking(move || {
             let read = service.read_call(by, &call, permit);
-            // A caller that hangs up does not free its place before the work is done.
+            // A caller that hangs up does not free its slot before the work is done.
             drop(turn);
             read
         });

@@ -8,7 +8,7 @@ use super::{Error, Storage, page_of, waiting};
 use crate::domain::page::Page;
 use crate::domain::policy::{EscalationStep, Role};
 use crate::domain::risk::level::Level;
-use crate::domain::risk::order::{Order, Place};
+use crate::domain::risk::order::{ListPosition, Order};
 use crate::domain::risk::target::Target;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -50,10 +50,10 @@ pub struct AskedStep {
 }
 
 impl PendingRow {
-    /// Its place in a list of this order.
-    pub fn place(&self, order: Order) -> Place {
+    /// Its position in a list of this order.
+    pub fn position(&self, order: Order) -> ListPosition {
         let level = Level::parse(&self.risk_level).unwrap_or(Level::Critical);
-        Place { order, level, due: self.due_at, workflow_id: self.workflow_id }
+        ListPosition { order, level, due: self.due_at, workflow_id: self.workflow_id }
     }
 }
 
@@ -83,7 +83,7 @@ pub struct PendingFilter {
     pub visible_to: Option<Visible>,
     /// An agent's list is always newest first.
     pub order: Order,
-    pub after: Option<Place>,
+    pub after: Option<ListPosition>,
     pub limit: i64,
 }
 
@@ -110,7 +110,7 @@ impl Storage {
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn pending(&self, filter: &PendingFilter) -> Result<Page<PendingRow, Place>, Error> {
+    pub async fn pending(&self, filter: &PendingFilter) -> Result<Page<PendingRow, ListPosition>, Error> {
         let mut db = self.lease_list().await?;
         let (ids, end) = match &filter.visible_to {
             None => (waiting::of_all(&mut db, filter, filter.limit + 1).await?, None),
@@ -118,7 +118,7 @@ impl Storage {
         };
         let rows = described(&mut db, &ids).await?;
         db.release();
-        Ok(page_of(rows, filter.limit, end.map(Place::of_newest), |row| row.place(filter.order)))
+        Ok(page_of(rows, filter.limit, end.map(ListPosition::of_newest), |row| row.position(filter.order)))
     }
 
     /// The due workflows, and when the next one will be due. The application's clock is not used.
@@ -242,7 +242,7 @@ async fn of_agent(db: &mut Lease, filter: &PendingFilter, visible: &Visible) -> 
 
 /// The id before which a page starts.
 fn before(filter: &PendingFilter) -> Uuid {
-    filter.after.map_or(Uuid::max(), |place| place.workflow_id)
+    filter.after.map_or(Uuid::max(), |position| position.workflow_id)
 }
 
 /// Those of these requests that still wait, in order.

@@ -96,7 +96,7 @@ async fn oldest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<
 
 async fn newest(db: &mut Lease, choice: &Choice<'_>, window: i64) -> Result<Vec<Uuid>, Error> {
     // One branch runs, or two for an agent; the others end at their first condition. A level or a
-    // status is in several places of the index, and the waiting requests of a requester are
+    // status is in several buckets of the index, and the waiting requests of a requester are
     // separate from the rest: the newest of each are taken, and of these the newest. Rows are
     // compared as whole tuples, never only for equality. So only one index has their order, and the
     // plan is the same whatever the statistics of the tables are when it is made.

@@ -255,7 +255,7 @@ fn answers(found: &[PgRow], rows: usize) -> Result<Vec<Written>, Error> {
         let at = row.try_get("at")?;
         match row.try_get::<Option<i64>, _>("ord")? {
             None => summary = Some((row.try_get::<i32, _>("written")?, at)),
-            Some(place) => refused.push((place, Written::refused(row.try_get("outcome")?))),
+            Some(ordinal) => refused.push((ordinal, Written::refused(row.try_get("outcome")?))),
         }
     }
     let (written, at) = summary.ok_or_else(|| Error::Unavailable("a batch was answered without a summary".to_owned()))?;
@@ -263,9 +263,9 @@ fn answers(found: &[PgRow], rows: usize) -> Result<Vec<Written>, Error> {
         return Err(Error::Unavailable(format!("a batch of {rows} was answered for {written} and {}", refused.len())));
     }
     let mut answers = vec![Written::Committed { at }; rows];
-    for (place, answer) in refused {
-        let place = usize::try_from(place).ok().and_then(|place| answers.get_mut(place.checked_sub(1)?));
-        *place.ok_or_else(|| Error::Unavailable("a batch was answered for a row that is not in it".to_owned()))? = answer;
+    for (ordinal, answer) in refused {
+        let entry = usize::try_from(ordinal).ok().and_then(|ordinal| answers.get_mut(ordinal.checked_sub(1)?));
+        *entry.ok_or_else(|| Error::Unavailable("a batch was answered for a row that is not in it".to_owned()))? = answer;
     }
     Ok(answers)
 }

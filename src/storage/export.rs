@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 /// The rest of a period that is still to be read.
 #[derive(Debug, Clone)]
-pub struct ExportPlace {
+pub struct ExportPosition {
     after: Uuid,
     before: Uuid,
     from: Option<DateTime<Utc>>,
     until: DateTime<Utc>,
 }
 
-impl ExportPlace {
-    /// The place before the first workflow that was submitted from `from` until before `until`.
+impl ExportPosition {
+    /// The position before the first workflow that was submitted from `from` until before `until`.
     pub fn beginning(from: Option<DateTime<Utc>>, until: DateTime<Utc>) -> Self {
         let after = from.map_or(Uuid::nil(), |from| id_at(from - UNDER_WAY));
         Self { after, before: id_at(until + UNDER_WAY), from, until }
@@ -51,24 +51,24 @@ impl Storage {
     ///
     /// # Errors
     /// Fails if the database is unavailable.
-    pub async fn export_page(&self, place: ExportPlace, size: i64) -> Result<(Vec<ExportRow>, Option<ExportPlace>), Error> {
+    pub async fn export_page(&self, position: ExportPosition, size: i64) -> Result<(Vec<ExportRow>, Option<ExportPosition>), Error> {
         let storage = self.clone();
-        to_its_end(async move { storage.read_export_page(place, size).await }).await
+        to_its_end(async move { storage.read_export_page(position, size).await }).await
     }
 
-    async fn read_export_page(&self, mut place: ExportPlace, size: i64) -> Result<(Vec<ExportRow>, Option<ExportPlace>), Error> {
+    async fn read_export_page(&self, mut position: ExportPosition, size: i64) -> Result<(Vec<ExportRow>, Option<ExportPosition>), Error> {
         let mut db = self.lease_list().await?;
         let query = sqlx::query!(
             "select workflow_id, status, risk_level, requested_by, created_at, updated_at from workflow
              where workflow_id > $1 and workflow_id < $2 order by workflow_id limit $3",
-            place.after,
-            place.before,
+            position.after,
+            position.before,
             size
         );
         let found = within(query.fetch_all(&mut *db)).await?;
         let is_full = i64::try_from(found.len()).is_ok_and(|count| count >= size);
         let last = found.last().map(|row| row.workflow_id);
-        let found: Vec<_> = found.into_iter().filter(|row| place.holds(row.created_at)).collect();
+        let found: Vec<_> = found.into_iter().filter(|row| position.holds(row.created_at)).collect();
         let ids: Vec<Uuid> = found.iter().map(|row| row.workflow_id).collect();
         // The logs are read first, so that every document that a log names exists when the
         // documents are read.
@@ -96,7 +96,7 @@ impl Storage {
             updated_at: row.updated_at,
         });
         let rows = rows.collect();
-        place.after = last.unwrap_or(place.before);
-        Ok((rows, is_full.then_some(place)))
+        position.after = last.unwrap_or(position.before);
+        Ok((rows, is_full.then_some(position)))
     }
 }

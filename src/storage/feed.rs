@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_was_written_and_nothing_else_is_one() {
+    fn a_position_is_read_as_it_was_written_and_nothing_else_is_one() {
         let position = FeedPosition { order: 0x1f4, workflow_id: Uuid::from_u128(7), version: 0x12 };
         assert_eq!(position.to_string().parse(), Ok(position));
         for text in

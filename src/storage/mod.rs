@@ -54,7 +54,7 @@ pub use approvals::{Decider, Due, PendingFilter, PendingRow};
 pub use candidates::{Visible, WINDOW};
 pub use checkpoint::{Advance, Begins, Opening, Replacement, Written};
 pub use decisions::DecisionRow;
-pub use export::{ExportPlace, ExportRow};
+pub use export::{ExportPosition, ExportRow};
 pub use feed::{FeedMark, FeedPage, FeedPosition};
 pub use grants::{NewGrant, Revocation};
 pub use halts::{HaltKnown, HaltState, Halted, Lift, Lifted, NewHalt, OperationRow};
@@ -82,7 +82,7 @@ pub use targets::AboutRow;
 pub use tokens::{NewToken, Presented, TokenHolder, TokenRow};
 pub use tool_calls::{LatestCall, call_key, use_key};
 pub use undecidable::PendingGroup;
-pub use waiting::MOST_COUNTED_OF_PLACE;
+pub use waiting::MOST_COUNTED_OF_BUCKET;
 pub use workflows::QueuedRow;
 
 use crate::domain::page::Page;

@@ -134,10 +134,10 @@ mod tests {
             |row| row.data = "{ }",
             |row| row.version = 7,
         ];
-        for (place, change) in changes.iter().enumerate() {
+        for (index, change) in changes.iter().enumerate() {
             let (mut log, head) = sealed(id, 3);
             change(&mut log[1].0);
-            assert!(verified(&keys(ONE), id, &log, &head).is_err(), "change {place}");
+            assert!(verified(&keys(ONE), id, &log, &head).is_err(), "change {index}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Each query examines only as many of the newest requests as it can in well under a second. An
 //! index has the settled ones in the order in which people were asked; waiting ones are found by
-//! their place. A request that was submitted before the period and asked again since is counted
+//! their bucket. A request that was submitted before the period and asked again since is counted
 //! once it is settled.
 
 use super::candidates::{UNDER_WAY, id_at};

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The highest count for a level and a set of roles.
-pub const MOST_COUNTED_OF_PLACE: i64 = 1_000;
+pub const MOST_COUNTED_OF_BUCKET: i64 = 1_000;
 
 impl Storage {
     /// The ids of waiting requests, in the order of the filter: as many as it says, from after its
-    /// place.
+    /// position.
     ///
     /// # Errors
     /// Fails if the database is unavailable.
@@ -26,7 +26,7 @@ impl Storage {
         Ok(ids)
     }
 
-    /// How many requests wait, by level; at most [`MOST_COUNTED_OF_PLACE`] are counted for each
+    /// How many requests wait, by level; at most [`MOST_COUNTED_OF_BUCKET`] are counted for each
     /// level and set of roles.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Storage {
             filter.role.as_deref(),
             filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
             filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-            MOST_COUNTED_OF_PLACE
+            MOST_COUNTED_OF_BUCKET
         );
         let rows = within(query.fetch_all(&mut *db)).await?;
         db.release();
@@ -61,7 +61,7 @@ impl Storage {
     }
 }
 
-/// The first waiting requests in the order of the filter, from after its place.
+/// The first waiting requests in the order of the filter, from after its position.
 pub(super) async fn of_all(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Vec<Uuid>, Error> {
     match filter.order {
         Order::Newest => newest(db, filter, limit).await,
@@ -91,7 +91,7 @@ async fn newest(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Ve
         filter.role.as_deref(),
         filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
         filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-        filter.after.map_or(Uuid::max(), |place| place.workflow_id),
+        filter.after.map_or(Uuid::max(), |position| position.workflow_id),
         limit
     );
     within(query.fetch_all(&mut **db)).await
@@ -118,14 +118,14 @@ async fn oldest(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Ve
         filter.role.as_deref(),
         filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
         filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-        filter.after.map_or(Uuid::nil(), |place| place.workflow_id),
+        filter.after.map_or(Uuid::nil(), |position| position.workflow_id),
         limit
     );
     within(query.fetch_all(&mut **db)).await
 }
 
 /// Orders by deadline, over all or within each level. A page that begins within a level ($7 is its
-/// rank) begins at its place there, and with the first of each lower level.
+/// rank) begins at its position there, and with the first of each lower level.
 async fn by_due(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Vec<Uuid>, Error> {
     let query = sqlx::query_scalar!(
         "select r.workflow_id
@@ -153,10 +153,10 @@ async fn by_due(db: &mut Lease, filter: &PendingFilter, limit: i64) -> Result<Ve
         filter.role.as_deref(),
         filter.decidable_by.as_ref().map(|decider| decider.name.as_str()),
         filter.decidable_by.as_ref().map(|decider| decider.roles.as_slice()),
-        filter.after.map_or(Uuid::nil(), |place| place.workflow_id),
+        filter.after.map_or(Uuid::nil(), |position| position.workflow_id),
         limit,
-        (filter.order == Order::Level).then(|| filter.after.map_or(rank(Level::Critical) + 1, |place| rank(place.level))),
-        filter.after.map_or(Some(BEGINNING), |place| place.due)
+        (filter.order == Order::Level).then(|| filter.after.map_or(rank(Level::Critical) + 1, |position| rank(position.level))),
+        filter.after.map_or(Some(BEGINNING), |position| position.due)
     );
     within(query.fetch_all(&mut **db)).await
 }

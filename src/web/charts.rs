@@ -45,7 +45,7 @@ impl Chart<'_> {
     }
 }
 
-/// One place on the axis, with a value for each series.
+/// One position on the axis, with a value for each series.
 pub struct Category {
     pub label: String,
     pub values: Vec<f64>,
@@ -117,8 +117,8 @@ pub fn bar_chart(chart: &Chart<'_>) -> String {
         let _ = write!(svg, r#"<line class="grid" x1="{x:.1}" y1="{above}" x2="{x:.1}" y2="{:.1}"/>"#, height - BOTTOM);
         text(&mut svg, x, height - BOTTOM + 17.0, "middle", &chart.unit.show(*mark));
     }
-    for (place, category) in chart.categories.iter().enumerate() {
-        let top = above + group * count(place) + gap / 2.0;
+    for (index, category) in chart.categories.iter().enumerate() {
+        let top = above + group * count(index) + gap / 2.0;
         text(&mut svg, LEFT - 8.0, top + (group - gap) / 2.0 + 5.0, "end", &short(&category.label));
         for (series, value) in category.values.iter().enumerate() {
             let (y, width) = (top + bar * count(series), value * scale);
@@ -148,9 +148,9 @@ pub fn column_chart(chart: &Chart<'_>) -> String {
     }
     // As many labels as fit, and always the last one.
     let every = (70.0 / column).ceil().max(1.0);
-    for (place, category) in chart.categories.iter().enumerate() {
-        let middle = left + column * (count(place) + 0.5);
-        if count(chart.categories.len() - 1 - place) % every == 0.0 {
+    for (index, category) in chart.categories.iter().enumerate() {
+        let middle = left + column * (count(index) + 0.5);
+        if count(chart.categories.len() - 1 - index) % every == 0.0 {
             text(&mut svg, middle.clamp(left, WIDTH - 24.0), height - BOTTOM + 17.0, "middle", &short(&category.label));
         }
         let mut y = height - BOTTOM;
@@ -179,8 +179,8 @@ fn opening(chart: &Chart<'_>, height: f64) -> String {
     );
     if chart.series.len() > 1 {
         let mut x = LEFT;
-        for (place, name) in chart.series.iter().enumerate() {
-            let _ = write!(svg, r#"<rect class="series-{place}" x="{x:.1}" y="8" width="11" height="11"/>"#);
+        for (index, name) in chart.series.iter().enumerate() {
+            let _ = write!(svg, r#"<rect class="series-{index}" x="{x:.1}" y="8" width="11" height="11"/>"#);
             text(&mut svg, x + 16.0, 18.0, "start", name);
             x += 32.0 + CHARACTER * count(name.chars().count());
         }

@@ -265,7 +265,7 @@ fn shortened(differences: Vec<Difference>, manifests: Manifests<'_>) -> (Vec<Dif
 
 fn short(value: String) -> String {
     match value.char_indices().nth(LONGEST_VALUE) {
-        Some((place, _)) => format!("{}… ({} characters)", &value[..place], value.chars().count()),
+        Some((index, _)) => format!("{}… ({} characters)", &value[..index], value.chars().count()),
         None => value,
     }
 }

@@ -79,7 +79,7 @@ struct Shape {
 struct Field {
     name: String,
     /// Where a parameter goes: path, query or header.
-    place: String,
+    location: String,
     kind: Kind,
     is_required: bool,
     description: Vec<Paragraph>,
@@ -142,7 +142,7 @@ fn described(path: &str, method: &str, call: &Value) -> Call {
 fn parameter(one: &Value) -> Field {
     Field {
         name: text(&one["name"]),
-        place: text(&one["in"]),
+        location: text(&one["in"]),
         kind: kind(&one["schema"]),
         is_required: one["required"] == true,
         description: prose(&one["description"]),
@@ -159,7 +159,7 @@ fn answered(status: &str, answer: &Value) -> Answer {
     };
     let header = |(name, header): (&str, &Value)| Field {
         name: name.to_owned(),
-        place: String::new(),
+        location: String::new(),
         kind: kind(&header["schema"]),
         is_required: false,
         description: prose(&header["description"]),
@@ -180,7 +180,7 @@ fn shape(name: &str, schema: &Value) -> Shape {
     let required = |field: &str| list(&schema["required"]).any(|name| name == field);
     let fields = entries(&schema["properties"]).map(|(field, schema)| Field {
         name: field.to_owned(),
-        place: String::new(),
+        location: String::new(),
         kind: kind(schema),
         is_required: required(field),
         description: told(schema),

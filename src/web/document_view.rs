@@ -159,10 +159,10 @@ impl DocumentView {
             Document::Plan(plan) => plan.playbook.as_deref().map(PlaybookView::of),
             Document::Task(_) => None,
         };
-        let step = |(place, (name, task)): (usize, (Option<&str>, &Task))| {
-            let planned = submission.steps.get(place);
+        let step = |(index, (name, task)): (usize, (Option<&str>, &Task))| {
+            let planned = submission.steps.get(index);
             StepView {
-                number: place + 1,
+                number: index + 1,
                 name: name.map(str::to_owned),
                 level_word: planned.map(|step| step.level),
                 undoes: planned.and_then(|step| step.compensates),

@@ -73,8 +73,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
 pub fn address(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
     let mut address = path.to_owned();
     let said = parameters.iter().filter_map(|(name, value)| value.map(|value| (name, value)));
-    for (place, (name, value)) in said.enumerate() {
-        let _ = write!(address, "{}{name}={}", if place == 0 { '?' } else { '&' }, encoded(value));
+    for (index, (name, value)) in said.enumerate() {
+        let _ = write!(address, "{}{name}={}", if index == 0 { '?' } else { '&' }, encoded(value));
     }
     address
 }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// How many of the other requests that a proposal would have released are listed.
 const NAMED: usize = 5;
 /// The page.
-const PLACE: &str = "/inbox/grants";
+const PATH: &str = "/inbox/grants";
 
 /// `GET /inbox/grants`
 pub async fn show(State(web): State<Web>, session: Session, query: Fields) -> Result<Response, Problem> {
@@ -86,7 +86,7 @@ fn receipt(done: &str) -> String {
 /// Redirects to the page, by an address that only this server can make and only for this session.
 fn after(session: &Session, done: &str) -> Response {
     let seal = csrf::seal(session.id(), &receipt(done));
-    session::go_to(&address(PLACE, &[("done", Some(done)), ("seal", Some(&seal))]))
+    session::go_to(&address(PATH, &[("done", Some(done)), ("seal", Some(&seal))]))
 }
 
 /// The page again, with what the person wrote and why it was refused.

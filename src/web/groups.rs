@@ -28,9 +28,9 @@ const LONGEST_COMMON: usize = 8_000;
 #[derive(Debug, Serialize)]
 pub struct Group {
     ids: Vec<Uuid>,
-    /// The common values, each with its place in the documents.
+    /// The common values, each with its pointer into the documents.
     common: Vec<(String, String)>,
-    /// The places of each differing value; more than one if they always have the same value.
+    /// The pointers of each differing value; more than one if they always have the same value.
     columns: Vec<Vec<String>>,
     rows: BTreeMap<Uuid, Row>,
     needs_justification: bool,
@@ -105,7 +105,7 @@ fn kind(shown: &Shown) -> Option<Kind> {
     Some(Kind(kind))
 }
 
-/// The table of requests of one kind. `None` if they differ in too many places or are too long, so
+/// The table of requests of one kind. `None` if they differ in too many fields or are too long, so
 /// that each has to be read on its own.
 fn group(members: &[(Uuid, Shown, Option<Choice>)]) -> Option<Group> {
     let fields: Vec<BTreeMap<String, String>> = members
@@ -118,7 +118,7 @@ fn group(members: &[(Uuid, Shown, Option<Choice>)]) -> Option<Group> {
     let rows = members.iter().zip(&fields).map(|((id, shown, choice), fields)| {
         let may_approve = choice.as_ref().is_some_and(|choice| choice.may_approve) && !is_critical;
         let row = Row {
-            cells: columns.iter().map(|places| fields.get(&places[0]).map(|value| plain(value))).collect(),
+            cells: columns.iter().map(|pointers| fields.get(&pointers[0]).map(|value| plain(value))).collect(),
             digest: may_approve.then(|| shown.workflow.subject().to_string()),
             why_not: choice.as_ref().and_then(|choice| choice.why_not.clone()),
         };
@@ -127,50 +127,50 @@ fn group(members: &[(Uuid, Shown, Option<Choice>)]) -> Option<Group> {
     Some(Group {
         ids: members.iter().map(|(id, _, _)| *id).collect(),
         rows: rows.collect(),
-        common: common.into_iter().map(|(place, value)| (name(&place), plain(&value))).collect(),
-        columns: columns.iter().map(|places| places.iter().map(|place| name(place)).collect()).collect(),
+        common: common.into_iter().map(|(pointer, value)| (name(&pointer), plain(&value))).collect(),
+        columns: columns.iter().map(|pointers| pointers.iter().map(|pointer| name(pointer)).collect()).collect(),
         needs_justification: members.iter().filter_map(|(_, _, choice)| choice.as_ref()).any(|choice| choice.needs_justification),
         is_critical,
     })
 }
 
-/// The common values with their places, and the places that differ. Places that always have the
-/// same value are together.
+/// The common values with their pointers, and the pointers whose values differ. Pointers that
+/// always have the same value are together.
 type Compared = (Vec<(String, String)>, Vec<Vec<String>>);
-/// The value of each document, if any, at some places; and these places.
+/// The value of each document, if any, at some pointers; and these pointers.
 type Column<'a> = (Vec<Option<&'a String>>, Vec<String>);
 
 fn compare(all: &[BTreeMap<String, String>]) -> Option<Compared> {
-    let places: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
+    let pointers: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
     let (mut common, mut columns): (Vec<(String, String)>, Vec<Column<'_>>) = (Vec::new(), Vec::new());
-    for place in places {
-        let values: Vec<Option<&String>> = all.iter().map(|fields| fields.get(place)).collect();
+    for pointer in pointers {
+        let values: Vec<Option<&String>> = all.iter().map(|fields| fields.get(pointer)).collect();
         match values[0] {
-            Some(value) if values.iter().all(|other| *other == Some(value)) => common.push((place.clone(), value.clone())),
+            Some(value) if values.iter().all(|other| *other == Some(value)) => common.push((pointer.clone(), value.clone())),
             _ => match columns.iter_mut().find(|(others, _)| *others == values) {
-                Some((_, places)) => places.push(place.clone()),
-                None => columns.push((values, vec![place.clone()])),
+                Some((_, pointers)) => pointers.push(pointer.clone()),
+                None => columns.push((values, vec![pointer.clone()])),
             },
         }
     }
     let is_long = |(values, _): &(Vec<Option<&String>>, _)| values.iter().flatten().any(|value| value.chars().count() > LONGEST_CELL);
-    let size: usize = common.iter().map(|(place, value)| place.len() + value.len()).sum();
+    let size: usize = common.iter().map(|(pointer, value)| pointer.len() + value.len()).sum();
     if columns.len() > MOST_COLUMNS || columns.iter().any(is_long) || size > LONGEST_COMMON {
         return None;
     }
     // The arguments come first, because people look for them.
-    columns.sort_by_key(|(_, places)| !places.iter().any(|place| place.starts_with("/action/args/")));
-    Some((common, columns.into_iter().map(|(_, places)| places).collect()))
+    columns.sort_by_key(|(_, pointers)| !pointers.iter().any(|pointer| pointer.starts_with("/action/args/")));
+    Some((common, columns.into_iter().map(|(_, pointers)| pointers).collect()))
 }
 
-/// A place in a document as a column heading.
-fn name(place: &str) -> String {
-    if let Some(argument) = place.strip_prefix("/action/args/") {
+/// A pointer into a document as a column heading.
+fn name(pointer: &str) -> String {
+    if let Some(argument) = pointer.strip_prefix("/action/args/") {
         return argument.to_owned();
     }
-    match place.strip_prefix("/action/runs/command/").and_then(|number| number.parse::<usize>().ok()) {
+    match pointer.strip_prefix("/action/runs/command/").and_then(|number| number.parse::<usize>().ok()) {
         Some(number) => format!("command, line {}", number + 1),
-        None => place.trim_start_matches('/').to_owned(),
+        None => pointer.trim_start_matches('/').to_owned(),
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
             json!({"action": {"args": {"service": "web", "version": "1"}, "runs": {"command": ["deploy", "web", "1"]}}, "metadata": {"a": 1}, "resource": "web"}),
         ];
         let (common, columns) = compared(&documents).unwrap();
-        let common: Vec<&str> = common.iter().map(|(place, _)| place.as_str()).collect();
+        let common: Vec<&str> = common.iter().map(|(pointer, _)| pointer.as_str()).collect();
         assert_eq!(common, ["/action/args/version", "/action/runs/command/0", "/action/runs/command/2"]);
         assert_eq!(columns, [vec!["/action/args/service", "/action/runs/command/1", "/resource"], vec!["/metadata/a"]]);
         let fields = difference::fields(&documents[1]);

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 /// The option that stands for everything.
 const EVERYTHING: &str = "everything";
 /// The page.
-const PLACE: &str = "/inbox/halts";
+const PATH: &str = "/inbox/halts";
 
 /// One entry of the log.
 #[derive(Debug, Serialize)]
@@ -95,7 +95,7 @@ fn receipt(done: &str) -> String {
 /// Redirects to the page, by an address that only this server can make and only for this session.
 fn after(session: &Session, done: &str) -> Response {
     let seal = csrf::seal(session.id(), &receipt(done));
-    session::go_to(&address(PLACE, &[("done", Some(done)), ("seal", Some(&seal))]))
+    session::go_to(&address(PATH, &[("done", Some(done)), ("seal", Some(&seal))]))
 }
 
 async fn refused(web: &Web, session: &Session, problem: Problem) -> Result<Response, Problem> {

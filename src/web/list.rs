@@ -2,7 +2,7 @@
 
 use crate::domain::page::Page;
 use crate::domain::risk::level::Level;
-use crate::domain::risk::order::{Order, Place};
+use crate::domain::risk::order::{ListPosition, Order};
 use crate::domain::risk::target::Target;
 use crate::domain::text;
 use crate::http::problem::Problem;
@@ -65,8 +65,8 @@ struct Next {
 /// `GET /`
 pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) -> Result<Response, Problem> {
     let selection = Selection::of(&query)?;
-    let after: Option<Place> = query::cursor(query.one("cursor")?)?;
-    if after.is_some_and(|place| place.order != selection.order()) {
+    let after: Option<ListPosition> = query::cursor(query.one("cursor")?)?;
+    if after.is_some_and(|position| position.order != selection.order()) {
         return Err(query::invalid("cursor", "belongs to a list in another order; start with the first page"));
     }
     let words = selection.words.as_deref();
@@ -97,7 +97,7 @@ pub async fn waiting(State(web): State<Web>, session: Session, query: Fields) ->
             "level": sorted(Order::Level), "due": sorted(Order::Due), "oldest": sorted(Order::Oldest), "newest": sorted(Order::Newest) }),
         "groups": groups, "carried_plain": selection.carried(), "carried": encoded(&selection.carried()), "last": Last::of(&web, &session, &query).await?,
         "is_filtered": selection.is_filtered(), "is_first": after.is_none(),
-        "first": selection.address(None), "next": next.map(|place| selection.address(Some(place))), "is_cut": is_cut, "window": WINDOW});
+        "first": selection.address(None), "next": next.map(|position| selection.address(Some(position))), "is_cut": is_cut, "window": WINDOW});
     let template = if query.one("fragment")? == Some("list") { "list_fragment.html" } else { "list.html" };
     Ok(page::render(&web, &session, template, shown))
 }
@@ -168,8 +168,8 @@ async fn page_of(
     session: &Session,
     selection: &Selection,
     size: usize,
-    Page { items: mut rows, next: more }: Page<service::Waiting, Place>,
-) -> Result<(Vec<service::Waiting>, Abouts, Option<Place>, bool), Problem> {
+    Page { items: mut rows, next: more }: Page<service::Waiting, ListPosition>,
+) -> Result<(Vec<service::Waiting>, Abouts, Option<ListPosition>, bool), Problem> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.workflow_id).collect();
     let targets = web.service.targets(&session.person, &ids).await?;
     let words = selection.words.as_deref();
@@ -178,7 +178,7 @@ async fn page_of(
     }
     let is_full = rows.len() > size;
     rows.truncate(size);
-    let next = if is_full { rows.last().map(|row| row.place(selection.order())) } else { more };
+    let next = if is_full { rows.last().map(|row| row.position(selection.order())) } else { more };
     Ok((rows, targets, next, words.is_some() && !is_full && more.is_some()))
 }
 

@@ -30,8 +30,8 @@ pub fn explained(differences: Vec<Difference>, manifests: Manifests<'_>) -> Vec<
             (Some(before), Some(after)) => between(&before, &after),
             _ => Vec::new(),
         };
-        let placed = fields.into_iter().map(|one| Difference { pointer: format!("{}: {}", whole.pointer, one.pointer), ..one });
-        placed.collect::<Vec<_>>().into_iter().chain([whole])
+        let nested = fields.into_iter().map(|one| Difference { pointer: format!("{}: {}", whole.pointer, one.pointer), ..one });
+        nested.collect::<Vec<_>>().into_iter().chain([whole])
     };
     differences.into_iter().flat_map(explain).collect()
 }
@@ -43,7 +43,7 @@ fn between(before: &[Map<String, Value>], after: &[Map<String, Value>]) -> Vec<D
     let by_name = is_told_apart(before) && is_told_apart(after);
     let tree = |all: &[Map<String, Value>]| {
         let named =
-            all.iter().enumerate().map(|(place, one)| (if by_name { name(one) } else { place.to_string() }, Value::Object(one.clone())));
+            all.iter().enumerate().map(|(index, one)| (if by_name { name(one) } else { index.to_string() }, Value::Object(one.clone())));
         Value::Object(named.collect())
     };
     difference::between(&tree(before), &tree(after))

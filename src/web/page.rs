@@ -1,7 +1,7 @@
 //! Renders a template into a response, with the headers that every page has.
 
 use crate::domain::text;
-use crate::http::problem::{Problem, ProblemDocument, Unplaced};
+use crate::http::problem::{Problem, ProblemDocument, WithoutInstance};
 use crate::web::Web;
 use crate::web::assets::Assets;
 use crate::web::in_force::InForce;
@@ -136,17 +136,17 @@ pub fn render_for(web: &Web, session: Option<&Session>, template: &str, shown: J
 /// Adds to every page the explanation of an error, if there is one, and the headers that isolate
 /// it.
 pub async fn dress(State(web): State<Web>, request: Request<Body>, next: Next) -> Response {
-    let place = request.uri().path().to_owned();
-    let mut response = explained(&web, next.run(request).await, &place);
+    let path = request.uri().path().to_owned();
+    let mut response = explained(&web, next.run(request).await, &path);
     dress_up(&mut response);
     response
 }
 
-/// The same response; a problem becomes a page. `place` is the requested path.
-pub fn explained(web: &Web, mut response: Response, place: &str) -> Response {
-    match response.extensions_mut().remove::<Unplaced>() {
-        Some(Unplaced(problem)) => {
-            let mut page = explain(web, response, &problem, place);
+/// The same response; a problem becomes a page. `path` is the requested path.
+pub fn explained(web: &Web, mut response: Response, path: &str) -> Response {
+    match response.extensions_mut().remove::<WithoutInstance>() {
+        Some(WithoutInstance(problem)) => {
+            let mut page = explain(web, response, &problem, path);
             dress_up(&mut page);
             page
         }
@@ -169,15 +169,15 @@ fn dress_up(response: &mut Response) {
 }
 
 /// A problem as a page, with the problem's status and headers.
-fn explain(web: &Web, response: Response, problem: &ProblemDocument, place: &str) -> Response {
+fn explain(web: &Web, response: Response, problem: &ProblemDocument, path: &str) -> Response {
     let (mut parts, _) = response.into_parts();
     // A person who reloads the address of a form wants the page with that form.
     let forms = ["/approve", "/reject", "/withdraw", "/comments", "/resolve"];
-    let form = forms.into_iter().find_map(|form| place.strip_suffix(form));
+    let form = forms.into_iter().find_map(|form| path.strip_suffix(form));
     let back = form.filter(|page| page.starts_with("/inbox/workflows/"));
     let shown = json!({"title": problem.title, "detail": problem.detail, "status": parts.status.as_u16(), "back": back});
     let mut page = render_for(web, None, "error.html", shown);
-    if page.extensions_mut().remove::<Unplaced>().is_some() {
+    if page.extensions_mut().remove::<WithoutInstance>().is_some() {
         return parts.status.into_response();
     }
     parts.headers.remove(header::CONTENT_LENGTH);

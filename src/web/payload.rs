@@ -63,7 +63,7 @@ impl Shown {
                 Self::Group { note, fields: fields.iter().map(|(name, field)| Field::of(name, field, manifests)).collect() }
             }
             Value::Array(items) if !is_short(value) => {
-                let fields = items.iter().enumerate().map(|(place, item)| Field::of(&place.to_string(), item, manifests));
+                let fields = items.iter().enumerate().map(|(index, item)| Field::of(&index.to_string(), item, manifests));
                 Self::Group { note: counted(items.len(), "item"), fields: fields.collect() }
             }
             _ => plain(),

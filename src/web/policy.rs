@@ -102,24 +102,24 @@ fn outcome(assessed: &Assessed) -> Value {
 }
 
 fn person(person: PersonView) -> Value {
-    let PersonView { name, roles, team, away, is_suspended, place } = person;
+    let PersonView { name, roles, team, away, is_suspended, position } = person;
     let away = away.map(|away| json!({"until": away.until.format("%Y-%m-%d %H:%M UTC").to_string(), "cover": away.cover}));
-    json!({"name": name, "away": away, "roles": roles, "team": team, "is_suspended": is_suspended, "place": place})
+    json!({"name": name, "away": away, "roles": roles, "team": team, "is_suspended": is_suspended, "position": position})
 }
 
 fn agent(agent: AgentView) -> Value {
-    let AgentView { name, on_behalf_of, is_suspended, place } = agent;
-    json!({"name": name, "on_behalf_of": on_behalf_of, "is_suspended": is_suspended, "place": place})
+    let AgentView { name, on_behalf_of, is_suspended, position } = agent;
+    json!({"name": name, "on_behalf_of": on_behalf_of, "is_suspended": is_suspended, "position": position})
 }
 
 fn level(level: LevelView) -> Value {
-    let LevelView { level, auto_approve, approvers, required, terms, place } = level;
-    json!({"level": level, "auto_approve": auto_approve, "approvers": approvers, "required": required, "terms": terms, "place": place})
+    let LevelView { level, auto_approve, approvers, required, terms, position } = level;
+    json!({"level": level, "auto_approve": auto_approve, "approvers": approvers, "required": required, "terms": terms, "position": position})
 }
 
 fn trigger(trigger: TriggerView) -> Value {
-    let TriggerView { name, level, condition, place } = trigger;
-    json!({"name": name, "level": level, "condition": condition, "place": place})
+    let TriggerView { name, level, condition, position } = trigger;
+    json!({"name": name, "level": level, "condition": condition, "position": position})
 }
 
 fn matrix(matrix: &Matrix) -> Value {

@@ -19,7 +19,7 @@ pub fn paragraphs(text: &str) -> Vec<Paragraph> {
 }
 
 fn pieces(paragraph: &str) -> Paragraph {
-    let pieces = paragraph.split('`').enumerate().map(|(place, text)| Piece { text: text.to_owned(), is_code: place % 2 == 1 });
+    let pieces = paragraph.split('`').enumerate().map(|(index, text)| Piece { text: text.to_owned(), is_code: index % 2 == 1 });
     pieces.filter(|piece| !piece.text.is_empty()).collect()
 }
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The page.
-const PLACE: &str = "/inbox/push";
+const PATH: &str = "/inbox/push";
 /// The service worker. Its address is fixed, because browsers look there for its next version.
 const WORKER: &str = include_str!("static/push_worker.js");
 
@@ -106,7 +106,7 @@ fn receipt(done: &str) -> String {
 
 fn after(session: &Session, done: &str) -> Response {
     let seal = csrf::seal(session.id(), &receipt(done));
-    session::go_to(&address(PLACE, &[("done", Some(done)), ("seal", Some(&seal))]))
+    session::go_to(&address(PATH, &[("done", Some(done)), ("seal", Some(&seal))]))
 }
 
 async fn page_of(web: &Web, session: &Session, refused: Option<&str>, done: Option<&str>) -> Result<Response, Problem> {

@@ -103,10 +103,10 @@ pub fn next_step(workflow: &Workflow, now: DateTime<Utc>) -> Option<Step> {
 
 fn timetable(round: &Round, now: DateTime<Utc>) -> Vec<Step> {
     let taken = round.escalation_level as usize;
-    let escalations = round.terms.escalation.iter().enumerate().map(|(place, step)| Step {
+    let escalations = round.terms.escalation.iter().enumerate().map(|(index, step)| Step {
         at: RelativeTime::of(transition::after(round, step.after), now),
         what: format!("escalates to {}", step.to.join(", ")),
-        is_taken: place < taken,
+        is_taken: index < taken,
     });
     let expiry =
         transition::expires_at(round).map(|at| Step { at: RelativeTime::of(at, now), what: "expires".to_owned(), is_taken: false });
@@ -180,7 +180,7 @@ fn one_output(name: &str, value: &Value) -> Option<Output> {
         return None;
     }
     // The end of an output shows the result, so the beginning is cut.
-    let cut = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(place, _)| place);
+    let cut = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(index, _)| index);
     Some(Output { name: name.to_owned(), text: text[cut..].to_owned(), is_cut: cut > 0 })
 }
 

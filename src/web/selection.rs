@@ -2,7 +2,7 @@
 //! carried along by forms.
 
 use crate::domain::risk::level::Level;
-use crate::domain::risk::order::{Order, Place};
+use crate::domain::risk::order::{ListPosition, Order};
 use crate::domain::risk::target::Target;
 use crate::http::problem::Problem;
 use crate::http::query::{self, invalid};
@@ -88,7 +88,7 @@ impl Selection {
     }
 
     /// The query for the service, which does not search for words.
-    pub fn query(&self, after: Option<Place>, limit: usize) -> PendingQuery {
+    pub fn query(&self, after: Option<ListPosition>, limit: usize) -> PendingQuery {
         PendingQuery {
             risk_level: self.level,
             role: self.role.clone(),
@@ -115,8 +115,8 @@ impl Selection {
     }
 
     /// The address of its list, starting after a position.
-    pub fn address(&self, after: Option<Place>) -> String {
-        let cursor = after.map(|place| place.to_string());
+    pub fn address(&self, after: Option<ListPosition>) -> String {
+        let cursor = after.map(|position| position.to_string());
         address(
             "/",
             &[
@@ -147,9 +147,9 @@ mod tests {
 
     #[test]
     fn a_carried_selection_leads_back_to_the_same_list() {
-        for place in ["/", "/?of=all", "/?level=high&role=cto&text=a%20%26%20b&sort=due", "/?of=all&sort=newest", "/?group=kind"] {
-            let selection = Selection::carried_by(place.trim_start_matches("/").trim_start_matches('?')).unwrap();
-            assert_eq!(Selection::carried_by(&selection.carried()).unwrap().address(None), place);
+        for address in ["/", "/?of=all", "/?level=high&role=cto&text=a%20%26%20b&sort=due", "/?of=all&sort=newest", "/?group=kind"] {
+            let selection = Selection::carried_by(address.trim_start_matches("/").trim_start_matches('?')).unwrap();
+            assert_eq!(Selection::carried_by(&selection.carried()).unwrap().address(None), address);
         }
         assert!(Selection::carried_by("sort=odd").is_err());
     }

@@ -21,7 +21,7 @@ impl FromRequestParts<Web> for Session {
         let by_hand = !parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("fragment=")));
         match of(web, &parts.headers, by_hand).await {
             Ok(Some(session)) => Ok(session),
-            Ok(None) => Err(ask_to_sign_in(parts.uri.path_and_query().map_or("/", |place| place.as_str()))),
+            Ok(None) => Err(ask_to_sign_in(parts.uri.path_and_query().map_or("/", |path| path.as_str()))),
             Err(problem) => Err(problem.into_response()),
         }
     }
@@ -44,7 +44,7 @@ pub fn ask_to_sign_in(wanted: &str) -> Response {
 }
 
 /// Redirects a browser to another page of ours, which it requests with GET.
-pub fn go_to(place: &str) -> Response {
-    let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static("/"));
-    (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
+pub fn go_to(address: &str) -> Response {
+    let address = HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, address)]).into_response()
 }

@@ -51,13 +51,13 @@ pub async fn sign_in(
     Credentials(fields): Credentials,
 ) -> Result<Response, Problem> {
     let next = wanted(&fields)?;
-    let Some(place) = web.sign_in_limiter.enter(peer).await else {
+    let Some(slot) = web.sign_in_limiter.enter(peer).await else {
         return Ok(form(&web, next, Some((Code::RateLimited, "Too many tokens are being looked up at the moment. Try again shortly."))));
     };
     let token = fields.one("token")?.unwrap_or_default().trim();
     let identity = &web.service.identity;
     let presented = identity.holder(token).await;
-    drop(place);
+    drop(slot);
     let holder = match presented {
         Ok(holder) => holder,
         Err(Error::Unproved(why)) => {
@@ -106,8 +106,8 @@ pub fn sentence(words: &str) -> String {
 
 /// Where a signed-in person signs in again: at the provider, if that is how they signed in.
 pub fn again(session: &Session, next: &str) -> String {
-    let place = if session.by_provider { "/sign-in/openid" } else { "/sign-in" };
-    address(place, &[("again", Some("yes")), ("next", Some(next))])
+    let path = if session.by_provider { "/sign-in/openid" } else { "/sign-in" };
+    address(path, &[("again", Some("yes")), ("next", Some(next))])
 }
 
 /// The sign-in page, with the reason why nobody was signed in.
@@ -139,7 +139,7 @@ pub fn wanted(fields: &Fields) -> Result<&str, Problem> {
     Ok(inside(fields.one("next")?.unwrap_or("/")))
 }
 
-/// The same place if it is one of our pages; otherwise the start page.
+/// The same address if it is one of our pages; otherwise the start page.
 pub fn inside(next: &str) -> &str {
     let ours = next == "/" || next.starts_with("/?") || next.starts_with("/inbox/");
     if ours && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') { next } else { "/" }

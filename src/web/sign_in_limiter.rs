@@ -2,7 +2,7 @@
 //! somebody else's wrong tokens.
 //!
 //! A token is 256 random bits, so that guessing is hopeless however fast it is; this limiter bounds
-//! the work that guessing causes. A wrong token is answered at once and holds no place. If an
+//! the work that guessing causes. A wrong token is answered at once and holds no slot. If an
 //! address has sent many wrong tokens, its tokens are looked up one at a time, apart from everybody
 //! else's. A valid token is always accepted, so nobody can lock anybody out.
 
@@ -26,7 +26,7 @@ const MOST: usize = 10_000;
 #[derive(Debug)]
 pub struct SignInLimiter {
     usual: Semaphore,
-    /// The place for addresses that have sent many wrong tokens.
+    /// The slot for addresses that have sent many wrong tokens.
     suspicious: Semaphore,
     wrong: Mutex<HashMap<Peer, Wrong>>,
 }

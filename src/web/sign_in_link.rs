@@ -47,11 +47,11 @@ pub async fn take(State(web): State<Web>, peer: Peer, headers: HeaderMap, Creden
 
 /// The person whom a link signs in, or the page that says why it signs nobody in.
 async fn look_up(web: &Web, peer: Peer, code: &str) -> Result<Result<Offer, Response>, Problem> {
-    let Some(place) = web.sign_in_limiter.enter(peer).await else {
+    let Some(slot) = web.sign_in_limiter.enter(peer).await else {
         return Ok(Err(refusal(web, Code::RateLimited, "Too many links are being looked up at the moment. Try again shortly.")));
     };
     let offer = web.service.identity.offer(code).await;
-    drop(place);
+    drop(slot);
     match offer {
         Ok(offer) => Ok(Ok(offer)),
         Err(Error::Unproved(why)) => {

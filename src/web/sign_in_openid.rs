@@ -34,11 +34,11 @@ pub async fn go(State(web): State<Web>, peer: Peer, headers: HeaderMap, query: F
             "Another site has sent you here. If you want to sign in, do it from this page.",
         ));
     }
-    let Some(place) = web.sign_in_limiter.enter(peer).await else {
+    let Some(slot) = web.sign_in_limiter.enter(peer).await else {
         return Ok(refusal(&web, next, Code::RateLimited, "Too many people are signing in at the moment. Try again shortly."));
     };
     let begun = web.service.begin_openid(query.one("again")?.is_some()).await;
-    drop(place);
+    drop(slot);
     match begun {
         Ok((secret, address)) => {
             let mut response = session::go_to(&address);
@@ -72,11 +72,11 @@ async fn come_back(web: &Web, peer: Peer, headers: &HeaderMap, query: &Fields) -
         let why = query.one("error_description")?.unwrap_or(error);
         return Ok(refusal(web, next, Code::Unauthenticated, &format!("The provider did not sign you in: {}.", shown(why))));
     }
-    let Some(place) = web.sign_in_limiter.enter(peer).await else {
+    let Some(slot) = web.sign_in_limiter.enter(peer).await else {
         return Ok(refusal(web, next, Code::RateLimited, "Too many people are signing in at the moment. Try again shortly."));
     };
     let proved = web.service.sign_in_by_openid(secret, query.one("code")?.unwrap_or_default()).await;
-    drop(place);
+    drop(slot);
     match proved {
         Ok((name, id)) => signed_in(web, headers, &name, &id, next).await,
         Err(error) => Ok(page_of(web, next, &error.into())),

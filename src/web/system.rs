@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The page.
-const PLACE: &str = "/inbox/system";
+const PATH: &str = "/inbox/system";
 /// What the form did.
 const RESENT: &str = "resent";
 
@@ -38,7 +38,7 @@ pub async fn resend(State(web): State<Web>, Path(id): Path<String>, Posted { ses
     match web.service.resend_notice(&session.person, id, permit).await {
         Ok(_) => {
             let seal = csrf::seal(session.id(), &receipt(RESENT));
-            Ok(session::go_to(&address(PLACE, &[("done", Some(RESENT)), ("seal", Some(&seal))])))
+            Ok(session::go_to(&address(PATH, &[("done", Some(RESENT)), ("seal", Some(&seal))])))
         }
         Err(error) => {
             let problem = Problem::from(error);

@@ -49,7 +49,7 @@ impl Walk {
     pub async fn of(web: &Web, session: &Session, id: Uuid, carried: Option<&str>) -> Result<Option<Self>, Problem> {
         let Some(selection) = carried.map(Selection::carried_by).transpose()? else { return Ok(None) };
         let ids = selection.ids(web, session, MOST + 1).await?;
-        let place = |id: &Uuid| place(*id, Some(&selection), &[]);
+        let address_of = |id: &Uuid| address_of(*id, Some(&selection), &[]);
         let position = ids.iter().position(|one| *one == id);
         let (previous, next) = match position {
             Some(position) => (position.checked_sub(1).and_then(|before| ids.get(before)), ids.get(position + 1)),
@@ -57,18 +57,18 @@ impl Walk {
         };
         Ok(Some(Self {
             carried: selection.carried(),
-            here: place(&id),
+            here: address_of(&id),
             position: position.map(|position| position + 1),
             total: if ids.len() > MOST { format!("{MOST}+") } else { ids.len().to_string() },
-            previous: previous.map(place),
-            next: next.map(place),
+            previous: previous.map(address_of),
+            next: next.map(address_of),
             list: selection.address(None),
         }))
     }
 }
 
 /// The address of a request's page, with the list that it is opened from.
-pub fn place(id: Uuid, from: Option<&Selection>, more: &[(&str, &str)]) -> String {
+pub fn address_of(id: Uuid, from: Option<&Selection>, more: &[(&str, &str)]) -> String {
     let carried = from.map(Selection::carried);
     let mut parameters = vec![("in", carried.as_deref())];
     parameters.extend(more.iter().map(|(name, value)| (*name, Some(*value))));
@@ -102,7 +102,7 @@ impl Onward {
         let (id, seal) = (id.to_string(), csrf::seal(session.id(), &receipt(id, done)));
         let more = [("last", id.as_str()), ("done", done), ("seal", &seal)];
         match next {
-            Some(next) => place(next, Some(selection), &more),
+            Some(next) => address_of(next, Some(selection), &more),
             None => {
                 let rest = address("", &more.map(|(name, value)| (name, Some(value))));
                 format!("/?{}&{}", selection.carried(), rest.trim_start_matches('?'))

@@ -62,8 +62,8 @@ impl Harness {
     pub fn pgbench(&self) -> PathBuf {
         let folder = self.programs.folder();
         let real = folder.join("postgres").canonicalize().unwrap_or_default();
-        let places = [folder.join("pgbench"), real.with_file_name("pgbench")];
-        places.into_iter().find(|place| place.is_file()).unwrap_or_else(|| "pgbench".into())
+        let paths = [folder.join("pgbench"), real.with_file_name("pgbench")];
+        paths.into_iter().find(|path| path.is_file()).unwrap_or_else(|| "pgbench".into())
     }
 
     /// A folder on the disk of the database.

@@ -49,8 +49,8 @@ impl Phase {
 
     /// The milliseconds within which this share of the steps ended.
     pub fn percentile(&self, share: f64) -> f64 {
-        let place = (self.latencies.len() as f64 * share) as usize;
-        self.latencies.get(place.min(self.latencies.len().saturating_sub(1))).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+        let rank = (self.latencies.len() as f64 * share) as usize;
+        self.latencies.get(rank.min(self.latencies.len().saturating_sub(1))).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
     }
 }
 
@@ -242,9 +242,9 @@ fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, duration: Durat
     }
     let latencies = Vec::with_capacity(1 << 18);
     let mut work = Drive { step, requests: Requests::new(), ids, latencies, began: Instant::now(), duration, most };
-    for (place, lane) in lanes.iter_mut().enumerate() {
+    for (index, lane) in lanes.iter_mut().enumerate() {
         // Spreads the kinds of requests of a mixed load over time.
-        lane.steps = place;
+        lane.steps = index;
         work.begin(lane);
     }
     let mut told = vec![0; LONGEST];
@@ -255,12 +255,12 @@ fn run(addr: SocketAddr, count: usize, step: Step, ids: Vec<Id>, duration: Durat
             let sockets = lanes.iter().map(|lane| &lane.stream).chain(&streams);
             let mut waiting: Vec<PollFd<'_>> = sockets.map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
             assert!(poll(&mut waiting, Some(&SILENCE)).expect("an event") > 0, "there was no response for {} s", SILENCE.tv_sec);
-            ready.extend(waiting.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(place, _)| place));
+            ready.extend(waiting.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(index, _)| index));
         }
-        for place in &ready {
-            match lanes.get_mut(*place) {
+        for index in &ready {
+            match lanes.get_mut(*index) {
                 Some(lane) => work.take(lane),
-                None => assert!(streams[place - count].read(&mut told).expect("events") > 0, "the server ended a stream"),
+                None => assert!(streams[index - count].read(&mut told).expect("events") > 0, "the server ended a stream"),
             }
         }
     }

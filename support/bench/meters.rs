@@ -123,8 +123,8 @@ fn process(folder: &Path) -> Option<Process> {
     let stat = fs::read_to_string(folder.join("stat")).ok()?;
     // The name, in parentheses, may contain anything; the state and then numbers follow it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |place: usize| fields.get(place)?.parse::<f64>().ok();
-    let seconds = |place: usize| Some((number(place)? + number(place + 1)?) / TICKS);
+    let number = |index: usize| fields.get(index)?.parse::<f64>().ok();
+    let seconds = |index: usize| Some((number(index)? + number(index + 1)?) / TICKS);
     Some(Process { parent: fields.get(1)?.parse().ok()?, own: seconds(11)?, children: seconds(13)? })
 }
 

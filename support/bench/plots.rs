@@ -87,8 +87,8 @@ fn svg(chart: &Chart) -> String {
     for value in &across {
         let _ = writeln!(text, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>", x(*value), bottom + 20.0, number(*value));
     }
-    for (place, (name, points)) in chart.curves.iter().enumerate() {
-        let color = COLORS[place % COLORS.len()];
+    for (index, (name, points)) in chart.curves.iter().enumerate() {
+        let color = COLORS[index % COLORS.len()];
         let path: Vec<String> = points.iter().map(|(across, up)| format!("{:.1} {:.1}", x(*across), y(*up))).collect();
         let _ = writeln!(text, "<path d=\"M{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>", path.join("L"));
         for (across, up) in points {
@@ -101,7 +101,7 @@ fn svg(chart: &Chart) -> String {
                 number(*up)
             );
         }
-        let at = top + 10.0 + 22.0 * place as f64;
+        let at = top + 10.0 + 22.0 * index as f64;
         let _ = writeln!(
             text,
             "<circle cx=\"{:.1}\" cy=\"{at:.1}\" r=\"4\" fill=\"{color}\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",

@@ -157,10 +157,10 @@ pub fn scale(scales: &Scales) -> String {
         let _ = writeln!(text, "| {name} |{cells}");
     };
     let thousand = steps.iter().find(|step| step.parked == 1_000);
-    for (place, (name, _)) in steps.first().map_or(&[][..], |step| &step.lists).iter().enumerate() {
+    for (index, (name, _)) in steps.first().map_or(&[][..], |step| &step.lists).iter().enumerate() {
         line(&format!("list: {name}, ms (× its time at 1,000)"), &|step| {
-            let time = step.lists[place].1;
-            let ratio = thousand.map_or(f64::NAN, |thousand| time / thousand.lists[place].1);
+            let time = step.lists[index].1;
+            let ratio = thousand.map_or(f64::NAN, |thousand| time / thousand.lists[index].1);
             format!("{time:.2} ({ratio:.1})")
         });
     }
@@ -173,9 +173,9 @@ pub fn scale(scales: &Scales) -> String {
 fn scale_targets(scales: &Scales, thousand: Option<&Scale>) -> String {
     let mut text = "\n| | target | measured |\n|---|---|---|\n".to_owned();
     let (Some(few), Some(many), Some(thousand)) = (scales.steps.first(), scales.steps.last(), thousand) else { return text };
-    for (place, (name, _)) in thousand.lists.iter().enumerate() {
+    for (index, (name, _)) in thousand.lists.iter().enumerate() {
         let sizes = scales.steps.iter().filter(|step| step.parked >= thousand.parked);
-        let slowest = sizes.map(|step| step.lists[place].1).fold(0.0, f64::max);
+        let slowest = sizes.map(|step| step.lists[index].1).fold(0.0, f64::max);
         let _ = writeln!(text, "| list: {name}, slowest from 1,000 to {} parked | ≤ 5 ms | {slowest:.2} ms |", many.parked);
     }
     for (parked, bound) in [(10_000, 60), (1_000_000, 200)] {
@@ -280,7 +280,7 @@ pub fn scale_figures(scales: &Scales) -> Vec<Chart> {
         (name.to_owned(), scales.steps.iter().map(|step| (f64::from(step.parked), figure(step))).collect::<Vec<_>>())
     };
     let names: Vec<&str> = scales.steps.first().map_or_else(Vec::new, |step| step.lists.iter().map(|(name, _)| *name).collect());
-    let lists = names.iter().enumerate().map(|(place, name)| curve(&name.replace('`', ""), &|step| step.lists[place].1)).collect();
+    let lists = names.iter().enumerate().map(|(index, name)| curve(&name.replace('`', ""), &|step| step.lists[index].1)).collect();
     let chart = |name: &str, title: &str, unit: &str, curves| Chart {
         name: name.to_owned(),
         title: title.to_owned(),

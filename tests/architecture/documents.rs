@@ -254,8 +254,8 @@ fn every_test_in_the_fault_table_exists_in_its_module() {
     let sources: Vec<(PathBuf, String)> = rust_files().collect();
     let stands = |module: &str, name: &str| {
         sources.iter().any(|(path, text)| {
-            let place = path.strip_prefix(root()).unwrap().with_extension("");
-            place.iter().any(|part| part == module) && text.contains(&format!("fn {name}("))
+            let relative = path.strip_prefix(root()).unwrap().with_extension("");
+            relative.iter().any(|part| part == module) && text.contains(&format!("fn {name}("))
         })
     };
     let named: Vec<_> = names.captures_iter(&page).map(|found| (found[1].to_owned(), found[2].to_owned())).collect();

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { assertAccessible, assertFits, base, signedIn, test } from "./browser.js";
 
-const PLACE = `${base}/inbox/push`;
+const PAGE = `${base}/inbox/push`;
 
 /// Makes the browser subscribe as if it reached its push service, or fail with this error.
 function pretend(page, failure) {
@@ -52,7 +52,7 @@ test("a browser can be subscribed, recognized and unsubscribed", async (t) => {
 test("a failed subscription shows the reason", async (t) => {
   const page = await signedIn(t, "alice", { permissions: ["notifications"] });
   await pretend(page, "Registration failed - push service not available");
-  await page.goto(PLACE);
+  await page.goto(PAGE);
   await button(page).click();
   await page.getByRole("alert").getByText("The browser could not be subscribed: Registration failed - push service not available").waitFor();
   await assertAccessible(page, "a browser that is not subscribed");
@@ -62,12 +62,12 @@ test("a failed subscription shows the reason", async (t) => {
 test("the page explains why a browser cannot notify", async (t) => {
   const page = await signedIn(t, "alice");
   await page.addInitScript(() => { Notification.requestPermission = async () => "denied"; });
-  await page.goto(PLACE);
+  await page.goto(PAGE);
   await button(page).click();
   await page.getByText("The browser does not allow notifications of this page").waitFor();
 
   const bare = await signedIn(t, "alice", { javaScriptEnabled: false });
-  await bare.goto(PLACE);
+  await bare.goto(PAGE);
   // Disabling scripts in this browser does not affect `noscript`.
   assert.match(await bare.locator("noscript").innerHTML(), /Subscribing a browser needs scripts/);
   assert.ok(await bare.locator("#subscribe").isHidden());
@@ -75,7 +75,7 @@ test("the page explains why a browser cannot notify", async (t) => {
 
 test("a pushed notice is shown once for each request", async (t) => {
   const page = await signedIn(t, "alice", { permissions: ["notifications"] });
-  await page.goto(PLACE);
+  await page.goto(PAGE);
   const devtools = await page.context().newCDPSession(page);
   const registered = new Promise((resolve) => devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
     const found = registrations.find((one) => one.scopeURL === `${base}/inbox/` && !one.isDeleted);

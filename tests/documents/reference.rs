@@ -124,7 +124,7 @@ const TABLE: &str = "\n| | variable | default | |\n|---|---|---|---|\n";
 /// Rows that are elsewhere on the page, and where.
 struct Said {
     rows: Vec<Row>,
-    place: &'static str,
+    link: &'static str,
 }
 
 fn describe(page: &mut String, path: &str, command: &Command, said: &[Said]) {
@@ -133,21 +133,21 @@ fn describe(page: &mut String, path: &str, command: &Command, said: &[Said]) {
     let usage = usage.trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     let _ = write!(page, "\n## {path}\n\n{}\n```text\n{usage}\n```\n", wrapped(about.trim()));
     let mut own = rows(command);
-    let mut places = Vec::new();
-    for elsewhere in said.iter().filter(|elsewhere| !elsewhere.place.contains(&path.replace(' ', "-"))) {
+    let mut links = Vec::new();
+    for elsewhere in said.iter().filter(|elsewhere| !elsewhere.link.contains(&path.replace(' ', "-"))) {
         let before = own.len();
         own.retain(|row| !elsewhere.rows.contains(row));
         if own.len() < before {
-            places.push(elsewhere.place);
+            links.push(elsewhere.link);
         }
     }
     if !own.is_empty() {
         page.push_str(TABLE);
         own.iter().for_each(|row| row.write(page));
     }
-    if !places.is_empty() {
+    if !links.is_empty() {
         let also = if own.is_empty() { "It takes" } else { "It also takes" };
-        let _ = writeln!(page, "\n{also} {}.", places.join(", and "));
+        let _ = writeln!(page, "\n{also} {}.", links.join(", and "));
     }
     for inner in inner(command) {
         describe(page, &format!("{path} {}", inner.get_name()), inner, said);
@@ -175,8 +175,8 @@ for is in [OPERATIONS.md](OPERATIONS.md#settings).
     shared.iter().for_each(|row| row.write(&mut page));
     let serve = program.find_subcommand("serve").expect("serve");
     let said = [
-        Said { rows: shared, place: "[the flags of clients](#flags-of-clients)" },
-        Said { rows: rows(serve), place: "[the flags of `parkbrake serve`](#parkbrake-serve)" },
+        Said { rows: shared, link: "[the flags of clients](#flags-of-clients)" },
+        Said { rows: rows(serve), link: "[the flags of `parkbrake serve`](#parkbrake-serve)" },
     ];
     for command in inner(&program) {
         // Only the development server is a server as well.

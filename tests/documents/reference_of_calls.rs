@@ -34,8 +34,8 @@ fn fields(document: &Value, schema: &Value) -> Vec<String> {
 /// The input of a call: query parameters, headers, and the fields of its body.
 fn sent(document: &Value, call: &Value) -> String {
     let parameters: Vec<&Value> = call["parameters"].as_array().into_iter().flatten().map(|one| resolved(document, one)).collect();
-    let of = |place: &str| -> Vec<String> {
-        let there = parameters.iter().filter(|parameter| parameter["in"] == place);
+    let of = |location: &str| -> Vec<String> {
+        let there = parameters.iter().filter(|parameter| parameter["in"] == location);
         there.map(|parameter| format!("`{}`", parameter["name"].as_str().unwrap_or_default())).collect()
     };
     let content = call["requestBody"]["content"].as_object();

@@ -24,12 +24,12 @@ enum Step {
     Item(usize),
 }
 
-type Place = Vec<Step>;
+type Position = Vec<Step>;
 
 /// A position in the loader's notation: `escalation.high[0].to`.
-fn path(place: &[Step]) -> String {
+fn path(position: &[Step]) -> String {
     let mut path = String::new();
-    for step in place {
+    for step in position {
         match step {
             Step::Key(key) if path.is_empty() => path.push_str(key),
             Step::Key(key) => path.extend([".", key]),
@@ -40,33 +40,33 @@ fn path(place: &[Step]) -> String {
 }
 
 /// Whether a pattern such as `escalation.*[]` matches this position.
-fn fits(pattern: &str, place: &[Step]) -> bool {
+fn fits(pattern: &str, position: &[Step]) -> bool {
     let wanted: Vec<&str> = pattern
         .split('.')
         .flat_map(|part| [part.trim_end_matches("[]"), if part.ends_with("[]") { "[]" } else { "" }])
         .filter(|part| !part.is_empty())
         .collect();
-    wanted.len() == place.len()
-        && wanted.iter().zip(place).all(|(wanted, step)| match step {
+    wanted.len() == position.len()
+        && wanted.iter().zip(position).all(|(wanted, step)| match step {
             Step::Key(key) => wanted == key || *wanted == "*",
             Step::Item(_) => *wanted == "[]",
         })
 }
 
-fn at<'v>(value: &'v mut Value, place: &[Step]) -> &'v mut Value {
-    place.iter().fold(value, |value, step| match step {
+fn at<'v>(value: &'v mut Value, position: &[Step]) -> &'v mut Value {
+    position.iter().fold(value, |value, step| match step {
         Step::Key(key) => value.get_mut(key.as_str()).expect("the key"),
         Step::Item(at) => value.get_mut(*at).expect("the item"),
     })
 }
 
 /// Every mapping, outer ones first. `{ from_env: NAME }` counts as a value.
-fn mappings(value: &Value, place: &Place, found: &mut Vec<(Place, Mapping)>) {
-    let below = |step| [place.clone(), vec![step]].concat();
+fn mappings(value: &Value, position: &Position, found: &mut Vec<(Position, Mapping)>) {
+    let below = |step| [position.clone(), vec![step]].concat();
     match value {
         Value::Mapping(mapping) if mapping.contains_key("from_env") => {}
         Value::Mapping(mapping) => {
-            found.push((place.clone(), mapping.clone()));
+            found.push((position.clone(), mapping.clone()));
             for (key, value) in mapping {
                 mappings(value, &below(Step::Key(key.as_str().expect("text").to_owned())), found);
             }
@@ -111,9 +111,9 @@ impl Sample {
         answer
     }
 
-    fn with_key(&self, file: &str, place: &[Step], key: &str, value: Option<&Value>) -> Result<String, Vec<Problem>> {
+    fn with_key(&self, file: &str, position: &[Step], key: &str, value: Option<&Value>) -> Result<String, Vec<Problem>> {
         self.with(file, |root| {
-            let mapping = at(root, place).as_mapping_mut().expect("a mapping");
+            let mapping = at(root, position).as_mapping_mut().expect("a mapping");
             match value {
                 Some(value) => drop(mapping.insert(key.into(), value.clone())),
                 None => drop(mapping.shift_remove(key)),
@@ -122,9 +122,9 @@ impl Sample {
     }
 
     /// The keys that the loader knows at a position; `None` if any key is allowed.
-    fn known(&self, file: &str, place: &[Step]) -> Option<Vec<String>> {
-        let path = path(&[place, &[Step::Key(UNKNOWN.to_owned())]].concat());
-        let problems = self.with_key(file, place, UNKNOWN, Some(&UNKNOWN.into())).err()?;
+    fn known(&self, file: &str, position: &[Step]) -> Option<Vec<String>> {
+        let path = path(&[position, &[Step::Key(UNKNOWN.to_owned())]].concat());
+        let problems = self.with_key(file, position, UNKNOWN, Some(&UNKNOWN.into())).err()?;
         let said = problems.into_iter().find(|problem| problem.key == path)?.detail;
         let known = said.strip_prefix("is not a known key; known are: ")?;
         Some(known.split(", ").map(str::to_owned).collect())
@@ -160,7 +160,7 @@ impl Key {
 }
 
 struct Section {
-    places: Vec<String>,
+    patterns: Vec<String>,
     title: Option<String>,
     about: Option<String>,
     keys: Vec<Key>,
@@ -168,7 +168,12 @@ struct Section {
 
 fn sections(file: &Value) -> Vec<Section> {
     let section = |value: &Value| Section {
-        places: value["at"].as_sequence().expect("places").iter().map(|place| place.as_str().expect("a place").to_owned()).collect(),
+        patterns: value["at"]
+            .as_sequence()
+            .expect("patterns")
+            .iter()
+            .map(|pattern| pattern.as_str().expect("a pattern").to_owned())
+            .collect(),
         title: value.get("title").and_then(Value::as_str).map(str::to_owned),
         about: value.get("about").and_then(Value::as_str).map(str::to_owned),
         keys: value["keys"].as_mapping().expect("keys").iter().map(|(name, key)| Key::read(name, key)).collect(),
@@ -205,9 +210,9 @@ fn kind(value: &Value) -> String {
 
 /// The row of a key, tried out if the sample has it.
 #[track_caller]
-fn row(sample: &Sample, file: &str, key: &Key, place: &[Step], value: &Value, without: Result<String, Vec<Problem>>) -> String {
-    let name = format!("{file}: {}", path(&[place, &[Step::Key(key.name.clone())]].concat()));
-    let own = path(&[place, &[Step::Key(key.name.clone())]].concat());
+fn row(sample: &Sample, file: &str, key: &Key, position: &[Step], value: &Value, without: Result<String, Vec<Problem>>) -> String {
+    let name = format!("{file}: {}", path(&[position, &[Step::Key(key.name.clone())]].concat()));
+    let own = path(&[position, &[Step::Key(key.name.clone())]].concat());
     let is_required = without.as_ref().is_err_and(|problems| {
         problems
             .iter()
@@ -216,7 +221,7 @@ fn row(sample: &Sample, file: &str, key: &Key, place: &[Step], value: &Value, wi
     let left_out = match (&key.default, &key.left_out) {
         (Some(default), None) => {
             let without = without.unwrap_or_else(|problems| panic!("{name} cannot be left out: {problems:?}"));
-            let with = sample.with_key(file, place, &key.name, Some(default)).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+            let with = sample.with_key(file, position, &key.name, Some(default)).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
             assert_eq!(with, without, "{name}: {} is not what holds where it is left out", written(default));
             assert_ne!(sample.version, without, "{name}: {SAMPLE} has to say something else than the default");
             format!("`{}`", written(default))
@@ -228,7 +233,7 @@ fn row(sample: &Sample, file: &str, key: &Key, place: &[Step], value: &Value, wi
         _ => panic!("{name}: it has to be written, or has a default and `left_out`; keep one"),
     };
     if !key.one_of.is_empty() {
-        let problems = sample.with_key(file, place, &key.name, Some(&UNKNOWN.into())).expect_err("no such word");
+        let problems = sample.with_key(file, position, &key.name, Some(&UNKNOWN.into())).expect_err("no such word");
         let said = problems.into_iter().find(|problem| problem.key == own).unwrap_or_else(|| panic!("{name} takes any word")).detail;
         for word in &key.one_of {
             assert!(said.contains(word.as_str().expect("a word")), "{name}: the loader names {word:?}: {said}");
@@ -279,13 +284,13 @@ fn the_reference_of_the_configuration_is_what_the_loader_knows() {
         let name = file["file"].as_str().expect("a name");
         let (sections, mut found) = (sections(file), Vec::new());
         mappings(&sample.files[name], &Vec::new(), &mut found);
-        let mut places: Vec<Vec<(Place, Mapping)>> = sections.iter().map(|_| Vec::new()).collect();
+        let mut positions: Vec<Vec<(Position, Mapping)>> = sections.iter().map(|_| Vec::new()).collect();
         let mut tried = BTreeSet::new();
-        for (place, mapping) in found {
-            let of = sections.iter().position(|section| section.places.iter().any(|pattern| fits(pattern, &place)));
-            let pattern = of.and_then(|of| sections[of].places.iter().find(|pattern| fits(pattern, &place)));
+        for (position, mapping) in found {
+            let of = sections.iter().position(|section| section.patterns.iter().any(|pattern| fits(pattern, &position)));
+            let pattern = of.and_then(|of| sections[of].patterns.iter().find(|pattern| fits(pattern, &position)));
             if pattern.is_none_or(|pattern| tried.insert((name, pattern.clone()))) {
-                let known = sample.known(name, &place);
+                let known = sample.known(name, &position);
                 match (of, known) {
                     (Some(of), Some(known)) => {
                         let described: BTreeSet<_> = sections[of].keys.iter().map(|key| key.name.clone()).collect();
@@ -293,26 +298,26 @@ fn the_reference_of_the_configuration_is_what_the_loader_knows() {
                             known.into_iter().collect::<BTreeSet<_>>(),
                             described,
                             "{name}: {}: the loader's keys, and src/config/reference.yaml",
-                            path(&place)
+                            path(&position)
                         );
                     }
                     (None, Some(known)) => {
-                        assert_eq!(known, LEVELS, "{name}: {} is not described in src/config/reference.yaml", path(&place))
+                        assert_eq!(known, LEVELS, "{name}: {} is not described in src/config/reference.yaml", path(&position))
                     }
-                    (Some(_), None) => panic!("{name}: {}: the loader takes any key there", path(&place)),
+                    (Some(_), None) => panic!("{name}: {}: the loader takes any key there", path(&position)),
                     (None, None) => {}
                 }
             }
             if let Some(of) = of {
-                places[of].push((place, mapping));
+                positions[of].push((position, mapping));
             }
         }
         let _ = write!(page, "\n## {name}\n\n{}\n", wrapped(file["about"].as_str().expect("words")));
-        for (section, places) in sections.iter().zip(places) {
+        for (section, positions) in sections.iter().zip(positions) {
             let title = section
                 .title
                 .clone()
-                .unwrap_or_else(|| section.places.iter().map(|place| format!("`{place}`")).collect::<Vec<_>>().join(", "));
+                .unwrap_or_else(|| section.patterns.iter().map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", "));
             if title != "``" {
                 let _ = write!(page, "\n### {title}\n");
             }
@@ -321,13 +326,14 @@ fn the_reference_of_the_configuration_is_what_the_loader_knows() {
             }
             page.push_str("\n| key | takes | left out | what it says |\n|---|---|---|---|\n");
             for key in &section.keys {
-                let there: Vec<_> = places.iter().filter_map(|(place, mapping)| Some((place, mapping.get(key.name.as_str())?))).collect();
+                let there: Vec<_> =
+                    positions.iter().filter_map(|(position, mapping)| Some((position, mapping.get(key.name.as_str())?))).collect();
                 let (first, value) = there.first().unwrap_or_else(|| panic!("{name}: {:?} is nowhere in {SAMPLE}", key.name));
                 let mut tried = (*first, *value, sample.with_key(name, first, &key.name, None));
                 // It may be required together with other keys, and optional elsewhere.
-                for (place, value) in &there[1..] {
+                for (position, value) in &there[1..] {
                     if tried.2.is_err() {
-                        tried = (place, value, sample.with_key(name, place, &key.name, None));
+                        tried = (position, value, sample.with_key(name, position, &key.name, None));
                     }
                 }
                 page.push_str(&row(&sample, name, key, tried.0, tried.1, tried.2));

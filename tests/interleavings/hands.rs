@@ -1,7 +1,7 @@
 //! What the model's actors do with a message, and the results of their commits: the steps of
 //! `actors/workflow.rs` and `actors/runner.rs`, one at a time.
 
-use super::model::{Actor, Ask, Doing, Flaw, Flight, PLACES, SERVERS, Then, Turn, World, Written, attempt, token};
+use super::model::{ACTORS, Actor, Ask, Doing, Flaw, Flight, SERVERS, Then, Turn, World, Written, attempt, token};
 use parkbrake::domain::policy::{Principal, PrincipalKind, SYSTEM, SignedIn};
 use parkbrake::domain::via::Via;
 use parkbrake::domain::workflow::transition::{self, Answer, Guard, Obligation};
@@ -48,43 +48,43 @@ impl Ask {
 }
 
 impl World {
-    pub fn think(&mut self, place: usize) {
-        let server = PLACES[place];
-        let Actor { memory, doing, .. } = self.actor(place).clone();
+    pub fn think(&mut self, index: usize) {
+        let server = ACTORS[index];
+        let Actor { memory, doing, .. } = self.actor(index).clone();
         match doing {
-            Doing::Answer { is_current: false, ask } if memory == 0 => self.look(place, Then::Answer(ask)),
+            Doing::Answer { is_current: false, ask } if memory == 0 => self.look(index, Then::Answer(ask)),
             Doing::Answer { ask, is_current } => match transition::decide(self.state_at(memory), &ask.command(server)) {
-                Ok(Answer::Commit { events, guard }) => self.commit(place, memory, events, guard, Then::Answer(ask), true),
-                Err(_) | Ok(Answer::Nothing) if !is_current => self.look(place, Then::Answer(ask)),
+                Ok(Answer::Commit { events, guard }) => self.commit(index, memory, events, guard, Then::Answer(ask), true),
+                Err(_) | Ok(Answer::Nothing) if !is_current => self.look(index, Then::Answer(ask)),
                 // Repeating the same person's same decision succeeds; so does a call that has
                 // nothing to do.
                 answer => {
                     self.reply(server, ask, answer.is_ok().then(|| self.state_at(memory).clone()).as_ref());
-                    self.actor(place).doing = Doing::Rest;
+                    self.actor(index).doing = Doing::Rest;
                 }
             },
             Doing::Fulfill(then) => match obligation(self.state_at(memory), server) {
                 Some(Obligation::Queue { .. }) => {
                     self.servers[server].waits |= !self.knows(server);
-                    self.go_on(place, then);
+                    self.go_on(index, then);
                 }
                 Some(Obligation::Attend { attempt, token } | Obligation::End { attempt, token }) if !self.holds(server, attempt, token) => {
-                    self.actor(place).doing = Doing::LookTwice(then);
+                    self.actor(index).doing = Doing::LookTwice(then);
                 }
                 // The remains of a cancelled attempt are ended beside the actor, which then gets
                 // the same request.
                 Some(Obligation::Recover { attempt } | Obligation::Clear { attempt }) => {
-                    self.oblige(place, memory, &Command::Recover { attempt, owner: SERVERS[server] }, then);
+                    self.oblige(index, memory, &Command::Recover { attempt, owner: SERVERS[server] }, then);
                 }
-                _ => self.go_on(place, then),
+                _ => self.go_on(index, then),
             },
-            Doing::LookTwice(then) if self.length() != memory => self.look(place, then),
+            Doing::LookTwice(then) if self.length() != memory => self.look(index, then),
             Doing::LookTwice(then) => {
                 if let Some(Obligation::Attend { attempt, token } | Obligation::End { attempt, token }) =
                     obligation(self.state_at(memory), server)
                 {
                     self.alarms += 1;
-                    self.oblige(place, memory, &Command::Disown { attempt, token, cause: Disowned::NotHere }, then);
+                    self.oblige(index, memory, &Command::Disown { attempt, token, cause: Disowned::NotHere }, then);
                 }
             }
             Doing::Rest | Doing::Commits { .. } => {}
@@ -92,38 +92,38 @@ impl World {
     }
 
     /// Reads the log, and fulfills its obligations before it goes on.
-    fn look(&mut self, place: usize, then: Then) {
+    fn look(&mut self, index: usize, then: Then) {
         let length = self.length();
-        self.actor(place).memory = length;
+        self.actor(index).memory = length;
         match self.flaw {
-            Flaw::ForgetsItsObligation => self.go_on(place, then),
-            _ => self.actor(place).doing = Doing::Fulfill(then),
+            Flaw::ForgetsItsObligation => self.go_on(index, then),
+            _ => self.actor(index).doing = Doing::Fulfill(then),
         }
     }
 
-    fn go_on(&mut self, place: usize, then: Then) {
+    fn go_on(&mut self, index: usize, then: Then) {
         let doing = match then {
             Then::Rest => Doing::Rest,
             Then::Answer(ask) => Doing::Answer { ask, is_current: true },
             Then::Reply(ask, version) => {
                 let state = self.state_at(version).clone();
-                self.reply(PLACES[place], ask, Some(&state));
+                self.reply(ACTORS[index], ask, Some(&state));
                 Doing::Rest
             }
         };
-        self.actor(place).doing = doing;
+        self.actor(index).doing = doing;
     }
 
-    fn oblige(&mut self, place: usize, memory: usize, command: &Command, then: Then) {
+    fn oblige(&mut self, index: usize, memory: usize, command: &Command, then: Then) {
         match transition::decide(self.state_at(memory), command) {
-            Ok(Answer::Commit { events, guard }) => self.commit(place, memory, events, guard, then, false),
-            _ => self.go_on(place, then),
+            Ok(Answer::Commit { events, guard }) => self.commit(index, memory, events, guard, then, false),
+            _ => self.go_on(index, then),
         }
     }
 
-    fn commit(&mut self, place: usize, expected: usize, events: Vec<Event>, guard: Guard, of: Then, is_answer: bool) {
-        self.flights[place] = Some(Flight { expected, events, guard, written: None });
-        self.actor(place).doing = Doing::Commits { of, is_answer };
+    fn commit(&mut self, index: usize, expected: usize, events: Vec<Event>, guard: Guard, of: Then, is_answer: bool) {
+        self.flights[index] = Some(Flight { expected, events, guard, written: None });
+        self.actor(index).doing = Doing::Commits { of, is_answer };
     }
 
     /// PostgreSQL executes a commit, whether or not anybody still waits for it, if the version is
@@ -152,9 +152,9 @@ impl World {
         Flight { written: Some(written), ..flight }
     }
 
-    pub fn hear(&mut self, place: usize) {
-        let Doing::Commits { of, is_answer } = self.actor(place).doing else { return };
-        let Some(Flight { expected, events, written, .. }) = self.flights[place].take() else { return };
+    pub fn hear(&mut self, index: usize) {
+        let Doing::Commits { of, is_answer } = self.actor(index).doing else { return };
+        let Some(Flight { expected, events, written, .. }) = self.flights[index].take() else { return };
         let version = expected + events.len();
         match (written, of) {
             (Some(Written::Committed), of) => {
@@ -162,16 +162,16 @@ impl World {
                     (true, Then::Answer(ask)) => Then::Reply(ask, version),
                     (_, of) => of,
                 };
-                let actor = self.actor(place);
+                let actor = self.actor(index);
                 (actor.memory, actor.doing) = (version, Doing::Fulfill(then));
             }
             (Some(Written::Refused), Then::Answer(ask)) if is_answer => {
-                self.reply(PLACES[place], ask, None);
-                self.actor(place).doing = Doing::Rest;
+                self.reply(ACTORS[index], ask, None);
+                self.actor(index).doing = Doing::Rest;
             }
             // The owner of the attempt acts again: there is nothing to take over.
-            (Some(Written::Refused), of) => self.go_on(place, of),
-            (_, of) => self.look(place, of),
+            (Some(Written::Refused), of) => self.go_on(index, of),
+            (_, of) => self.look(index, of),
         }
     }
 
@@ -206,9 +206,9 @@ impl World {
     }
 
     /// An actor ends; its callers learn that there are no answers. Its commit may still succeed.
-    pub fn lose(&mut self, place: usize) {
-        let Some(actor) = self.actors[place].take() else { return };
-        self.adrift.extend(self.flights[place].take().filter(|flight| flight.written.is_none()));
+    pub fn lose(&mut self, index: usize) {
+        let Some(actor) = self.actors[index].take() else { return };
+        self.adrift.extend(self.flights[index].take().filter(|flight| flight.written.is_none()));
         let then = match actor.doing {
             Doing::Commits { of, .. } => of,
             Doing::Fulfill(then) | Doing::LookTwice(then) => then,
@@ -220,11 +220,11 @@ impl World {
             Then::Rest => None,
         };
         for ask in asked.into_iter().chain(actor.mailbox) {
-            self.reply(PLACES[place], ask, None);
+            self.reply(ACTORS[index], ask, None);
         }
     }
 
-    pub fn send(&mut self, server: usize, place: usize) {
+    pub fn send(&mut self, server: usize, index: usize) {
         let makes_new = self.flaw == Flaw::MakesNewTokens;
         let turn = &mut self.servers[server].turn;
         let ask = match *turn {
@@ -244,6 +244,6 @@ impl World {
             }
             _ => return,
         };
-        self.tell(place, ask);
+        self.tell(index, ask);
     }
 }

@@ -18,7 +18,7 @@ pub const ID: Uuid = Uuid::from_u128(7);
 pub const SERVERS: [Uuid; 2] = [Uuid::from_u128(0xa), Uuid::from_u128(0xb)];
 /// The possible actors of the workflow, and their servers. The first server has two: one that is
 /// being unloaded, and one that is being loaded.
-pub const PLACES: [usize; 3] = [0, 0, 1];
+pub const ACTORS: [usize; 3] = [0, 0, 1];
 
 /// A request to an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,7 +193,7 @@ pub enum Flaw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Call {
-        place: usize,
+        index: usize,
     },
     Take(usize),
     Think(usize),
@@ -206,7 +206,7 @@ pub enum Step {
     Begin(usize),
     Send {
         server: usize,
-        place: usize,
+        index: usize,
     },
     Start(usize),
     End(usize),
@@ -223,7 +223,7 @@ pub enum Step {
     Lapse,
     Kill(usize),
     Look {
-        place: usize,
+        index: usize,
     },
 }
 
@@ -317,8 +317,8 @@ impl World {
         if self.state().queued().is_some() {
             self.servers[server].waits |= self.flaw != Flaw::ForgetsItsObligation;
         } else if self.state().status() == Status::Executing && !self.knows(server) {
-            let place = (0..PLACES.len()).find(|place| PLACES[*place] == server).expect("a place");
-            self.tell(place, Ask::Look);
+            let index = (0..ACTORS.len()).find(|index| ACTORS[*index] == server).expect("an actor");
+            self.tell(index, Ask::Look);
         }
     }
 
@@ -339,11 +339,11 @@ impl World {
         }
     }
 
-    pub fn actor(&mut self, place: usize) -> &mut Actor {
-        self.actors[place].get_or_insert(Actor { memory: 0, doing: Doing::Rest, mailbox: Vec::new() })
+    pub fn actor(&mut self, index: usize) -> &mut Actor {
+        self.actors[index].get_or_insert(Actor { memory: 0, doing: Doing::Rest, mailbox: Vec::new() })
     }
 
-    pub fn tell(&mut self, place: usize, ask: Ask) {
-        self.actor(place).mailbox.push(ask);
+    pub fn tell(&mut self, index: usize, ask: Ask) {
+        self.actor(index).mailbox.push(ask);
     }
 }

@@ -1,30 +1,30 @@
 //! The possible next steps of the model, and their effects.
 
-use super::model::{Ask, Doing, Flaw, PLACES, Run, Server, Step, Then, Turn, World};
+use super::model::{ACTORS, Ask, Doing, Flaw, Run, Server, Step, Then, Turn, World};
 
 impl World {
     /// Every possible next step.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (place, actor) in self.actors.iter().enumerate() {
-            let server = &self.servers[PLACES[place]];
+        for (index, actor) in self.actors.iter().enumerate() {
+            let server = &self.servers[ACTORS[index]];
             let may_be = server.is_alive && server.has_begun;
             if may_be && !self.calls.is_empty() {
-                steps.push(Step::Call { place });
+                steps.push(Step::Call { index });
             }
             if self.faults > 0 && may_be {
-                steps.push(Step::Look { place });
+                steps.push(Step::Look { index });
             }
             let Some(actor) = actor else { continue };
             match actor.doing {
-                Doing::Rest if actor.mailbox.is_empty() => steps.extend((self.faults > 0).then_some(Step::Evict(place))),
-                Doing::Rest => steps.push(Step::Take(place)),
+                Doing::Rest if actor.mailbox.is_empty() => steps.extend((self.faults > 0).then_some(Step::Evict(index))),
+                Doing::Rest => steps.push(Step::Take(index)),
                 Doing::Commits { .. } => {
-                    let is_written = self.flights[place].as_ref().is_some_and(|flight| flight.written.is_some());
-                    steps.push(if is_written { Step::Hear(place) } else { Step::Apply(place) });
-                    steps.extend((self.faults > 0).then_some(Step::GiveUp(place)));
+                    let is_written = self.flights[index].as_ref().is_some_and(|flight| flight.written.is_some());
+                    steps.push(if is_written { Step::Hear(index) } else { Step::Apply(index) });
+                    steps.extend((self.faults > 0).then_some(Step::GiveUp(index)));
                 }
-                _ => steps.push(Step::Think(place)),
+                _ => steps.push(Step::Think(index)),
             }
         }
         steps.extend((0..self.adrift.len()).map(Step::ApplyAdrift));
@@ -55,8 +55,8 @@ impl World {
             Turn::Runs { .. } => steps.push(if server.fence { Step::End(number) } else { Step::CutOff(number) }),
             Turn::Cut { is_sent: false, .. } if !server.fence => {}
             Turn::Starts { is_sent: false, .. } | Turn::Ended { is_sent: false, .. } | Turn::Cut { is_sent: false, .. } => {
-                let places = (0..PLACES.len()).filter(|place| PLACES[*place] == number);
-                steps.extend(places.map(|place| Step::Send { server: number, place }));
+                let actors = (0..ACTORS.len()).filter(|index| ACTORS[*index] == number);
+                steps.extend(actors.map(|index| Step::Send { server: number, index }));
             }
             Turn::Owns { .. } | Turn::Starts { .. } | Turn::Ended { .. } | Turn::Cut { .. } => {}
         }
@@ -77,14 +77,14 @@ impl World {
     pub fn take(&mut self, step: Step) {
         self.faults -= usize::from(step.is_fault());
         match step {
-            Step::Call { place } => {
+            Step::Call { index } => {
                 let ask = self.calls.remove(0);
-                self.tell(place, ask);
+                self.tell(index, ask);
             }
-            Step::Look { place } => self.tell(place, Ask::Look),
-            Step::Take(place) => {
+            Step::Look { index } => self.tell(index, Ask::Look),
+            Step::Take(index) => {
                 let length = self.length();
-                let actor = self.actor(place);
+                let actor = self.actor(index);
                 let ask = actor.mailbox.remove(0);
                 actor.doing = match ask {
                     Ask::Look => Doing::Fulfill(Then::Rest),
@@ -94,19 +94,19 @@ impl World {
                     actor.memory = length;
                 }
             }
-            Step::Think(place) => self.think(place),
-            Step::Apply(place) => {
-                if let Some(flight) = self.flights[place].take() {
-                    self.flights[place] = Some(self.apply(flight));
+            Step::Think(index) => self.think(index),
+            Step::Apply(index) => {
+                if let Some(flight) = self.flights[index].take() {
+                    self.flights[index] = Some(self.apply(flight));
                 }
             }
             Step::ApplyAdrift(number) => {
                 let flight = self.adrift.remove(number);
                 self.apply(flight);
             }
-            Step::Hear(place) => self.hear(place),
-            Step::GiveUp(place) => self.lose(place),
-            Step::Evict(place) => self.actors[place] = None,
+            Step::Hear(index) => self.hear(index),
+            Step::GiveUp(index) => self.lose(index),
+            Step::Evict(index) => self.actors[index] = None,
             Step::Kill(server) | Step::Halt(server) => {
                 let is_halt = matches!(step, Step::Halt(_));
                 // A server that ends on its own stops what it runs; one that is killed leaves it
@@ -114,8 +114,8 @@ impl World {
                 if let (true, Turn::Runs { attempt, token }) = (is_halt, self.servers[server].turn) {
                     self.runs.retain(|run| *run != Run { attempt, token });
                 }
-                for place in (0..PLACES.len()).filter(|place| PLACES[*place] == server) {
-                    self.lose(place);
+                for index in (0..ACTORS.len()).filter(|index| ACTORS[*index] == server) {
+                    self.lose(index);
                 }
                 self.servers[server] = Server { is_alive: false, fence: false, has_begun: false, waits: false, turn: Turn::None };
             }
@@ -139,7 +139,7 @@ impl World {
                     self.servers[server].turn = Turn::Starts { attempt, token: self.tokens, is_sent: false };
                 }
             }
-            Step::Send { server, place } => self.send(server, place),
+            Step::Send { server, index } => self.send(server, index),
             Step::Start(server) => {
                 if let Turn::Owns { attempt, token } = self.servers[server].turn {
                     if attempt > 1 {

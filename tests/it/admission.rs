@@ -146,7 +146,7 @@ async fn waits_have_a_limit_of_their_own() {
             let (waiter, path) = (bot.clone(), format!("/workflows/{id}/wait?since={since}&timeout=50s"));
             tokio::spawn(async move {
                 loop {
-                    // The check below takes a place for a moment, and may come first.
+                    // The check below takes a slot for a moment, and may come first.
                     let answer = waiter.get(&path).await;
                     if answer.status != 429 {
                         return answer;
@@ -157,9 +157,9 @@ async fn waits_have_a_limit_of_their_own() {
         .collect();
     let path = format!("/workflows/{id}/wait?since={since}&timeout=1s");
     let one_more = || bot.get(&path);
-    let refused = eventually("all places are taken", || async { Some(one_more().await).filter(|answer| answer.status == 429) }).await;
+    let refused = eventually("all slots are taken", || async { Some(one_more().await).filter(|answer| answer.status == 429) }).await;
     refused.problem(429, "rate-limited");
-    // A preference is not binding: if there is no place to wait, the call is answered at once.
+    // A preference is not binding: if there is no slot to wait in, the call is answered at once.
     let began = Instant::now();
     let request = bot.request(Method::POST, "/orchestrate").header("prefer", "wait=30").json(&low());
     let answer = bot.send(request).await;

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 /// A folder in which runbooks leave word, and runbooks that end in different ways once they are
 /// told to.
-struct Place(TempDir);
+struct Folder(TempDir);
 
-impl Place {
+impl Folder {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
@@ -85,11 +85,11 @@ impl Client {
 
 #[tokio::test]
 async fn cancelling_ends_a_running_action_and_keeps_its_output() {
-    let place = Place::new();
-    let mut app = TestApp::with(Config::new().with_runbooks(&place.runbooks())).await;
+    let folder = Folder::new();
+    let mut app = TestApp::with(Config::new().with_runbooks(&folder.runbooks())).await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(task("long")).await;
-    place.begins(1).await;
+    folder.begins(1).await;
     let answer = bot.takes_back(&id).await.expect(202);
     assert_eq!((&answer["status"], &answer["cancel_requested"]), (&json!("executing"), &json!(true)), "what runs has not ended yet");
     let workflow = bot.wait_for(&id, "cancelled").await;
@@ -105,7 +105,7 @@ async fn cancelling_ends_a_running_action_and_keeps_its_output() {
         (&json!("cancelled"), &json!("SIGTERM"), &json!("so far\n"))
     );
     assert_eq!(workflow["cancel_requested"], json!(false), "nothing is being ended any more");
-    place.is_quiet().await;
+    folder.is_quiet().await;
     let again = bot.takes_back(&id).await.expect(200);
     assert_eq!(
         (&again["status"], &again["cancel_requested"]),
@@ -118,12 +118,12 @@ async fn cancelling_ends_a_running_action_and_keeps_its_output() {
 
 #[tokio::test]
 async fn a_runbook_that_ignores_the_signal_is_killed_and_a_fork_that_left_its_parent_goes_too() {
-    let place = Place::new();
-    let mut app = TestApp::with(Config::new().with_runbooks(&place.runbooks())).await;
+    let folder = Folder::new();
+    let mut app = TestApp::with(Config::new().with_runbooks(&folder.runbooks())).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
     for (turn, (name, signal)) in [("deaf", "SIGKILL"), ("forks", "SIGTERM")].into_iter().enumerate() {
         let id = bot.submit_id(task(name)).await;
-        place.begins(turn + 1).await;
+        folder.begins(turn + 1).await;
         let ended = cora.takes_back_and_waits(&id).await.expect(200);
         assert_eq!(
             (&ended["status"], &ended["cancel_requested"]),
@@ -131,19 +131,19 @@ async fn a_runbook_that_ignores_the_signal_is_killed_and_a_fork_that_left_its_pa
             "an admin may, and the answer was held"
         );
         assert_eq!(bot.workflow(&id).await["execution"]["attempts"][0]["output"]["signal"], signal, "{name}");
-        place.is_quiet().await;
+        folder.is_quiet().await;
     }
-    assert_eq!(place.numbers("straggler").len(), 1);
+    assert_eq!(folder.numbers("straggler").len(), 1);
     app.stop().await;
 }
 
 #[tokio::test]
 async fn a_runbook_that_finishes_its_work_has_completed_and_the_request_stays_in_the_history() {
-    let place = Place::new();
-    let mut app = TestApp::with(Config::new().with_runbooks(&place.runbooks())).await;
+    let folder = Folder::new();
+    let mut app = TestApp::with(Config::new().with_runbooks(&folder.runbooks())).await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(task("quick")).await;
-    place.begins(1).await;
+    folder.begins(1).await;
     let ended = bot.takes_back_and_waits(&id).await.expect(200);
     assert_eq!((&ended["status"], &ended["cancel_requested"]), (&json!("completed"), &Value::Null));
     let workflow = bot.workflow(&id).await;
@@ -181,20 +181,20 @@ async fn cancelling_a_sent_call_leaves_an_unknown_outcome_that_is_resolved_and_n
 
 #[tokio::test]
 async fn a_plan_ends_with_the_step_that_was_running() {
-    let place = Place::new();
-    let mut app = TestApp::with(Config::new().with_runbooks(&place.runbooks())).await;
+    let folder = Folder::new();
+    let mut app = TestApp::with(Config::new().with_runbooks(&folder.runbooks())).await;
     let bot = app.client("deploy-bot");
     for (turn, (name, outcome)) in [("long", "cancelled"), ("quick", "succeeded")].into_iter().enumerate() {
         let step = |name: &str| json!({"operation": "deploy", "environment": "development", "action": {"type": "runbook", "name": name}});
         let plan = json!({"description": "both", "steps": [step(name), step("after")]});
         let id = bot.submit_id(plan).await;
-        place.begins(turn + 1).await;
+        folder.begins(turn + 1).await;
         let ended = bot.takes_back_and_waits(&id).await.expect(200);
         assert_eq!(ended["status"], "cancelled", "{name}");
         let workflow = bot.workflow(&id).await;
         assert_eq!((&workflow["steps"][0]["status"], &workflow["steps"][1]["status"]), (&json!(outcome), &json!("skipped")), "{workflow}");
     }
-    assert!(place.numbers("after").is_empty(), "no later step ever started");
+    assert!(folder.numbers("after").is_empty(), "no later step ever started");
     app.stop().await;
 }
 
@@ -213,43 +213,43 @@ async fn a_begun_external_action_cannot_be_cancelled() {
 #[tokio::test]
 async fn a_server_that_is_killed_while_it_ends_something_leaves_the_rest_to_the_next_one_and_nothing_runs_again() {
     for name in ["deaf", "deaf-again"] {
-        let place = Place::new();
-        let config = Config::new().with_runbooks(&place.runbooks());
+        let folder = Folder::new();
+        let config = Config::new().with_runbooks(&folder.runbooks());
         let database = Database::migrated().await;
         let server = Process::serve_with(&config, &database, &["--cancel-grace", "10m"]).await;
         let bot = server.client("deploy-bot");
         let id = bot.submit_id(task(name)).await;
-        place.begins(1).await;
+        folder.begins(1).await;
         bot.takes_back(&id).await.expect(202);
         server.kill().await;
         let server = Process::serve(&config, &database).await;
         let bot = server.client("deploy-bot");
         let workflow = bot.wait_for(&id, "outcome_unknown").await;
         assert!(workflow["history"].to_string().contains("it is not run again"), "{workflow}");
-        place.is_quiet().await;
-        assert_eq!(place.numbers("began").len(), 1, "{name} was not run again");
+        folder.is_quiet().await;
+        assert_eq!(folder.numbers("began").len(), 1, "{name} was not run again");
         assert!(server.terminate().await);
     }
 }
 
 #[tokio::test]
 async fn a_request_whose_commit_was_answered_to_nobody_is_acted_upon() {
-    let place = Place::new();
+    let folder = Folder::new();
     let database = Database::migrated().await;
     let proxy = Proxy::before(&database).await;
-    let config = Config::new().with_runbooks(&place.runbooks());
+    let config = Config::new().with_runbooks(&folder.runbooks());
     let app_settings = settings(&config);
     let mut app = TestApp::launch(config, &app_settings, proxy.database()).await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(task("long")).await;
-    place.begins(1).await;
+    folder.begins(1).await;
     // The commit takes place, and its answer is lost, as often as anybody asks; and nobody asks
     // again.
     proxy.next("advance_workflows", Fault::LoseAnswer, 1);
     let _ = bot.takes_back(&id).await;
     let workflow = bot.wait_for(&id, "cancelled").await;
     assert_eq!(events(&workflow).iter().filter(|event| **event == "cancel_requested").count(), 1, "{workflow}");
-    place.is_quiet().await;
+    folder.is_quiet().await;
     app.stop().await;
 }
 

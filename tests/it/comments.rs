@@ -168,14 +168,14 @@ async fn an_unanswered_question_pauses_reminders_for_at_most_an_hour() {
 async fn people_comment_in_the_inbox_and_what_cannot_be_seen_is_shown_by_its_number() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
-    let (alice, place) = (Browser::of(app.addr, "alice").await, format!("/inbox/workflows/{id}"));
-    let page = alice.get(&place).await.expect(200);
+    let (alice, path) = (Browser::of(app.addr, "alice").await, format!("/inbox/workflows/{id}"));
+    let page = alice.get(&path).await.expect(200);
     page.has("Ask the requester a question");
-    let done = alice.submit(&page, &format!("{place}/comments"), &[("text", "safe\u{202e}<b>?"), ("ask", "yes")]).await;
+    let done = alice.submit(&page, &format!("{path}/comments"), &[("text", "safe\u{202e}<b>?"), ("ask", "yes")]).await;
     let shown = alice.get(done.location()).await.expect(200);
     shown.has("can read your comment").has("safe&lt;U+202E&gt;&lt;b&gt;?").has("A question of alice is open");
-    let empty = alice.submit(&page, &format!("{place}/comments"), &[("text", "\u{200b}")]).await.expect(422);
+    let empty = alice.submit(&page, &format!("{path}/comments"), &[("text", "\u{200b}")]).await.expect(422);
     empty.has("has no visible text");
     assert_eq!(app.client("alice").workflow(&id).await["comments"][0]["via"], "inbox");
-    Browser::of(app.addr, "tom").await.get(&place).await.expect(200).lacks("Ask the requester a question");
+    Browser::of(app.addr, "tom").await.get(&path).await.expect(200).lacks("Ask the requester a question");
 }

@@ -52,10 +52,10 @@ async fn each_load_of_a_page_has_another_token_and_all_of_them_are_accepted() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let alice = Browser::of(app.addr, "alice").await;
-    let (place, action) = (format!("/inbox/workflows/{id}"), format!("/inbox/workflows/{id}/comments"));
+    let (path, action) = (format!("/inbox/workflows/{id}"), format!("/inbox/workflows/{id}/comments"));
     let mut tokens = Vec::new();
     for _ in 0..2 {
-        let page = alice.get(&place).await.expect(200);
+        let page = alice.get(&path).await.expect(200);
         let token = page.hidden(&action).into_iter().find(|(name, _)| name == "form_token").expect("a token").1;
         assert_eq!(page.hidden("/sign-out")[0].1, token, "a page has one token for all of its forms");
         tokens.push(token);

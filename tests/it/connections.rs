@@ -1,4 +1,4 @@
-//! Connections that request nothing, or never end, take no place from those that request something.
+//! Connections that request nothing, or never end, take no slot from those that request something.
 
 use crate::support::client::high;
 use crate::support::raw::{connect_from, exchange, is_closed, status};
@@ -78,7 +78,7 @@ async fn a_slow_request_head_is_cut_off_and_an_idle_connection_may_rest() {
 }
 
 #[tokio::test]
-async fn a_place_is_free_again_when_its_connection_has_ended() {
+async fn a_slot_is_free_again_when_its_connection_has_ended() {
     let app = of_at_most(4).await;
     for _ in 0..40 {
         let mut stream = connect_from("127.0.0.1", app.addr).await;

@@ -195,9 +195,9 @@ fn break_glass(app: &TestApp, id: &str, digest: &str) -> impl Future<Output = ()
 }
 
 fn line(event: &Value, via: &str) -> String {
-    let place = event["via"].as_str().unwrap();
-    let place = if place == via { "the door" } else { place };
-    format!("{} by {} at {place}", event["event"].as_str().unwrap(), event["actor"].as_str().unwrap())
+    let door = event["via"].as_str().unwrap();
+    let door = if door == via { "the door" } else { door };
+    format!("{} by {} at {door}", event["event"].as_str().unwrap(), event["actor"].as_str().unwrap())
 }
 
 #[tokio::test]

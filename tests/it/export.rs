@@ -240,7 +240,7 @@ async fn disconnecting_ends_an_export_and_frees_its_slot() {
     assert!(problem["detail"].as_str().unwrap().contains("two exports of yours"), "{problem}");
     drop((first, second));
     proxy.thaw();
-    eventually("a place", || async { (nora.get("/workflows/export").await.status == 200).then_some(()) }).await;
+    eventually("a slot", || async { (nora.get("/workflows/export").await.status == 200).then_some(()) }).await;
     // The pages for disconnected clients were finished, and nothing more was read for them.
     let pages = proxy.applied();
     assert_eq!(pages, 4);

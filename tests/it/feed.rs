@@ -225,12 +225,12 @@ async fn a_copied_database_reuses_no_event_id_of_the_original() {
     let known = stream.last_id.clone();
     let lost = bot.submit_id(high()).await;
     stream.until(&lost, "approval_requested").await;
-    let place: i64 =
+    let order: i64 =
         sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select max(feed_order) from workflow_event where workflow_id = '{lost}'")))
             .fetch_one(&mut app.database.connect().await)
             .await
             .unwrap();
-    let after_the_copy = format!("{place:x}.{}.2", lost.replace('-', ""));
+    let after_the_copy = format!("{order:x}.{}.2", lost.replace('-', ""));
     app.stop().await;
     // Like a copy that was made before the last of them: another history, in which they have not
     // happened.

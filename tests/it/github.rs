@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const SECRET: &str = "It's a Secret to Everybody";
-const PLACE: &str = "/github/deployment-protection-rule";
+const PATH: &str = "/github/deployment-protection-rule";
 
 const PEOPLE: &str = "
 people:
@@ -115,7 +115,7 @@ async fn send(addr: SocketAddr, delivery: &Value) -> Answer {
 pub async fn post(addr: SocketAddr, event: &str, body: &str, signature: &str) -> Answer {
     // Without a valid token.
     let client = Client::with_token(addr, "none");
-    let request = client.request(Method::POST, PLACE).header("content-type", "application/json").header("x-github-event", event);
+    let request = client.request(Method::POST, PATH).header("content-type", "application/json").header("x-github-event", event);
     let request = request.header("x-github-delivery", "0b989ba4-242f-11e5-81e1-c7b6966d2516").header("x-hub-signature-256", signature);
     client.send(request.body(body.to_owned())).await
 }

@@ -6,23 +6,23 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::process::Command;
 
-const PLACE: &str = "/inbox/halts";
+const PATH: &str = "/inbox/halts";
 
 #[tokio::test]
 async fn an_admin_halts_and_resumes_on_the_page_and_every_page_shows_the_halt() {
     let app = TestApp::start().await;
     let (cora, alice) = (Browser::of(app.addr, "cora").await, Browser::of(app.addr, "alice").await);
-    let page = cora.get(PLACE).await.expect(200);
+    let page = cora.get(PATH).await.expect(200);
     page.has("Nothing is halted.").has("There have been no halts yet.");
     let halted = cora.submit(&page, "/inbox/halts/halt", &[("environment", "production"), ("reason", "<b>INC-7</b>")]).await;
-    let place = halted.location().to_owned();
-    cora.get(&place).await.expect(200).has("The halt is in force: nothing that it covers starts.");
-    for path in ["/", "/inbox/history", "/inbox/statistics", "/inbox/people/alice", "/docs", PLACE] {
+    let address = halted.location().to_owned();
+    cora.get(&address).await.expect(200).has("The halt is in force: nothing that it covers starts.");
+    for path in ["/", "/inbox/history", "/inbox/statistics", "/inbox/people/alice", "/docs", PATH] {
         let page = alice.get(path).await.expect(200);
         page.has("Halted: production.").has("&lt;b&gt;INC-7&lt;&#x2f;b&gt;").lacks("<b>INC-7");
     }
     alice
-        .get(PLACE)
+        .get(PATH)
         .await
         .expect(200)
         .has("Only people with the role admin can halt")
@@ -44,10 +44,10 @@ async fn an_admin_halts_and_resumes_on_the_page_and_every_page_shows_the_halt() 
         .expect(422)
         .has("give the reason in a sentence");
 
-    let page = cora.get(PLACE).await.expect(200);
+    let page = cora.get(PATH).await.expect(200);
     let resumed = cora.submit(&page, "/inbox/halts/resume", &[("reason", "over")]).await;
     cora.get(resumed.location()).await.expect(200).has("The halt is lifted.").has("Nothing is halted.").has("by inbox");
-    let page = cora.get(PLACE).await.expect(200);
+    let page = cora.get(PATH).await.expect(200);
     let drilled = cora.submit(&page, "/inbox/halts/halt", &[("environment", "everything"), ("reason", "drill"), ("drill", "yes")]).await;
     cora.get(drilled.location()).await.expect(200).has("The drill is over").has("drill ended");
     // A receipt that this server did not make shows nothing.

@@ -188,7 +188,7 @@ async fn a_halt_in_the_midst_of_many_starts_holds_the_rest_and_all_of_them_run_o
     let settings = Settings { turns: 8, turns_per_requester: 4, ..settings(&config) };
     let app = TestApp::launch(config, &settings, Database::migrated().await).await;
     let (bots, cora) = (["deploy-bot", "other-bot"].map(|name| app.client(name)), app.client("cora"));
-    let submits = (0..60).map(|place| bots[place % 2].submit_id(look()));
+    let submits = (0..60).map(|index| bots[index % 2].submit_id(look()));
     let halting = async {
         eventually("some starts", || async { (ledger.entries().len() > 4).then_some(()) }).await;
         cora.halt(None).await
@@ -227,8 +227,8 @@ async fn after_a_halt_requesters_take_turns() {
         app.client("alice").wait_for(id, "completed").await;
     }
     let order: Vec<String> = ledger.entries().into_iter().filter(|entry| entry.what == "start").map(|entry| entry.workflow).collect();
-    let place = |id: &String| order.iter().position(|started| started == id).unwrap();
-    assert!(place(&theirs[1]) < place(&first[4]), "they waited for their turns alone, not for everything before them: {order:?}");
-    let own: Vec<usize> = first.iter().map(place).collect();
+    let position = |id: &String| order.iter().position(|started| started == id).unwrap();
+    assert!(position(&theirs[1]) < position(&first[4]), "they waited for their turns alone, not for everything before them: {order:?}");
+    let own: Vec<usize> = first.iter().map(position).collect();
     assert!(own.is_sorted(), "one requester's start in their order: {own:?}");
 }

@@ -5,7 +5,7 @@ use crate::support::client::{critical, events, high, medium};
 use crate::support::{Browser, Config, Ledger, TestApp};
 use serde_json::json;
 
-fn place(id: &str) -> String {
+fn path_of(id: &str) -> String {
     format!("/inbox/workflows/{id}")
 }
 
@@ -17,7 +17,7 @@ async fn an_approval_covers_what_was_shown() {
                       "action": {"type": "runbook", "name": "once"}});
     let id = app.client("deploy-bot").submit_id(task).await;
     let alice = Browser::of(app.addr, "alice").await;
-    let page = alice.get(&place(&id)).await.expect(200);
+    let page = alice.get(&path_of(&id)).await.expect(200);
     page.has("<code>&#x2f;bin&#x2f;sh</code>")
         .has("<code>run.sh</code>")
         .has("What exactly would run")
@@ -25,14 +25,14 @@ async fn an_approval_covers_what_was_shown() {
     let digest = app.client("alice").workflow(&id).await["digest"].as_str().unwrap().to_owned();
     page.has(&digest).has("The requester says").lacks("Do not approve");
 
-    let answer = alice.submit(&page, &format!("{}/approve", place(&id)), &[("justification", "tests are green\r\nall of them")]).await;
+    let answer = alice.submit(&page, &format!("{}/approve", path_of(&id)), &[("justification", "tests are green\r\nall of them")]).await;
     let after = alice.get(answer.location()).await.expect(200);
     after.has("Your approval was the last one needed").lacks("Approve exactly this");
     let workflow = app.client("alice").wait_for(&id, "completed").await;
     assert_eq!(workflow["decisions"][0]["justification"], "tests are green\nall of them");
     assert_eq!((workflow["decisions"][0]["approver"].as_str(), ledger.starts(&id)), (Some("alice"), 1));
     alice
-        .get(&place(&id))
+        .get(&path_of(&id))
         .await
         .expect(200)
         .has("Attempt 1: succeeded")
@@ -53,8 +53,8 @@ async fn a_rejection_records_its_reason() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
     let tess = Browser::of(app.addr, "tess").await;
-    let page = tess.get(&place(&id)).await.expect(200);
-    let answer = tess.submit(&page, &format!("{}/reject", place(&id)), &[("reason", "not on a Friday")]).await;
+    let page = tess.get(&path_of(&id)).await.expect(200);
+    let answer = tess.submit(&page, &format!("{}/reject", path_of(&id)), &[("reason", "not on a Friday")]).await;
     tess.get(answer.location()).await.expect(200).has("You have rejected this request").has("not on a Friday");
     let workflow = app.client("tess").workflow(&id).await;
     assert_eq!(
@@ -66,11 +66,11 @@ async fn a_rejection_records_its_reason() {
     // harm.
     let alice = Browser::of(app.addr, "alice").await;
     let fields: Vec<(String, String)> =
-        page.hidden(&format!("{}/approve", place(&id))).into_iter().filter(|(name, _)| name == "digest").collect();
+        page.hidden(&format!("{}/approve", path_of(&id))).into_iter().filter(|(name, _)| name == "digest").collect();
     let mine = alice.get("/").await.expect(200).hidden("/sign-out")[0].1.clone();
-    let late = alice.post(&format!("{}/approve", place(&id)), &[("form_token", &mine), ("digest", &fields[0].1)]).await.expect(409);
+    let late = alice.post(&format!("{}/approve", path_of(&id)), &[("form_token", &mine), ("digest", &fields[0].1)]).await.expect(409);
     late.has("Nothing was decided").has("rejected by tess already");
-    assert!(tess.submit(&page, &format!("{}/reject", place(&id)), &[]).await.location().contains("done=rejected"));
+    assert!(tess.submit(&page, &format!("{}/reject", path_of(&id)), &[]).await.location().contains("done=rejected"));
     assert_eq!(events(&app.client("tess").workflow(&id).await), ["submitted", "approval_requested", "rejected"]);
 }
 
@@ -78,13 +78,13 @@ async fn a_rejection_records_its_reason() {
 async fn the_inbox_explains_why_a_person_may_not_decide() {
     let app = TestApp::start().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
-    let approve = format!("{}/approve", place(&id));
+    let approve = format!("{}/approve", path_of(&id));
     for (name, why, may_reject) in [
         ("tom", "deploy-bot submitted this task on behalf of tom; somebody else has to approve it", true),
         ("nora", "it needs team_lead or tech_lead; you are auditor", false),
     ] {
         let browser = Browser::of(app.addr, name).await;
-        let page = browser.get(&place(&id)).await.expect(200);
+        let page = browser.get(&path_of(&id)).await.expect(200);
         page.has(why).lacks("Approve exactly this");
         assert_eq!(page.html.contains("class=\"danger\""), may_reject, "{name}");
         // Without the form, by hand.
@@ -103,8 +103,8 @@ async fn an_approval_is_for_the_document_that_was_read() {
     let ids = [app.client("deploy-bot").submit_id(high()).await, app.client("deploy-bot").submit_id(high()).await];
     let other = app.client("deploy-bot").submit_id(medium()).await;
     let alice = Browser::of(app.addr, "alice").await;
-    let approve = format!("{}/approve", place(&ids[0]));
-    let page = alice.get(&place(&ids[0])).await.expect(200);
+    let approve = format!("{}/approve", path_of(&ids[0]));
+    let page = alice.get(&path_of(&ids[0])).await.expect(200);
     let token = page.hidden("/sign-out")[0].1.clone();
     let digest = app.client("alice").workflow(&other).await["digest"].as_str().unwrap().to_owned();
     let wrong =
@@ -125,13 +125,13 @@ async fn an_approval_is_for_the_document_that_was_read() {
             ids[1]
         ))
         .await;
-    let page = alice.get(&place(&ids[1])).await.expect(200);
+    let page = alice.get(&path_of(&ids[1])).await.expect(200);
     page.has("Do not approve this")
         .has("You cannot approve this: what is stored is not what was submitted.")
         .lacks("Approve exactly this")
         .has(">Reject</button>");
     app.database.execute(&format!("update payload set document = 'no task' where workflow_id = '{}'", ids[1])).await;
-    alice.get(&place(&ids[1])).await.expect(200).has("A request that cannot be read").lacks("Approve exactly this");
+    alice.get(&path_of(&ids[1])).await.expect(200).has("A request that cannot be read").lacks("Approve exactly this");
 }
 
 #[tokio::test]
@@ -140,9 +140,9 @@ async fn a_critical_request_is_confirmed_by_its_target() {
     let mut task = critical();
     task["resource"] = json!("customers-db");
     let id = app.client("lone-bot").submit_id(task).await;
-    let approve = format!("{}/approve", place(&id));
+    let approve = format!("{}/approve", path_of(&id));
     let tom = Browser::of(app.addr, "tom").await;
-    let page = tom.get(&place(&id)).await.expect(200);
+    let page = tom.get(&path_of(&id)).await.expect(200);
     page.has("Type its target to confirm: <code class=\"typed\">customers-db</code>");
     for typed in ["", "customers", "CUSTOMERS-DB", "production"] {
         let again = tom.submit(&page, &approve, &[("justification", "agreed with the owners"), ("confirmation", typed)]).await.expect(422);
@@ -159,13 +159,13 @@ async fn a_critical_request_is_confirmed_by_its_target() {
         .has("Your approval counts. The request waits for others.")
         .has("You have approved this request");
     let cora = Browser::of(app.addr, "cora").await;
-    let page = cora.get(&place(&id)).await.expect(200);
+    let page = cora.get(&path_of(&id)).await.expect(200);
     let answer = cora.submit(&page, &approve, &fields).await;
     assert!(answer.location().contains("done=approved"));
     assert_eq!(app.client("tom").workflow(&id).await["approval_status"], "approved");
 
     // If no resource is named it is the environment, or else the operation.
-    let page = cora.get(&place(&app.client("lone-bot").submit_id(critical()).await)).await.expect(200);
+    let page = cora.get(&path_of(&app.client("lone-bot").submit_id(critical()).await)).await.expect(200);
     page.has("<code class=\"typed\">production</code>");
 }
 

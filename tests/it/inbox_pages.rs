@@ -84,11 +84,11 @@ async fn the_list_has_what_waits_and_can_be_filtered_and_paged() {
     bot.submit_id(low()).await;
     let alice = Browser::of(app.addr, "alice").await;
     let mut seen = Vec::new();
-    let mut place = Some("/".to_owned());
-    while let Some(path) = place {
+    let mut next = Some("/".to_owned());
+    while let Some(path) = next {
         let page = alice.get(&path).await.expect(200);
         seen.extend(page.ids());
-        place = page.next();
+        next = page.next();
     }
     assert_eq!(seen.len(), 30);
     assert_eq!(seen.iter().cloned().collect::<BTreeSet<_>>(), expected);
@@ -163,11 +163,11 @@ async fn pages_in_every_order_lose_nothing_and_repeat_nothing_while_new_ones_arr
     }
     let alice = Browser::of(app.addr, "alice").await;
     for sort in ["level", "due", "oldest", "newest"] {
-        let (mut seen, mut place) = (Vec::new(), Some(format!("/?sort={sort}")));
-        while let Some(path) = place {
+        let (mut seen, mut next) = (Vec::new(), Some(format!("/?sort={sort}")));
+        while let Some(path) = next {
             let page = alice.get(&path).await.expect(200);
             seen.extend(page.ids());
-            place = page.next();
+            next = page.next();
             bot.submit_id(task(seen.len())).await;
         }
         let distinct: BTreeSet<String> = seen.iter().cloned().collect();
@@ -333,8 +333,8 @@ async fn the_page_starts_with_what_a_decision_needs() {
     (task["task_id"], task["metadata"]) = (json!("OPS-7"), json!({"sql": "delete\nfrom session"}));
     let id = app.client("deploy-bot").submit_id(task).await;
     let alice = Browser::of(app.addr, "alice").await;
-    let place = format!("/inbox/workflows/{id}");
-    let page = alice.get(&place).await.expect(200);
+    let path = format!("/inbox/workflows/{id}");
+    let page = alice.get(&path).await.expect(200);
     let parts = [
         "What the requester would do",
         "sessions",
@@ -355,8 +355,8 @@ async fn the_page_starts_with_what_a_decision_needs() {
     // Once it is settled, its outcome comes first, and it is not among the waiting requests.
     app.client("alice").approve(&id).await.expect(200);
     let result = json!({"outcome": "succeeded", "output": {"rows": 7}});
-    app.client("deploy-bot").post(&format!("{place}/result").replace("/inbox", ""), result).await.expect(200);
-    let page = alice.get(&place).await.expect(200);
+    app.client("deploy-bot").post(&format!("{path}/result").replace("/inbox", ""), result).await.expect(200);
+    let page = alice.get(&path).await.expect(200);
     assert!(page.html.find("Outcome</h2>").unwrap() < page.html.find("What was approved").unwrap());
     page.lacks("aria-current").lacks("class=\"bar\"").has("<a href=\"&#x2f;inbox&#x2f;history\">History</a>");
 }

@@ -4,7 +4,7 @@ use crate::support::client::{critical, high, medium};
 use crate::support::{Browser, TestApp};
 use serde_json::json;
 
-fn place(id: &str) -> String {
+fn path_of(id: &str) -> String {
     format!("/inbox/workflows/{id}")
 }
 
@@ -20,10 +20,10 @@ async fn after_a_decision_comes_the_next_request_of_the_same_list() {
     let from = "?in=level%3Dhigh%26sort%3Doldest";
     list.has(&format!("href=\"/inbox/workflows/{}{from}\"", ids[0]));
 
-    let first = alice.get(&format!("{}{from}", place(&ids[0]))).await.expect(200);
+    let first = alice.get(&format!("{}{from}", path_of(&ids[0]))).await.expect(200);
     first.has("1 of 3").lacks("rel=\"prev\"").has("rel=\"next\">Next</a>");
-    let answer = alice.submit(&first, &format!("{}/approve", place(&ids[0])), &[]).await;
-    assert!(answer.location().starts_with(&format!("{}{from}", place(&ids[1]))), "{}", answer.location());
+    let answer = alice.submit(&first, &format!("{}/approve", path_of(&ids[0])), &[]).await;
+    assert!(answer.location().starts_with(&format!("{}{from}", path_of(&ids[1]))), "{}", answer.location());
     let second = alice.get(answer.location()).await.expect(200);
     second.has("1 of 2").has("Your approval was the last one needed: it released").has(&format!("href=\"/inbox/workflows/{}\"", ids[0]));
     second.lacks("rel=\"prev\"");
@@ -37,13 +37,13 @@ async fn after_a_decision_comes_the_next_request_of_the_same_list() {
 
     // After the last one of the list, the person goes on with those they skipped, and then back to
     // the list.
-    let third = alice.get(&format!("{}{from}", place(&ids[2]))).await.expect(200);
+    let third = alice.get(&format!("{}{from}", path_of(&ids[2]))).await.expect(200);
     third.has("2 of 2").has("rel=\"prev\">Previous</a>").lacks("rel=\"next\"");
-    let answer = alice.submit(&third, &format!("{}/reject", place(&ids[2])), &[("reason", "not today")]).await;
-    assert!(answer.location().starts_with(&place(&ids[1])), "{}", answer.location());
+    let answer = alice.submit(&third, &format!("{}/reject", path_of(&ids[2])), &[("reason", "not today")]).await;
+    assert!(answer.location().starts_with(&path_of(&ids[1])), "{}", answer.location());
     let second = alice.get(answer.location()).await.expect(200);
     second.has("1 of 1").has("You rejected");
-    let answer = alice.submit(&second, &format!("{}/approve", place(&ids[1])), &[]).await;
+    let answer = alice.submit(&second, &format!("{}/approve", path_of(&ids[1])), &[]).await;
     assert!(answer.location().starts_with("/?level=high&sort=oldest&last="), "{}", answer.location());
     let list = alice.get(answer.location()).await.expect(200);
     list.has("it released").has("No waiting request matches this selection");
@@ -57,12 +57,12 @@ async fn a_request_that_is_settled_is_no_longer_in_the_list_and_leads_to_what_is
     let (first, second) = (bot.submit_id(high()).await, bot.submit_id(high()).await);
     let alice = Browser::of(app.addr, "alice").await;
     app.client("tess").approve(&first).await.expect(200);
-    let page = alice.get(&format!("{}?in=of%3Dmine", place(&first))).await.expect(200);
+    let page = alice.get(&format!("{}?in=of%3Dmine", path_of(&first))).await.expect(200);
     page.has("no longer in this list, which has 1")
         .has(&format!("href=\"&#x2f;inbox&#x2f;workflows&#x2f;{second}?in=of%3Dmine\" rel=\"next\""));
-    alice.get(&format!("{}?in=sort%3Dodd", place(&first))).await.expect(422).has("has to be one of level, due");
+    alice.get(&format!("{}?in=sort%3Dodd", path_of(&first))).await.expect(422).has("has to be one of level, due");
     // Without a list there is nothing to go through.
-    alice.get(&place(&second)).await.expect(200).lacks("class=\"walk\"");
+    alice.get(&path_of(&second)).await.expect(200).lacks("class=\"walk\"");
 }
 
 #[tokio::test]
@@ -71,18 +71,18 @@ async fn a_refusal_and_what_does_not_decide_stay_with_the_request_and_its_list()
     let bot = app.client("deploy-bot");
     let (serious, _) = (bot.submit_id(critical()).await, bot.submit_id(critical()).await);
     let cora = Browser::of(app.addr, "cora").await;
-    let page = cora.get(&format!("{}?in=of%3Dmine", place(&serious))).await.expect(200);
+    let page = cora.get(&format!("{}?in=of%3Dmine", path_of(&serious))).await.expect(200);
     page.has("1 of 2");
     let fields = [("justification", "agreed"), ("confirmation", "something else")];
-    let refused = cora.submit(&page, &format!("{}/approve", place(&serious)), &fields).await.expect(422);
+    let refused = cora.submit(&page, &format!("{}/approve", path_of(&serious)), &fields).await.expect(422);
     refused.has("1 of 2").has("name=\"in\" value=\"of=mine\"").has("Nothing was decided");
-    let commented = cora.submit(&page, &format!("{}/comments", place(&serious)), &[("text", "which table?")]).await;
-    assert!(commented.location().starts_with(&format!("{}?in=of%3Dmine&done=commented", place(&serious))), "{}", commented.location());
+    let commented = cora.submit(&page, &format!("{}/comments", path_of(&serious)), &[("text", "which table?")]).await;
+    assert!(commented.location().starts_with(&format!("{}?in=of%3Dmine&done=commented", path_of(&serious))), "{}", commented.location());
     cora.get(commented.location()).await.expect(200).has("1 of 2").has("can read your comment");
     // A form cannot lead to another site, and an invalid list is refused before anything is
     // decided.
     let token = page.hidden("/sign-out")[0].1.clone();
-    let reject = format!("{}/reject", place(&serious));
+    let reject = format!("{}/reject", path_of(&serious));
     cora.post(&reject, &[("form_token", token.as_str()), ("in", "sort=odd"), ("reason", "no")]).await.expect(422);
     assert_eq!(app.client("cora").workflow(&serious).await["status"], "pending_approval");
     let answer = cora.post(&reject, &[("form_token", token.as_str()), ("in", "//evil.example/?of=all"), ("reason", "no")]).await;

@@ -102,8 +102,8 @@ async fn watch_and_the_page_show_live_output() {
     std::fs::write(folder.path().join("end"), "").unwrap();
     let said = watch.await.unwrap().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
-    let places: Vec<_> = ["stdout | step 1 of 2", "stderr | oh", "stdout | step 2 of 2"].iter().map(|line| said.find(line)).collect();
-    assert!(places.iter().all(Option::is_some) && places[0] < places[2], "{said}");
+    let positions: Vec<_> = ["stdout | step 1 of 2", "stderr | oh", "stdout | step 2 of 2"].iter().map(|line| said.find(line)).collect();
+    assert!(positions.iter().all(Option::is_some) && positions[0] < positions[2], "{said}");
     assert_eq!(said.matches("step 1 of 2").count(), 1, "{said}");
     assert!(server.terminate().await);
 }

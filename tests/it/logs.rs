@@ -74,10 +74,10 @@ async fn queries_that_are_held_up_hold_up_nobody_but_those_whom_they_are_for() {
     let (reader, _) = reader(&proxy.url());
     proxy.next("order by e.workflow_id, e.version", Fault::HoldRequest, 2);
     let held = [ids[0], ids[1]];
-    for (place, id) in held.into_iter().enumerate() {
+    for (index, id) in held.into_iter().enumerate() {
         let reader = Arc::clone(&reader);
         tokio::spawn(async move { reader.read(id).await });
-        eventually("the query to be held", || async { (proxy.applied() == place + 1).then_some(()) }).await;
+        eventually("the query to be held", || async { (proxy.applied() == index + 1).then_some(()) }).await;
     }
     assert_eq!(reader.read(ids[2]).await.unwrap().len(), 2);
     assert_eq!(reader.read(ids[3]).await.unwrap().len(), 2);

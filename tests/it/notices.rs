@@ -61,7 +61,7 @@ async fn a_webhook_gets_every_notice_of_a_workflow_in_order_and_signed() {
     bot.post(&format!("/workflows/{id}/result"), json!({"outcome": "succeeded"})).await.expect(200);
     hook.hears(&id, &["approval.requested", "approval.decided", "workflow.executing", "workflow.succeeded"]).await;
     let taken = hook.taken();
-    let data = |place: usize| &taken[place].body["data"];
+    let data = |index: usize| &taken[index].body["data"];
     let workflow = alice.workflow(&id).await;
     for delivery in &taken {
         assert_eq!(delivery.body["data"]["digest"], workflow["digest"]);

@@ -226,8 +226,8 @@ async fn a_stale_sign_in_goes_through_the_provider_and_keeps_the_draft() {
     let fields = [("form_token", form_token.as_str()), ("digest", &digest), ("justification", "read <b>all</b> of it")];
     let refused = browser.post(&approve, &fields).await.expect(403);
     refused.has("Nothing was decided").has("what you wrote is here when you come back");
-    let place = again(&refused);
-    assert_eq!(place, format!("/sign-in/openid?again=yes&next=%2Finbox%2Fworkflows%2F{id}"));
+    let address = again(&refused);
+    assert_eq!(address, format!("/sign-in/openid?again=yes&next=%2Finbox%2Fworkflows%2F{id}"));
 
     // A provider that does not ask again, or does not say when it did, proves nothing.
     let stale: [Twist; 2] = [
@@ -236,7 +236,7 @@ async fn a_stale_sign_in_goes_through_the_provider_and_keeps_the_draft() {
     ];
     for twist in stale {
         provider.twist(twist);
-        let page = browser.get(&place).await;
+        let page = browser.get(&address).await;
         keep(&mut browser, &page);
         let asked = reqwest::Url::parse(page.location()).unwrap();
         let asks = |name: &str, value: &str| asked.query_pairs().any(|(one, said)| one == name && said == value);
@@ -245,13 +245,13 @@ async fn a_stale_sign_in_goes_through_the_provider_and_keeps_the_draft() {
         back(&mut browser, &path).await.expect(401).has("does not say that you have signed in again just now");
     }
     // An attempt without the mark for signing in again is a different attempt.
-    let page = browser.get(&place).await;
+    let page = browser.get(&address).await;
     let attempt = page.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().replace("-again.", ".");
     let path = provider.sign_in(page.location(), ALICE);
     Browser::with_cookie(app.addr, Some(&attempt)).get(&path).await.expect(401).has("begun in another browser");
 
     provider.twist(|_| {});
-    let page = browser.get(&place).await;
+    let page = browser.get(&address).await;
     keep(&mut browser, &page);
     let path = provider.sign_in(page.location(), ALICE);
     assert_eq!(back(&mut browser, &path).await.location(), here);
@@ -270,9 +270,9 @@ async fn people_renew_a_sign_in_the_way_they_signed_in() {
     let id = app.client("deploy-bot").submit(medium()).await["workflow_id"].as_str().unwrap().to_owned();
     let here = format!("/inbox/workflows/{id}");
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-    let place = again(&browser.get(&here).await.expect(200));
-    assert_eq!(place, format!("/sign-in?again=yes&next=%2Finbox%2Fworkflows%2F{id}"));
-    browser.get(&place).await.expect(200).has("Your token");
+    let address = again(&browser.get(&here).await.expect(200));
+    assert_eq!(address, format!("/sign-in?again=yes&next=%2Finbox%2Fworkflows%2F{id}"));
+    browser.get(&address).await.expect(200).has("Your token");
     let before = browser.cookie.clone();
     assert_eq!(browser.sign_in(&token("alice"), &here).await.location(), here);
     assert_ne!(browser.cookie, before);

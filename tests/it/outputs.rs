@@ -104,8 +104,8 @@ async fn outputs_are_shown_and_approved_before_the_step_that_uses_them() {
     assert_eq!(again["execution"]["attempts"][0]["output"]["outputs"], json!({"path": "/backups/7.tar", "size": 3}));
     let changed = &again["approval"]["changed"];
     assert_eq!(changed["reason"], "step 2 (restore) uses outputs of earlier steps: `path` is `/backups/7.tar`");
-    let places: Vec<_> = changed["differences"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
-    assert_eq!(places, ["/steps/1/action/args/path", "/steps/1/action/awaits/0", "/steps/1/action/runs/command/4"]);
+    let pointers: Vec<_> = changed["differences"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
+    assert_eq!(pointers, ["/steps/1/action/args/path", "/steps/1/action/awaits/0", "/steps/1/action/runs/command/4"]);
     assert_eq!(again["task"]["steps"][1]["action"]["runs"]["command"][4], "/backups/7.tar");
     approve(&alice, &id, &before["digest"]).await.problem(412, "digest-mismatch");
     approve(&alice, &id, &again["digest"]).await.expect(200);
@@ -171,7 +171,7 @@ async fn a_step_with_a_missing_or_invalid_output_is_not_started_and_records_why(
 }
 
 #[tokio::test]
-async fn an_output_that_cannot_be_known_in_time_is_refused_at_the_submit_with_its_place() {
+async fn an_output_that_cannot_be_known_in_time_is_refused_at_the_submit_with_its_pointer() {
     let shop = Shop::new();
     let app = TestApp::with(shop.config()).await;
     let bot = app.client("deploy-bot");
@@ -180,7 +180,7 @@ async fn an_output_that_cannot_be_known_in_time_is_refused_at_the_submit_with_it
         step["action"]["args"]["path"] = json!(path);
         step
     };
-    for (steps, place, said) in [
+    for (steps, pointer, said) in [
         (vec![uses("restore"), backup()], "/steps/0/action/args/path", "no earlier step has this name"),
         (vec![backup(), with("{{ steps.other.output.path }}")], "/steps/1/action/args/path", "names an output of `other`"),
         (vec![backup(), with("/x/{{ steps.backup.output.path }}")], "/steps/1/action/args/path", "one output and nothing else"),
@@ -188,7 +188,7 @@ async fn an_output_that_cannot_be_known_in_time_is_refused_at_the_submit_with_it
         (vec![backup(), uses("named")], "/steps/1/action/args/path", "has to be known at submission"),
     ] {
         let problem = bot.post("/orchestrate", plan("plan", steps)).await.problem(422, "invalid-task");
-        assert_eq!(problem["errors"][0]["pointer"], place, "{problem:#}");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem:#}");
         assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(said), "{problem:#}");
     }
     let mut single = uses("restore");

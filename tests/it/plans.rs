@@ -91,7 +91,7 @@ const CASES: &[Case] = &[
     case("w.report_due_at <= $1", "reports that are due", "now(), 512", 1_500.0),
     case("report_due_at > $1 order by report_due_at", "the next report", "now()", 10.0),
     case("where p.status = 'outcome_unknown'", "unresolved", "now() - interval '30 days'", 1_000.0),
-    case("$1 > lost_after", "a lost place", "1", 0.0),
+    case("$1 > lost_after", "a lost position", "1", 0.0),
     case("where w.running and", "running", "null, 512", 1_100.0),
     case("where w.queued and", "queued", "null, 512, false", 4_000.0),
     case("where w.queued and", "queued, while something is held", "null, 512, true", 4_000.0),

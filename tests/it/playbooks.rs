@@ -62,7 +62,7 @@ async fn compensations_of_a_playbook_run_when_a_later_step_fails() {
 }
 
 #[tokio::test]
-async fn an_intent_that_does_not_fit_is_refused_with_its_place_and_stores_nothing() {
+async fn an_intent_that_does_not_fit_is_refused_with_its_pointer_and_stores_nothing() {
     let ledger = Ledger::new();
     let app = TestApp::with(ledger.runbooks(Config::new()).write("playbooks.yaml", PLAYBOOKS)).await;
     let bot = app.client("deploy-bot");

@@ -46,7 +46,7 @@ async fn the_rules_in_effect_are_shown_with_file_and_line() {
     let app = app().await;
     let alice = Browser::of(app.addr, "alice").await;
     let page = alice.get("/inbox/policy").await.expect(200);
-    for place in [
+    for position in [
         "hitl/approval-policies.yaml:2",
         "hitl/approval-policies.yaml:7",
         "hitl/approval-policies.yaml:9",
@@ -54,7 +54,7 @@ async fn the_rules_in_effect_are_shown_with_file_and_line() {
         "hitl/interrupt-triggers.yaml:4",
         "hitl/risk-assessment-rules.yaml:3",
     ] {
-        page.has(&format!("<code>{}</code>", place.replace('/', "&#x2f;")));
+        page.has(&format!("<code>{}</code>", position.replace('/', "&#x2f;")));
     }
     page.has("friday_freeze")
         .has("operation == &quot;restart&quot;")

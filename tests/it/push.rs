@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{TimeDelta, Utc};
 
-const PLACE: &str = "/inbox/push";
+const PATH: &str = "/inbox/push";
 const NOTIFICATIONS: &str = "
 public_url: https://parkbrake.example.com
 channels:
@@ -58,11 +58,11 @@ impl Harness {
     fn try_subscribe(&self, person: &str, name: &str) -> impl Future<Output = Page> {
         called(async move {
             let (subscription, browser) = (self.push.browser(name), Browser::of(self.app.addr, person).await);
-            let page = browser.get(PLACE).await.expect(200);
-            let (_, form_token) = page.hidden(PLACE).into_iter().find(|(name, _)| name == "form_token").unwrap();
+            let page = browser.get(PATH).await.expect(200);
+            let (_, form_token) = page.hidden(PATH).into_iter().find(|(name, _)| name == "form_token").unwrap();
             let (p256dh, auth) = (URL_SAFE_NO_PAD.encode(&subscription.p256dh), URL_SAFE_NO_PAD.encode(&subscription.auth));
             let fields = [("form_token", form_token.as_str()), ("endpoint", &subscription.endpoint), ("p256dh", &p256dh), ("auth", &auth)];
-            browser.post(PLACE, &fields).await
+            browser.post(PATH, &fields).await
         })
     }
 
@@ -103,7 +103,7 @@ async fn a_subscribed_browser_is_notified_until_it_is_unsubscribed() {
     let harness = Harness::start("", "").await;
     let alice = Browser::of(harness.app.addr, "alice").await;
     alice.get("/inbox/people/alice").await.expect(200).has("href=\"/inbox/push\"");
-    alice.get(PLACE).await.expect(200).has("You have subscribed no browser").has("needs scripts");
+    alice.get(PATH).await.expect(200).has("You have subscribed no browser").has("needs scripts");
     harness.subscribe("alice", "phone").await;
 
     let id = harness.submit().await;
@@ -115,15 +115,15 @@ async fn a_subscribed_browser_is_notified_until_it_is_unsubscribed() {
     harness.cancelled("tess", "this person has subscribed no browser").await;
     assert_eq!(harness.app.database.count("select count(*) from notice where status = 'dead'").await, 0);
 
-    let page = alice.get(PLACE).await.expect(200);
+    let page = alice.get(PATH).await.expect(200);
     page.lacks("/push/phone");
     let unsubscribe = page.html.split("action=\"").find_map(|rest| rest.split_once("/unsubscribe\"")).unwrap().0;
     let unsubscribe = format!("{unsubscribe}/unsubscribe");
     let tess = Browser::of(harness.app.addr, "tess").await;
-    let own = tess.get(PLACE).await.expect(200).lacks(&unsubscribe).hidden(PLACE);
+    let own = tess.get(PATH).await.expect(200).lacks(&unsubscribe).hidden(PATH);
     let token = own.iter().find(|(name, _)| name == "form_token").map(|(_, value)| value.as_str()).unwrap();
     tess.post(&unsubscribe, &[("form_token", token)]).await.location();
-    alice.get(PLACE).await.expect(200).has(&unsubscribe);
+    alice.get(PATH).await.expect(200).has(&unsubscribe);
     let after = alice.submit(&page, &unsubscribe, &[]).await.location().to_owned();
     alice.get(&after).await.expect(200).has("is no longer subscribed").has("You have subscribed no browser");
     harness.submit().await;
@@ -214,14 +214,14 @@ async fn a_browser_belongs_to_whoever_subscribed_it_last_and_nobody_has_more_tha
 async fn foreign_or_unusable_subscriptions_are_refused() {
     let harness = Harness::start("", "").await;
     let alice = Browser::of(harness.app.addr, "alice").await;
-    let page = alice.get(PLACE).await.expect(200);
-    let token = page.hidden(PLACE).into_iter().find(|(name, _)| name == "form_token").unwrap().1;
+    let page = alice.get(PATH).await.expect(200);
+    let token = page.hidden(PATH).into_iter().find(|(name, _)| name == "form_token").unwrap().1;
     let phone = harness.push.browser("phone");
     let (key, auth) = (URL_SAFE_NO_PAD.encode(&phone.p256dh), URL_SAFE_NO_PAD.encode(&phone.auth));
     let valid = [("form_token", token.as_str()), ("endpoint", &phone.endpoint), ("p256dh", &key), ("auth", &auth)];
-    alice.send(alice.form(PLACE, &valid).header("sec-fetch-site", "cross-site")).await.expect(403);
-    alice.post(PLACE, &valid[1..]).await.expect(403);
-    assert!(Browser::new(harness.app.addr).post(PLACE, &valid).await.location().starts_with("/sign-in"));
+    alice.send(alice.form(PATH, &valid).header("sec-fetch-site", "cross-site")).await.expect(403);
+    alice.post(PATH, &valid[1..]).await.expect(403);
+    assert!(Browser::new(harness.app.addr).post(PATH, &valid).await.location().starts_with("/sign-in"));
     let long = format!("https://push.example/{}", "x".repeat(2_000));
     for (name, value, word) in [
         ("endpoint", "", "is not an address"),
@@ -232,7 +232,7 @@ async fn foreign_or_unusable_subscriptions_are_refused() {
         ("auth", "AAAA", "cannot be encrypted with the keys of this browser"),
     ] {
         let fields = valid.map(|(field, usual)| (field, if field == name { value } else { usual }));
-        alice.post(PLACE, &fields).await.expect(422).has("Nothing was done").has(word);
+        alice.post(PATH, &fields).await.expect(422).has("Nothing was done").has(word);
     }
     assert_eq!(harness.app.database.count("select count(*) from push_subscription").await, 0);
     assert!(harness.push.service.calls().is_empty());
@@ -242,7 +242,7 @@ async fn foreign_or_unusable_subscriptions_are_refused() {
 async fn without_a_push_channel_the_page_explains_what_is_missing() {
     let app = TestApp::start().await;
     let alice = Browser::of(app.addr, "alice").await;
-    alice.get(PLACE).await.expect(200).has("No channel sends notices to browsers").lacks("<form method=\"post\" action=\"/inbox/push\"");
+    alice.get(PATH).await.expect(200).has("No channel sends notices to browsers").lacks("<form method=\"post\" action=\"/inbox/push\"");
     alice.get("/inbox/people/alice").await.expect(200).lacks("/inbox/push");
     let worker = alice.get("/inbox/push-worker.js").await;
     assert_eq!(worker.headers["content-type"], "text/javascript; charset=utf-8");

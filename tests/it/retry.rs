@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A folder in which a runbook counts its attempts. It succeeds from the third one on.
-struct Place(TempDir);
+struct Folder(TempDir);
 
-impl Place {
+impl Folder {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
@@ -51,8 +51,8 @@ impl Client {
 
 #[tokio::test]
 async fn failed_attempts_are_retried_with_the_same_key_and_recorded() {
-    let place = Place::new();
-    let mut app = TestApp::with(place.config("1s")).await;
+    let folder = Folder::new();
+    let mut app = TestApp::with(folder.config("1s")).await;
     let bot = app.client("deploy-bot");
     let accepted = bot.submit(task()).await;
     let id = accepted["workflow_id"].as_str().unwrap();
@@ -65,7 +65,7 @@ async fn failed_attempts_are_retried_with_the_same_key_and_recorded() {
         .map(|attempt| (attempt["n"].clone(), attempt["outcome"].clone()))
         .collect();
     assert_eq!(attempts, [(json!(1), json!("failed")), (json!(2), json!("failed")), (json!(3), json!("succeeded"))]);
-    assert_eq!(place.tries(), [1, 2, 3].map(|attempt| (attempt, id.to_owned())));
+    assert_eq!(folder.tries(), [1, 2, 3].map(|attempt| (attempt, id.to_owned())));
     let pauses: Vec<&Value> = workflow["history"].as_array().unwrap().iter().filter_map(|event| event["detail"].get("after")).collect();
     assert_eq!(pauses, ["1s", "2s"]);
     let one_try = ["execution_started", "execution_failed", "retry_scheduled", "released"];
@@ -76,8 +76,8 @@ async fn failed_attempts_are_retried_with_the_same_key_and_recorded() {
 
 #[tokio::test]
 async fn the_last_attempt_decides() {
-    let place = Place::new();
-    let config = place.config("1s");
+    let folder = Folder::new();
+    let config = folder.config("1s");
     let file = config.path().join("runbooks.yaml");
     let text = std::fs::read_to_string(&file).unwrap().replace("attempts: 3", "attempts: 2");
     std::fs::write(file, text).unwrap();
@@ -86,27 +86,27 @@ async fn the_last_attempt_decides() {
     let id = bot.submit_id(task()).await;
     let workflow = bot.wait_for(&id, "failed").await;
     assert_eq!(events(&workflow).last(), Some(&"execution_failed"));
-    assert_eq!(place.tries().len(), 2);
+    assert_eq!(folder.tries().len(), 2);
     app.stop().await;
 }
 
 #[tokio::test]
 async fn an_action_waiting_for_its_retry_is_queued_and_can_be_cancelled() {
-    let place = Place::new();
-    let mut app = TestApp::with(place.config("1h")).await;
+    let folder = Folder::new();
+    let mut app = TestApp::with(folder.config("1h")).await;
     let bot = app.client("deploy-bot");
     let id = bot.submit_id(task()).await;
     assert_eq!(bot.rests(&id).await["status"], "queued");
     let answer = bot.post(&format!("/workflows/{id}/cancel"), json!({})).await.expect(200);
     assert_eq!((&answer["status"], &answer["cancel_requested"]), (&json!("cancelled"), &serde_json::Value::Null));
-    assert_eq!(place.tries().len(), 1);
+    assert_eq!(folder.tries().len(), 1);
     app.stop().await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_killed_during_the_pause_forgets_neither_the_attempt_nor_its_time() {
-    let place = Place::new();
-    let config = place.config("3s");
+    let folder = Folder::new();
+    let config = folder.config("3s");
     let database = Database::migrated().await;
     let server = Process::serve(&config, &database).await;
     let bot = server.client("deploy-bot");
@@ -115,8 +115,8 @@ async fn a_server_that_is_killed_during_the_pause_forgets_neither_the_attempt_no
     server.kill().await;
     let server = Process::serve(&config, &database).await;
     let workflow = server.client("deploy-bot").wait_for(&id, "completed").await;
-    assert_eq!(place.tries().len(), 3, "{workflow}");
-    let at = |place: usize| crate::support::client::time(&workflow["history"][place]["at"]);
+    assert_eq!(folder.tries().len(), 3, "{workflow}");
+    let at = |index: usize| crate::support::client::time(&workflow["history"][index]["at"]);
     let (scheduled, released) = (4, 5);
     assert_eq!(events(&workflow)[scheduled..=released], ["retry_scheduled", "released"]);
     assert!((at(released) - at(scheduled)).num_milliseconds() >= 3_000, "the database's clock says when: {workflow}");
@@ -125,8 +125,8 @@ async fn a_server_that_is_killed_during_the_pause_forgets_neither_the_attempt_no
 
 #[tokio::test]
 async fn a_halt_holds_what_is_to_be_tried_again() {
-    let place = Place::new();
-    let mut app = TestApp::with(place.config("1s")).await;
+    let folder = Folder::new();
+    let mut app = TestApp::with(folder.config("1s")).await;
     let (bot, cora) = (app.client("deploy-bot"), app.client("cora"));
     let id = bot.submit_id(task()).await;
     bot.rests(&id).await;
@@ -137,10 +137,10 @@ async fn a_halt_holds_what_is_to_be_tried_again() {
     })
     .await;
     assert!(held["status"] == "queued" && held["held"].is_object(), "{held}");
-    let tries = place.tries().len();
+    let tries = folder.tries().len();
     cora.post("/resume", json!({"reason": "looked at it"})).await.expect(200);
     bot.wait_for(&id, "completed").await;
-    assert_eq!((tries, place.tries().len()), (tries.min(2), 3), "nothing was tried while it was halted");
+    assert_eq!((tries, folder.tries().len()), (tries.min(2), 3), "nothing was tried while it was halted");
     app.stop().await;
 }
 

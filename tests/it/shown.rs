@@ -52,10 +52,10 @@ async fn the_target_is_known_at_submit_and_in_every_answer() {
     let assessed = bot.post("/risk/assess", ledger()).await.expect(200);
     let list = async |path: &str| app.client("alice").get(path).await.expect(200)["workflows"][0].clone();
     let whole = bot.workflow(&id).await;
-    for (place, shown) in
+    for (answer, shown) in
         [("assess", &assessed), ("status", &whole), ("pending", &list("/workflows/pending").await), ("list", &list("/workflows").await)]
     {
-        assert_eq!(&shown["target"], target, "{place}");
+        assert_eq!(&shown["target"], target, "{answer}");
     }
     assert_eq!(list("/workflows").await["operation"], "delete", "no list names the bare claim");
     assert_eq!(whole["task"]["operation"], "deploy", "the document is as it was sent");

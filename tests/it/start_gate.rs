@@ -148,8 +148,8 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
     let stranger = &app.client("alice");
     let all = join_all(agents.iter().map(|agent| async move {
         let mut ids = Vec::new();
-        for place in 0..EACH {
-            let key = format!("look-{place}");
+        for index in 0..EACH {
+            let key = format!("look-{index}");
             let id = eventually("an answer", || async {
                 let request = agent.request(Method::POST, "/orchestrate").header("idempotency-key", &key).json(&look());
                 let answer = agent.send(request).await;
@@ -158,7 +158,7 @@ async fn nothing_starts_twice_and_nothing_is_lost_however_many_actors_a_workflow
             .await;
             // Each is called while it starts, runs and ends, by somebody who may not cancel it;
             // every fourth by its requester, who may.
-            let by = if place % 4 == 3 { agent } else { stranger };
+            let by = if index % 4 == 3 { agent } else { stranger };
             join_all((0..3).map(|poke| {
                 let id = id.clone();
                 async move {

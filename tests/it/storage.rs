@@ -230,11 +230,11 @@ async fn a_bad_row_does_no_harm_to_those_that_share_its_batch() {
         async move { checkpointer.call(|reply| Msg::Open(Box::new(opening), reply), None).await.unwrap().unwrap() }
     });
     let answers = futures_util::future::join_all(commits).await;
-    for (place, answer) in answers.iter().enumerate() {
+    for (index, answer) in answers.iter().enumerate() {
         match answer {
-            Ok((_, Written::Committed { .. })) => assert_ne!(place, 3),
-            Err(CommitError::Refused(_)) => assert_eq!(place, 3),
-            other => panic!("{place}: {other:?}"),
+            Ok((_, Written::Committed { .. })) => assert_ne!(index, 3),
+            Err(CommitError::Refused(_)) => assert_eq!(index, 3),
+            other => panic!("{index}: {other:?}"),
         }
     }
     assert_eq!(database.count("select count(*) from workflow").await, 7);

@@ -67,7 +67,7 @@ fn high_with(field: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_task_is_taken_with_its_place_and_its_own_id() {
+async fn a_task_is_taken_with_its_location_and_its_own_id() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     let answer = bot.post("/orchestrate", high_with("task_id", json!("TASK-42"))).await;
@@ -76,8 +76,8 @@ async fn a_task_is_taken_with_its_place_and_its_own_id() {
     assert_eq!(Uuid::parse_str(id).unwrap().get_version_num(), 7);
     assert_eq!(answer.headers["location"], format!("/workflows/{id}"));
     assert_eq!((&answer.body["task_id"], &answer.body["success"]), (&json!("TASK-42"), &json!(true)));
-    let at_its_place = bot.get(answer.headers["location"].to_str().unwrap()).await.expect(200);
-    assert_eq!((&at_its_place["workflow"]["workflow_id"], &at_its_place["workflow"]["task_id"]), (&json!(id), &json!("TASK-42")));
+    let at_its_location = bot.get(answer.headers["location"].to_str().unwrap()).await.expect(200);
+    assert_eq!((&at_its_location["workflow"]["workflow_id"], &at_its_location["workflow"]["task_id"]), (&json!(id), &json!("TASK-42")));
     assert_eq!(bot.submit(high()).await["task_id"], json!(null));
 }
 

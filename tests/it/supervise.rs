@@ -170,23 +170,23 @@ fn submits(engine: &Engine) -> impl Future<Output = Option<Uuid>> {
 #[tokio::test]
 async fn when_an_actor_of_the_root_fails_all_are_replaced_and_what_was_parked_is_decided() {
     let database = Database::migrated().await;
-    let mut place = 0;
+    let mut index = 0;
     loop {
         let (engine, root, task) = actors(&database).await;
         let parked = submits(&engine).await.unwrap();
         let size = root.get_children().len();
         assert!(size >= 5, "the actors of a server");
         // Fewer than the number after which a root gives up.
-        for _ in 0..(size - place).min(4) {
+        for _ in 0..(size - index).min(4) {
             let before: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
-            root.get_children()[place].kill();
+            root.get_children()[index].kill();
             eventually("new actors", || async {
                 let now: Vec<_> = root.get_children().iter().map(ActorCell::get_id).collect();
                 (engine.is_ready() && now.len() == size && now.iter().all(|id| !before.contains(id))).then_some(())
             })
             .await;
             eventually("a submit", || submits(&engine)).await;
-            place += 1;
+            index += 1;
         }
         let by = engine.configuration.policy.principal("alice").unwrap();
         let approve = Command::Approve { by, justification: None, digest: None, owner: engine.owner };
@@ -194,7 +194,7 @@ async fn when_an_actor_of_the_root_fails_all_are_replaced_and_what_was_parked_is
         assert_eq!(outcome.workflow.status(), Status::Executing);
         root.cast(Msg::Shutdown).unwrap();
         task.await.unwrap();
-        if place == size {
+        if index == size {
             return;
         }
     }

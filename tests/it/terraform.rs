@@ -95,10 +95,10 @@ async fn no_secret_of_a_plan_is_stored_shown_or_sent() {
     assert!(stored.contains("aws_s3_bucket.backups") && stored.contains("hmac-sha256:"), "it is the plan's document");
     let contents = terraform::read(&plan(), None).unwrap().contents;
     let bare = contents.as_str().trim_start_matches("sha256:");
-    for place in [&stored, &page.html, &status.text, &delivered] {
+    for text in [&stored, &page.html, &status.text, &delivered] {
         for secret in SECRETS.iter().copied().chain([bare]) {
             let bytes: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-            assert!(!place.contains(secret) && !place.contains(&bytes), "{secret}");
+            assert!(!text.contains(secret) && !text.contains(&bytes), "{secret}");
         }
     }
 
@@ -115,7 +115,7 @@ async fn no_secret_of_a_plan_is_stored_shown_or_sent() {
 }
 
 #[tokio::test]
-async fn invalid_evidence_is_refused_with_its_place() {
+async fn invalid_evidence_is_refused_with_its_pointer() {
     let app = TestApp::start().await;
     let bot = app.client("deploy-bot");
     for (evidence, pointer) in [

@@ -177,15 +177,15 @@ async fn no_table_and_no_line_of_the_log_holds_a_token() {
     assert!(log.iter().any(|line| line.contains("a request failed")));
     for secret in tokens.iter().chain([&unknown]) {
         assert!(!log.iter().any(|line| line.contains(secret.as_str())));
-        assert_eq!(places(&database, secret).await, Vec::<String>::new());
+        assert_eq!(columns_with(&database, secret).await, Vec::<String>::new());
     }
     // The search does find existing text.
-    assert!(places(&database, "deploy-bot").await.len() > 3);
-    assert!(places(&database, "deploy api").await.contains(&"payload.document".to_owned()));
+    assert!(columns_with(&database, "deploy-bot").await.len() > 3);
+    assert!(columns_with(&database, "deploy api").await.contains(&"payload.document".to_owned()));
 }
 
 /// Every column that contains this text in some row, as text or as bytes.
-async fn places(database: &Database, text: &str) -> Vec<String> {
+async fn columns_with(database: &Database, text: &str) -> Vec<String> {
     let mut db = database.connect().await;
     let columns = "select table_name::text, column_name::text, data_type::text from information_schema.columns
                    where table_schema = 'public' order by table_name, ordinal_position";

@@ -109,7 +109,7 @@ async fn a_webhook_that_states_nothing_is_assessed_for_everything_that_it_could_
 }
 
 #[tokio::test]
-async fn invalid_calls_are_refused_with_their_place() {
+async fn invalid_calls_are_refused_with_their_pointer() {
     let hook = Hook::start().await;
     let mut app = TestApp::with(Config::new().with_runbooks(&webhook(&hook, ", args: { ref: { pattern: '[a-z]+' } }"))).await;
     let bot = app.client("deploy-bot");

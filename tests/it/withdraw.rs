@@ -138,13 +138,13 @@ async fn of_a_withdrawal_and_the_last_approval_at_the_same_moment_one_wins() {
 async fn people_withdraw_their_approval_in_the_inbox() {
     let app = of_two().await;
     let id = app.client("deploy-bot").submit_id(high()).await;
-    let (alice, place) = (Browser::of(app.addr, "alice").await, format!("/inbox/workflows/{id}"));
-    alice.get(&place).await.expect(200).lacks("Withdraw it");
+    let (alice, path) = (Browser::of(app.addr, "alice").await, format!("/inbox/workflows/{id}"));
+    alice.get(&path).await.expect(200).lacks("Withdraw it");
     app.client("alice").approve(&id).await.expect(200);
-    let page = alice.get(&place).await.expect(200);
+    let page = alice.get(&path).await.expect(200);
     page.has("Withdraw it");
-    let done = alice.submit(&page, &format!("{place}/withdraw"), &[("reason", "the wrong plan")]).await;
+    let done = alice.submit(&page, &format!("{path}/withdraw"), &[("reason", "the wrong plan")]).await;
     alice.get(done.location()).await.expect(200).has("You have withdrawn your approval").has("Approve exactly this").has("the wrong plan");
-    Browser::of(app.addr, "tess").await.get(&place).await.expect(200).lacks("Withdraw it").has("0 of 2 approvals");
+    Browser::of(app.addr, "tess").await.get(&path).await.expect(200).lacks("Withdraw it").has("0 of 2 approvals");
     assert_eq!(app.client("alice").workflow(&id).await["history"][3]["via"], "inbox");
 }

@@ -18,9 +18,9 @@ pub fn verdict(log: &[Recorded], directory: &Directory) -> Result<(), String> {
     let (mut unknown, mut retry) = (false, None);
     let mut cancelled = None;
     let (mut failures, mut resting) = (0, None);
-    for (place, recorded) in log.iter().enumerate() {
-        if recorded.version as usize != place + 1 {
-            return Err(format!("version {} at place {place}", recorded.version));
+    for (index, recorded) in log.iter().enumerate() {
+        if recorded.version as usize != index + 1 {
+            return Err(format!("version {} at index {index}", recorded.version));
         }
         // Comments decide nothing.
         if matches!(recorded.event, Event::Commented { .. }) {

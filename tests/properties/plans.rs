@@ -104,22 +104,22 @@ proptest! {
             run.take(asked)?;
         }
         let mut log = run.log;
-        let place = at.index(log.len());
+        let index = at.index(log.len());
         let renumber = |log: &mut Vec<Recorded>| log.iter_mut().zip(1..).for_each(|(recorded, version)| recorded.version = version);
         match how {
             // The success of a step that others follow cannot be left out, even if the numbers are
             // adjusted.
             0 => {
                 let of_later = |step: u32, log: &[Recorded]| log.iter().any(|one| one.event.attempt().is_some_and(|attempt| attempt.step > step));
-                let Event::ExecutionSucceeded { step, .. } = log[place].event else { return Ok(()) };
+                let Event::ExecutionSucceeded { step, .. } = log[index].event else { return Ok(()) };
                 if !of_later(step, &log) {
                     return Ok(());
                 }
-                log.remove(place);
+                log.remove(index);
                 renumber(&mut log);
             }
-            1 => log.insert(place, log[place].clone()),
-            _ if place + 1 < log.len() => log.swap(place, place + 1),
+            1 => log.insert(index, log[index].clone()),
+            _ if index + 1 < log.len() => log.swap(index, index + 1),
             _ => return Ok(()),
         }
         prop_assert!(transition::replay(ID, &log).is_err(), "{log:#?}");

@@ -112,8 +112,8 @@ pub fn yes(world: &World, name: &str) -> Command {
 
 fn shuffled(dice: &mut Dice) -> Vec<&'static str> {
     let mut names: Vec<&str> = PEOPLE.into_iter().chain(AGENTS).chain(STRANGERS).collect();
-    for place in (1..names.len()).rev() {
-        names.swap(place, dice.below(place + 1));
+    for index in (1..names.len()).rev() {
+        names.swap(index, dice.below(index + 1));
     }
     names
 }

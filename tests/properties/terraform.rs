@@ -8,7 +8,7 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// A text that is only in places that nobody may see.
+/// A text that is only in values that nobody may see.
 const SECRET: &str = "s3cr3t-MARKER";
 
 /// Any small value of JSON.
@@ -64,7 +64,7 @@ fn actions() -> impl Strategy<Value = Value> {
     select(&ACTIONS[..]).prop_map(|actions| json!(actions))
 }
 
-/// A plan with secrets at marked places.
+/// A plan with secrets in marked values.
 fn plan() -> impl Strategy<Value = Value> {
     let change = (actions(), marked(), marked(), value());
     let change = change.prop_map(|(actions, (before, of_before), (after, of_after), unknown)| {
@@ -123,11 +123,11 @@ proptest! {
     }
 
     #[test]
-    fn invalid_plans_are_refused_without_a_panic(places in prop::collection::vec((select(&FIELDS[..]), value()), 0..5), plan in plan()) {
+    fn invalid_plans_are_refused_without_a_panic(changes in prop::collection::vec((select(&FIELDS[..]), value()), 0..5), plan in plan()) {
         let mut plan = plan;
-        for (pointer, value) in places {
-            if let Some(place) = plan.pointer_mut(pointer) {
-                *place = value;
+        for (pointer, value) in changes {
+            if let Some(found) = plan.pointer_mut(pointer) {
+                *found = value;
             }
         }
         match read(&plan, None) {

@@ -50,11 +50,11 @@ proptest! {
         for asked in &case.asked {
             run.ask(asked, &case.directory)?;
         }
-        let (mut log, place) = (run.log, at.index(run.states.len()));
+        let (mut log, index) = (run.log, at.index(run.states.len()));
         match how {
-            0 if place + 1 < log.len() => drop(log.remove(place)),
-            1 => log.insert(place, log[place].clone()),
-            _ if place + 1 < log.len() => log.swap(place, place + 1),
+            0 if index + 1 < log.len() => drop(log.remove(index)),
+            1 => log.insert(index, log[index].clone()),
+            _ if index + 1 < log.len() => log.swap(index, index + 1),
             _ => return Ok(()),
         }
         prop_assert!(transition::replay(ID, &log).is_err(), "{:#?}", log);

@@ -211,9 +211,9 @@ pub fn workflow(status: &str, events: usize) -> Value {
         .iter()
         .take(events)
         .enumerate()
-        .map(|(place, name)| {
-            let at = format!("2026-11-22T12:00:0{place}Z");
-            json!({"version": place + 1, "event": name, "actor": "deploy-bot", "via": "rest", "at": at, "detail": {"round": 1, "digest": task.digest()}})
+        .map(|(index, name)| {
+            let at = format!("2026-11-22T12:00:0{index}Z");
+            json!({"version": index + 1, "event": name, "actor": "deploy-bot", "via": "rest", "at": at, "detail": {"round": 1, "digest": task.digest()}})
         })
         .collect();
     let document: Value = serde_json::from_slice(&task.canonical()).expect("JSON");

@@ -120,10 +120,10 @@ fn body() -> impl Strategy<Value = String> {
         0.1,
         (prop_oneof![select(&["\"task_id\"", "\"metadata\"", "\"nothing\""][..]).prop_map(str::to_owned), text()], spelled()),
     );
-    (required(), optional, odd, any::<prop::sample::Index>()).prop_map(|((operation, description), optional, odd, place)| {
+    (required(), optional, odd, any::<prop::sample::Index>()).prop_map(|((operation, description), optional, odd, index)| {
         let Spelled::Object(mut all) = optional else { unreachable!("members are an object") };
         for (key, value) in [("\"operation\"".to_owned(), operation), ("\"description\"".to_owned(), description)].into_iter().chain(odd) {
-            all.insert(place.index(all.len() + 1), (key, value));
+            all.insert(index.index(all.len() + 1), (key, value));
         }
         Spelled::Object(all).to_string()
     })

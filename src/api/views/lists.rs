@@ -5,7 +5,7 @@ use super::approval::{Step, timetable};
 use super::assessment::Target;
 use crate::domain::page::{Cursor, Page};
 use crate::domain::risk::level::Level;
-use crate::domain::risk::order::Place;
+use crate::domain::risk::order::ListPosition;
 use crate::domain::task::ActionKind;
 use crate::domain::task::digest::Digest;
 use crate::domain::workflow::{ApprovalStatus, Status};
@@ -75,8 +75,8 @@ struct PendingStep<'a> {
     risk_level: &'a str,
 }
 
-impl<'a> From<&'a Page<Waiting, Place>> for PendingPage<'a> {
-    fn from(page: &'a Page<Waiting, Place>) -> Self {
+impl<'a> From<&'a Page<Waiting, ListPosition>> for PendingPage<'a> {
+    fn from(page: &'a Page<Waiting, ListPosition>) -> Self {
         Self {
             success: Success,
             workflows: page.items.iter().map(Pending::from).collect(),

@@ -168,14 +168,14 @@ pub(super) fn decisions(workflow: &workflow::Workflow) -> Vec<Decision<'_>> {
     let standing = workflow.round().into_iter().flat_map(|round| round.approvals.iter().map(|approval| (round.number, approval)));
     let roles: Vec<_> = standing.zip(assigned).collect();
     // A person's last approval is the one that counts, if any does.
-    let role = |place: usize, one: &workflow::Decision| {
-        let is_last = workflow.decisions[place + 1..].iter().all(|later| later.approver != one.approver);
+    let role = |index: usize, one: &workflow::Decision| {
+        let is_last = workflow.decisions[index + 1..].iter().all(|later| later.approver != one.approver);
         let stands = one.verdict == Verdict::Approved && is_last;
         let found = roles.iter().find(|((round, approval), _)| stands && (*round, &approval.approver) == (one.round, &one.approver));
         found.and_then(|(_, role)| *role)
     };
     let decisions = workflow.decisions.iter().enumerate();
-    decisions.map(|(place, one)| Decision::of(one, role(place, one).or_else(|| one.roles.first()))).collect()
+    decisions.map(|(index, one)| Decision::of(one, role(index, one).or_else(|| one.roles.first()))).collect()
 }
 
 /// An exception from a freeze.

@@ -109,11 +109,11 @@ impl Desk {
     /// if it is gone, the next one is selected.
     pub fn refresh(&mut self, mut items: Vec<Value>, now: DateTime<Utc>) {
         Sort::Level.sort(&mut items, now);
-        let place = self.place().unwrap_or(0);
+        let position = self.position().unwrap_or(0);
         self.items = items;
-        if self.place().is_none() {
+        if self.position().is_none() {
             let left = self.listed();
-            let next = left.get(place.min(left.len().saturating_sub(1))).and_then(|item| id_of(item)).map(str::to_owned);
+            let next = left.get(position.min(left.len().saturating_sub(1))).and_then(|item| id_of(item)).map(str::to_owned);
             if self.form.take_if(|form| form.kind != Kind::Search).is_some() {
                 "The request that you were deciding no longer waits: nothing was sent.".clone_into(&mut self.said);
             }
@@ -133,7 +133,7 @@ impl Desk {
     }
 
     /// The position of the selected request in the list.
-    pub fn place(&self) -> Option<usize> {
+    pub fn position(&self) -> Option<usize> {
         self.listed().iter().position(|item| id_of(item) == self.chosen.as_deref())
     }
 
@@ -172,8 +172,8 @@ impl Desk {
     fn step(&mut self, by: isize) {
         let listed = self.listed();
         let last = listed.len().saturating_sub(1);
-        let place = self.place().map_or(0, |place| place.saturating_add_signed(by).min(last));
-        let id = listed.get(place).and_then(|item| id_of(item)).map(str::to_owned);
+        let position = self.position().map_or(0, |position| position.saturating_add_signed(by).min(last));
+        let id = listed.get(position).and_then(|item| id_of(item)).map(str::to_owned);
         self.choose(id);
     }
 
@@ -248,8 +248,8 @@ impl Desk {
     /// Sends the form, if it is filled in correctly.
     fn send(&mut self) -> Wish {
         let Some(mut form) = self.form.take() else { return Wish::Nothing };
-        if let Some((place, why)) = form.fields.iter().enumerate().find_map(|(place, field)| Some((place, field.lacks()?))) {
-            form.at = place;
+        if let Some((index, why)) = form.fields.iter().enumerate().find_map(|(index, field)| Some((index, field.lacks()?))) {
+            form.at = index;
             form.refused = why;
             self.form = Some(form);
             return Wish::Nothing;
@@ -258,7 +258,7 @@ impl Desk {
         match (form.kind, self.shown()) {
             (Kind::Search, _) => {
                 self.search = written.unwrap_or_default();
-                if self.place().is_none() {
+                if self.position().is_none() {
                     self.step(0);
                 }
                 Wish::Nothing

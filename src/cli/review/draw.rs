@@ -59,8 +59,8 @@ pub fn draw(frame: &mut Frame<'_>, desk: &Desk, now: DateTime<Utc>) {
 }
 
 fn heading(desk: &Desk, listed: &[&Value]) -> Line<'static> {
-    let place = desk.place().map_or_else(|| "Nothing waits".to_owned(), |place| format!("{} of {}", place + 1, listed.len()));
-    let mut spans = vec![Span::styled(format!("parkbrake review   {place}"), Style::new().add_modifier(Modifier::BOLD))];
+    let position = desk.position().map_or_else(|| "Nothing waits".to_owned(), |position| format!("{} of {}", position + 1, listed.len()));
+    let mut spans = vec![Span::styled(format!("parkbrake review   {position}"), Style::new().add_modifier(Modifier::BOLD))];
     for (level, count) in counts(listed) {
         spans.push(Span::styled(format!("   {count} {level}"), of_level(level)));
     }
@@ -73,12 +73,12 @@ fn heading(desk: &Desk, listed: &[&Value]) -> Line<'static> {
 fn draw_list(frame: &mut Frame<'_>, area: Rect, desk: &Desk, listed: &[&Value], now: DateTime<Utc>) {
     let rows = listed.iter().map(|item| ListItem::new(row(item, now)));
     let chosen = Style::new().add_modifier(Modifier::REVERSED);
-    let mut state = ListState::default().with_selected(desk.place());
+    let mut state = ListState::default().with_selected(desk.position());
     frame.render_stateful_widget(List::new(rows).highlight_style(chosen), area, &mut state);
 }
 
 fn row(item: &Value, now: DateTime<Utc>) -> Line<'static> {
-    let word = |place: &str| escaped(text(item, place).unwrap_or("?"));
+    let word = |pointer: &str| escaped(text(item, pointer).unwrap_or("?"));
     let level = asked_level(item);
     let age = text(item, "/requested_at").and_then(times::read).map_or_else(|| "?".to_owned(), |at| times::size(now - at));
     let what = pending::what(item);
@@ -92,8 +92,8 @@ fn row(item: &Value, now: DateTime<Utc>) -> Line<'static> {
 
 fn draw_form(frame: &mut Frame<'_>, area: Rect, form: &Form) {
     let mut lines: Vec<Line<'_>> = Vec::new();
-    for (place, field) in form.fields.iter().enumerate() {
-        let is_here = place == form.at;
+    for (index, field) in form.fields.iter().enumerate() {
+        let is_here = index == form.at;
         let label = format!("{}{}: ", if is_here { "> " } else { "  " }, field.label);
         let typed = format!("{}{}", escaped(&field.text), if is_here { "▏" } else { "" });
         let style = if is_here { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };

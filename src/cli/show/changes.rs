@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The fields that differ, one per line, and how many are left out.
 pub fn changes(page: &mut Page, of: &Value) {
     for one in list(of, "/differences") {
-        let value = |place| text(one, place).map_or_else(|| "(nothing)".to_owned(), escaped);
+        let value = |pointer| text(one, pointer).map_or_else(|| "(nothing)".to_owned(), escaped);
         page.fact("", format!("{}: {} -> {}", word(one, "/pointer", "?"), value("/before"), value("/after")));
     }
     if let Some(more) = number(of, "/differences_left_out").filter(|more| *more > 0) {

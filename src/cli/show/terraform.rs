@@ -36,8 +36,8 @@ fn one(page: &mut Page, change: &Value) {
         _ => Style::of("low"),
     };
     let mut line = format!("{} {}", page.paint(style, &format!("{:<7}", escaped(act))), page.paint(BOLD, &word(change, "/address", "?")));
-    for (before, place) in [(", deposed object ", "/deposed"), (", until now ", "/previous_address"), (": ", "/reason")] {
-        if let Some(said) = text(change, place) {
+    for (before, pointer) in [(", deposed object ", "/deposed"), (", until now ", "/previous_address"), (": ", "/reason")] {
+        if let Some(said) = text(change, pointer) {
             line.push_str(&format!("{before}{}", escaped(said)));
         }
     }
@@ -62,8 +62,8 @@ fn attribute(page: &mut Page, indent: &str, attribute: &Value) {
     page.fact("", format!("{indent}{line}{forces}"));
 }
 
-fn left_out(page: &mut Page, of: &Value, place: &str, what: &str) {
-    if let Some(more) = number(of, place).filter(|more| *more > 0) {
+fn left_out(page: &mut Page, of: &Value, pointer: &str, what: &str) {
+    if let Some(more) = number(of, pointer).filter(|more| *more > 0) {
         page.fact("", format!("  and {more} {what}"));
     }
 }

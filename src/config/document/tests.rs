@@ -7,11 +7,11 @@ fn lines(node: &Node, found: &mut Vec<(String, usize)>) {
         Value::List(nodes) => nodes.iter().for_each(|node| lines(node, found)),
         Value::Mapping(entries) => {
             for entry in entries {
-                found.push((entry.key.clone(), line_of(TEXT, entry.place).unwrap()));
+                found.push((entry.key.clone(), line_of(TEXT, entry.position).unwrap()));
                 lines(&entry.node, found);
             }
         }
-        Value::Text(text) => found.push((text.trim().to_owned(), line_of(TEXT, node.place).unwrap())),
+        Value::Text(text) => found.push((text.trim().to_owned(), line_of(TEXT, node.position).unwrap())),
         _ => {}
     }
 }

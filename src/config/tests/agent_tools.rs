@@ -38,8 +38,8 @@ fn the_example_of_the_page_loads() {
 }
 
 #[test]
-fn nonsensical_entries_are_refused_with_their_place() {
-    for (text, place, says) in [
+fn nonsensical_entries_are_refused_with_their_key() {
+    for (text, key, says) in [
         ("tools: [ { tool: Bash, is: { operation: read } } ]\n", "tools[0]", "name the commands"),
         ("tools: [ { tool: \"*\", is: { operation: read } } ]\n", "tools[0]", "name the commands"),
         ("tools: [ { tool: Read, command: x, is: { operation: read } } ]\n", "tools[0].command", "only for the tool Bash"),
@@ -56,7 +56,7 @@ fn nonsensical_entries_are_refused_with_their_place() {
     ] {
         let problems =
             invalid(&[(APPROVALS, PEOPLE), (RULES, include_str!("../../../config/hitl/risk-assessment-rules.yaml")), (TOOLS, text)]);
-        let found = problems.iter().any(|problem| problem.starts_with(&format!("{TOOLS}:1: {place}: ")) && problem.contains(says));
+        let found = problems.iter().any(|problem| problem.starts_with(&format!("{TOOLS}:1: {key}: ")) && problem.contains(says));
         assert!(found, "{text}{problems:?}");
     }
 }

@@ -26,31 +26,31 @@ type Judgment<'a> = (&'a str, &'a [Option<&'a str>], &'a [Option<&'a str>], Leve
 #[test]
 fn no_case_judged_unacceptable_is_low() {
     let matrix = shipped_matrix();
-    let unsafe_places = [Some("production"), None];
+    let unsafe_environments = [Some("production"), None];
     let heavy = [Some("database"), Some("infrastructure"), None];
     let data = [Some("database"), None];
     let judged: &[Judgment] = &[
         // Changes to production, and to what could be production.
-        ("modify", &unsafe_places, &TYPES, Level::Medium),
-        ("restart", &unsafe_places, &TYPES, Level::Medium),
-        ("scale", &unsafe_places, &TYPES, Level::Medium),
-        ("test", &unsafe_places, &TYPES, Level::Medium),
-        ("build", &unsafe_places, &TYPES, Level::Medium),
-        ("deploy", &unsafe_places, &TYPES, Level::High),
-        ("delete", &unsafe_places, &TYPES, Level::Critical),
+        ("modify", &unsafe_environments, &TYPES, Level::Medium),
+        ("restart", &unsafe_environments, &TYPES, Level::Medium),
+        ("scale", &unsafe_environments, &TYPES, Level::Medium),
+        ("test", &unsafe_environments, &TYPES, Level::Medium),
+        ("build", &unsafe_environments, &TYPES, Level::Medium),
+        ("deploy", &unsafe_environments, &TYPES, Level::High),
+        ("delete", &unsafe_environments, &TYPES, Level::Critical),
         // Databases and infrastructure in production.
-        ("modify", &unsafe_places, &heavy, Level::High),
-        ("restart", &unsafe_places, &heavy, Level::High),
-        ("scale", &unsafe_places, &heavy, Level::High),
-        ("test", &unsafe_places, &heavy, Level::High),
-        ("build", &unsafe_places, &heavy, Level::High),
+        ("modify", &unsafe_environments, &heavy, Level::High),
+        ("restart", &unsafe_environments, &heavy, Level::High),
+        ("scale", &unsafe_environments, &heavy, Level::High),
+        ("test", &unsafe_environments, &heavy, Level::High),
+        ("build", &unsafe_environments, &heavy, Level::High),
         // Deletes are never low, and always high for what is hard to restore.
         ("delete", &ENVIRONMENTS, &TYPES, Level::Medium),
         ("delete", &ENVIRONMENTS, &heavy, Level::High),
         ("modify", &ENVIRONMENTS, &[Some("infrastructure"), None], Level::High),
         ("modify", &ENVIRONMENTS, &TYPES, Level::Medium),
         // Data that leaves.
-        ("read", &unsafe_places, &data, Level::Medium),
+        ("read", &unsafe_environments, &data, Level::Medium),
         ("data_export", &ENVIRONMENTS, &TYPES, Level::High),
     ];
     for (operation, environments, types, at_least) in judged {

@@ -1,6 +1,6 @@
 //! Freezes: periods, by the clock of a time zone, in which nothing that they cover starts.
 
-use crate::domain::hold::Place;
+use crate::domain::hold::ResolvedTarget;
 use crate::domain::hours::Hours;
 use chrono::{DateTime, Utc};
 
@@ -18,14 +18,14 @@ pub struct Freeze {
 }
 
 impl Freeze {
-    /// Whether it covers a place. Unknown parts of the place could be anything, so they are
+    /// Whether it covers a target. Unknown parts of the target could be anything, so they are
     /// covered.
-    pub fn covers(&self, place: &Place) -> bool {
+    pub fn covers(&self, target: &ResolvedTarget) -> bool {
         let among = |words: &Option<Vec<String>>, word: &Option<String>| match (words, word) {
             (None, _) | (_, None) => true,
             (Some(words), Some(word)) => words.contains(word),
         };
-        among(&self.environments, &place.environment) && among(&self.operations, &place.operation)
+        among(&self.environments, &target.environment) && among(&self.operations, &target.operation)
     }
 
     /// When it ends, if it is in force now.
@@ -52,7 +52,7 @@ mod tests {
         let mut freeze = Freeze { name: "f".to_owned(), hours, environments: None, operations: None, exception: Vec::new() };
         freeze.environments = Some(vec!["production".to_owned()]);
         freeze.operations = Some(vec!["deploy".to_owned()]);
-        let place = |environment: Option<&str>, operation: Option<&str>| Place {
+        let target = |environment: Option<&str>, operation: Option<&str>| ResolvedTarget {
             environment: environment.map(str::to_owned),
             operation: operation.map(str::to_owned),
         };
@@ -63,7 +63,7 @@ mod tests {
             (None, Some("deploy"), true),
             (Some("production"), None, true),
         ] {
-            assert_eq!(freeze.covers(&place(environment, operation)), covered, "{environment:?} {operation:?}");
+            assert_eq!(freeze.covers(&target(environment, operation)), covered, "{environment:?} {operation:?}");
         }
     }
 }

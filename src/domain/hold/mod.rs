@@ -18,18 +18,21 @@ use std::fmt;
 /// Where an action acts and what it does, in the words of the configuration. An unknown part counts
 /// as everything that it could be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct ResolvedTarget {
     pub environment: Option<String>,
     pub operation: Option<String>,
 }
 
 impl Rules {
-    /// The place of a workflow's action. A word that is on no list could mean anything, so it
-    /// counts as unknown.
-    pub fn place(&self, target: Option<&Target>) -> Place {
-        let Some(target) = target else { return Place::default() };
+    /// The resolved target of a workflow's action. A word that is on no list could mean anything,
+    /// so it counts as unknown.
+    pub fn resolve(&self, target: Option<&Target>) -> ResolvedTarget {
+        let Some(target) = target else { return ResolvedTarget::default() };
         let environment = target.environment.as_deref().and_then(|word| self.environments.resolve(word));
-        Place { environment: environment.map(str::to_owned), operation: self.operations.resolve(&target.operation).map(str::to_owned) }
+        ResolvedTarget {
+            environment: environment.map(str::to_owned),
+            operation: self.operations.resolve(&target.operation).map(str::to_owned),
+        }
     }
 }
 
@@ -57,23 +60,23 @@ pub enum Held {
 }
 
 impl Holds<'_> {
-    /// The hold on an action at this place now. Halts take precedence over freezes, because they
+    /// The hold on an action with this target now. Halts take precedence over freezes, because they
     /// allow no exceptions. Of several freezes, the one that ends last counts. `is_excepted` says
     /// whether an exception from a freeze that ends at this time has been approved.
-    pub fn on(&self, place: &Place, is_excepted: impl Fn(&Freeze, DateTime<Utc>) -> bool) -> Option<Held> {
-        if let Some(halt) = self.halts.iter().find(|halt| halt.covers(place.environment.as_deref())) {
+    pub fn on(&self, target: &ResolvedTarget, is_excepted: impl Fn(&Freeze, DateTime<Utc>) -> bool) -> Option<Held> {
+        if let Some(halt) = self.halts.iter().find(|halt| halt.covers(target.environment.as_deref())) {
             return Some(Held::Halted(halt.clone()));
         }
-        let frozen = self.freezes.iter().filter(|freeze| freeze.covers(place));
+        let frozen = self.freezes.iter().filter(|freeze| freeze.covers(target));
         let frozen = frozen.filter_map(|freeze| Some((freeze.holds_until(self.now)?, freeze)));
         let frozen = frozen.filter(|(until, freeze)| !is_excepted(freeze, *until));
         let (until, freeze) = frozen.max_by_key(|(until, _)| *until)?;
         Some(Held::Frozen { freeze: freeze.name.clone(), until, exception: freeze.exception.clone() })
     }
 
-    /// When the next freeze begins at this place. A start has to be committed before then.
-    pub fn next_freeze(&self, place: &Place) -> Option<DateTime<Utc>> {
-        self.freezes.iter().filter(|freeze| freeze.covers(place)).filter_map(|freeze| freeze.begins_after(self.now)).min()
+    /// When the next freeze begins for this target. A start has to be committed before then.
+    pub fn next_freeze(&self, target: &ResolvedTarget) -> Option<DateTime<Utc>> {
+        self.freezes.iter().filter(|freeze| freeze.covers(target)).filter_map(|freeze| freeze.begins_after(self.now)).min()
     }
 }
 
@@ -125,8 +128,8 @@ mod tests {
         }
     }
 
-    fn place(environment: Option<&str>) -> Place {
-        Place { environment: environment.map(str::to_owned), operation: Some("deploy".to_owned()) }
+    fn target(environment: Option<&str>) -> ResolvedTarget {
+        ResolvedTarget { environment: environment.map(str::to_owned), operation: Some("deploy".to_owned()) }
     }
 
     fn freeze(name: &str, until: &str) -> Freeze {
@@ -154,14 +157,14 @@ mod tests {
         let now = at("2026-11-27T12:00:00Z");
         let halts = [halt(Some("production"))];
         let holds = Holds { halts: &halts, freezes: &freezes, now };
-        assert!(matches!(holds.on(&place(Some("production")), |_, _| true), Some(Held::Halted(_))), "nothing excepts from a halt");
+        assert!(matches!(holds.on(&target(Some("production")), |_, _| true), Some(Held::Halted(_))), "nothing excepts from a halt");
         let name = |held: Option<Held>| match held {
             Some(Held::Frozen { freeze, .. }) => freeze,
             other => panic!("{other:?}"),
         };
-        assert_eq!(name(holds.on(&place(Some("staging")), |_, _| false)), "long");
-        assert_eq!(name(holds.on(&place(Some("staging")), |freeze, _| freeze.name == "long")), "short", "each needs its own exception");
-        assert_eq!(holds.on(&place(Some("staging")), |_, _| true), None);
+        assert_eq!(name(holds.on(&target(Some("staging")), |_, _| false)), "long");
+        assert_eq!(name(holds.on(&target(Some("staging")), |freeze, _| freeze.name == "long")), "short", "each needs its own exception");
+        assert_eq!(holds.on(&target(Some("staging")), |_, _| true), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn question(action: &str, value: &str) -> Option<Question> {
     Some(Question { workflow_id: Uuid::try_parse(id).ok()?, digest: digest.to_owned(), word })
 }
 
-/// Everything that a decision covers: each value of the document under the digest, with its place,
+/// Everything that a decision covers: each value of the document under the digest, with its path,
 /// on a line of its own. Nothing is left out or cut. If that does not fit into the text of a
 /// message, this is `None`, and then the message may have no buttons either: an approval is for
 /// what was shown.
@@ -63,7 +63,7 @@ pub fn covered(document: &Document) -> Option<String> {
     let document: Map<String, Value> = serde_json::from_slice(&document.canonical()).ok()?;
     let mut lines = vec![COVERED.to_owned()];
     for (name, value) in &document {
-        list(&place("", name), value, &mut lines);
+        list(&path("", name), value, &mut lines);
     }
     let text = lines.join("\n");
     (text.encode_utf16().count() <= LONGEST_TEXT).then_some(text)
@@ -71,7 +71,7 @@ pub fn covered(document: &Document) -> Option<String> {
 
 fn list(at: &str, value: &Value, lines: &mut Vec<String>) {
     match value {
-        Value::Object(fields) if !fields.is_empty() => fields.iter().for_each(|(name, value)| list(&place(at, name), value, lines)),
+        Value::Object(fields) if !fields.is_empty() => fields.iter().for_each(|(name, value)| list(&path(at, name), value, lines)),
         Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
             items.iter().enumerate().for_each(|(number, item)| list(&format!("{at}[{number}]"), item, lines));
         }
@@ -79,8 +79,8 @@ fn list(at: &str, value: &Value, lines: &mut Vec<String>) {
     }
 }
 
-/// The place of a field. An ambiguous name is quoted.
-fn place(at: &str, name: &str) -> String {
+/// The path of a field. An ambiguous name is quoted.
+fn path(at: &str, name: &str) -> String {
     let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     let name = if is_plain { name.to_owned() } else { escaped(&Value::from(name).to_string()) };
     if at.is_empty() { name } else { format!("{at}.{name}") }

@@ -46,7 +46,7 @@ pub fn reduce(task: &mut Value, at: &str, faults: &mut Vec<Fault>) {
     if evidence.get("type").and_then(Value::as_str) != Some(TERRAFORM_PLAN) {
         return;
     }
-    let mut wrong = |place: &str, detail: String| faults.push(Fault::new(format!("{at}/{FIELD}{place}"), detail));
+    let mut wrong = |pointer: &str, detail: String| faults.push(Fault::new(format!("{at}/{FIELD}{pointer}"), detail));
     let workspace = match evidence.remove("workspace") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name),
@@ -96,7 +96,7 @@ impl EvidenceRequest {
     /// # Errors
     /// The fault of the evidence.
     pub fn plan(self) -> Result<Plan, Fault> {
-        let wrong = |place: &str, detail: &str| Err(Fault::new(format!("/{FIELD}{place}"), detail));
+        let wrong = |pointer: &str, detail: &str| Err(Fault::new(format!("/{FIELD}{pointer}"), detail));
         if self.r#type != TERRAFORM_PLAN {
             return wrong("/type", "has to be `terraform_plan`, the only kind of evidence that there is");
         }
@@ -114,7 +114,7 @@ impl EvidenceRequest {
         {
             return wrong("/workspace", "has to be 1 to 128 visible ASCII characters");
         }
-        summary.check().map_err(|(place, detail)| Fault::new(format!("/{FIELD}/summary{place}"), detail))?;
+        summary.check().map_err(|(pointer, detail)| Fault::new(format!("/{FIELD}/summary{pointer}"), detail))?;
         Ok(Plan { summary: *summary, contents })
     }
 }

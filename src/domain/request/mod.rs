@@ -55,7 +55,7 @@ const COMPARED: [&str; 4] = ["/operation", "/environment", "/resource", "/resour
 /// The highest cost in US dollars. A higher one is a typing error.
 const HIGHEST_COST: f64 = 1e12;
 
-/// One fault of a request, and its place (a JSON Pointer, RFC 6901).
+/// One fault of a request, and its position (a JSON Pointer, RFC 6901).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     pub pointer: String,
@@ -200,11 +200,11 @@ impl TaskRequest {
                 text(pointer, value, longest);
             }
         }
-        for (place, Named(finding)) in self.security_findings.iter().flatten().enumerate() {
-            text(&format!("/security_findings/{place}/severity"), &finding.severity, LONGEST_WORD);
+        for (index, Named(finding)) in self.security_findings.iter().flatten().enumerate() {
+            text(&format!("/security_findings/{index}/severity"), &finding.severity, LONGEST_WORD);
             for (name, value) in [("id", &finding.id), ("title", &finding.title)] {
                 if let Some(value) = value {
-                    text(&format!("/security_findings/{place}/{name}"), value, LONGEST_TEXT);
+                    text(&format!("/security_findings/{index}/{name}"), value, LONGEST_TEXT);
                 }
             }
         }
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_with_its_place() {
+    fn every_fault_is_named_with_its_pointer() {
         let faults = admit(json!({
             "description": " ", "operation": "", "task_id": "x".repeat(129), "estimated_cost": -1.0,
             "security_findings": [{"severity": ""}], "action": {"type": "runbook", "name": "nothing"}

@@ -74,8 +74,8 @@ impl PlanRequest {
         let mut names = BTreeSet::new();
         let mut undo_facts = Vec::new();
         let (mut documents, mut facts) = (Vec::with_capacity(steps.len()), Vec::with_capacity(steps.len()));
-        for (place, StepRequest { name, task, compensate }) in steps.into_iter().enumerate() {
-            let at = format!("/steps/{place}");
+        for (index, StepRequest { name, task, compensate }) in steps.into_iter().enumerate() {
+            let at = format!("/steps/{index}");
             let earlier = names.clone();
             if let Some(name) = &name {
                 if !is_name(name) {
@@ -87,15 +87,15 @@ impl PlanRequest {
                     faults.push(Fault::new(format!("{at}/name"), "is the name of an earlier step; give each step a name of its own"));
                 }
             }
-            let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
+            let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
             // A compensation may also name outputs of the step that it undoes.
             let undo = compensate.map(|action| task.undoing(number, action, actions).admit_after(&names, actions, by)).transpose();
             let undo = undo.unwrap_or_else(|of_action| {
-                let placed = |fault: Fault| {
+                let located = |fault: Fault| {
                     let inside = fault.pointer.strip_prefix("/action").unwrap_or_default();
                     Fault::new(format!("{at}/compensate{inside}"), fault.detail)
                 };
-                faults.extend(of_action.into_iter().map(placed));
+                faults.extend(of_action.into_iter().map(located));
                 None
             });
             match task.admit_after(&earlier, actions, by) {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_with_the_place_of_its_step() {
+    fn every_fault_is_named_with_the_pointer_of_its_step() {
         let mut wrong = plan(vec![
             step(Some("a"), read()),
             step(Some("a"), json!({"description": "d", "operation": ""})),

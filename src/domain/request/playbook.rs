@@ -69,7 +69,7 @@ impl PlaybookRequest {
     /// The plan that the playbook makes from the intent.
     ///
     /// # Errors
-    /// Every fault, each with its place in the request.
+    /// Every fault, each with its pointer into the request.
     pub fn admit(self, actions: Actions<'_>, by: PrincipalKind) -> Result<Admitted, Vec<Fault>> {
         let Some(playbook) = actions.playbooks.get(&self.playbook) else {
             let known = known(actions.playbooks.keys().map(String::as_str).collect(), by);
@@ -94,15 +94,15 @@ impl PlaybookRequest {
 }
 
 impl Playbook {
-    /// A fault of the plan, moved to its place in the request, which has no steps.
+    /// A fault of the plan, moved to its position in the request, which has no steps.
     fn sent(&self, fault: Fault) -> Fault {
-        let place = fault.pointer.strip_prefix("/steps/").and_then(|rest| {
-            let (place, inside) = rest.split_once('/')?;
-            Some((place.parse::<usize>().ok()?, inside))
+        let split = fault.pointer.strip_prefix("/steps/").and_then(|rest| {
+            let (index, inside) = rest.split_once('/')?;
+            Some((index.parse::<usize>().ok()?, inside))
         });
-        let Some((place, inside)) = place else { return fault };
-        let name = self.steps.get(place).and_then(|step| step.name.as_deref()).map(|name| format!(" ({name})")).unwrap_or_default();
-        Fault::new("/args", format!("step {}{name} of the playbook cannot be made of these: `{inside}` {}", place + 1, fault.detail))
+        let Some((index, inside)) = split else { return fault };
+        let name = self.steps.get(index).and_then(|step| step.name.as_deref()).map(|name| format!(" ({name})")).unwrap_or_default();
+        Fault::new("/args", format!("step {}{name} of the playbook cannot be made of these: `{inside}` {}", index + 1, fault.detail))
     }
 }
 

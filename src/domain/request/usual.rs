@@ -134,8 +134,8 @@ impl<'de> Visitor<'de> for Members {
 }
 
 /// Sets a field; an error if it is set already.
-fn fill<T, E: Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
-    if place.replace(value).is_some() { Err(E::custom("a field appears twice")) } else { Ok(()) }
+fn fill<T, E: Error>(field: &mut Option<T>, value: T) -> Result<(), E> {
+    if field.replace(value).is_some() { Err(E::custom("a field appears twice")) } else { Ok(()) }
 }
 
 /// A finding without nulls.

@@ -104,9 +104,9 @@ impl<'a> Conditions<'a> {
             [!task.metadata.is_empty(), !task.security_findings.is_empty(), task.estimated_cost.is_some(), task.terraform().is_some()];
         let looked_at = CLAIMS.map(|name| condition.variables().contains(&name));
         let mut all = vec![looked_at];
-        for place in 0..CLAIMS.len() {
-            if (!self.believes || place == PLAN) && claimed[place] && looked_at[place] {
-                let without: Vec<_> = all.iter().map(|believed| without(*believed, place)).collect();
+        for index in 0..CLAIMS.len() {
+            if (!self.believes || index == PLAN) && claimed[index] && looked_at[index] {
+                let without: Vec<_> = all.iter().map(|believed| without(*believed, index)).collect();
                 all.extend(without);
             }
         }
@@ -187,8 +187,8 @@ impl<'a> Conditions<'a> {
     }
 }
 
-fn without(mut believed: Believed, place: usize) -> Believed {
-    believed[place] = false;
+fn without(mut believed: Believed, index: usize) -> Believed {
+    believed[index] = false;
     believed
 }
 

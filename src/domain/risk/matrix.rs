@@ -96,10 +96,10 @@ impl fmt::Display for Matrix {
         let widths: Vec<usize> = (0..self.resource_types.len() + 2)
             .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default())
             .collect();
-        for (place, line) in lines.iter().enumerate() {
+        for (index, line) in lines.iter().enumerate() {
             let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let text = cells.collect::<Vec<_>>().join("  ");
-            let end = if place + 1 == lines.len() { "" } else { "\n" };
+            let end = if index + 1 == lines.len() { "" } else { "\n" };
             write!(f, "{}{end}", text.trim_end())?;
         }
         Ok(())

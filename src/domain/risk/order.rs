@@ -1,4 +1,4 @@
-//! The orders of the list of waiting requests, and places in it.
+//! The orders of the list of waiting requests, and positions in it.
 
 use crate::domain::risk::level::Level;
 use chrono::{DateTime, Utc};
@@ -37,9 +37,9 @@ impl Order {
     }
 }
 
-/// The place of a request in a list of waiting requests. The next page begins after it.
+/// The position of a request in a list of waiting requests. The next page begins after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct ListPosition {
     pub order: Order,
     pub level: Level,
     /// The next deadline, if there is one.
@@ -47,22 +47,22 @@ pub struct Place {
     pub workflow_id: Uuid,
 }
 
-impl Place {
-    /// The place of a request in a list that is newest first.
+impl ListPosition {
+    /// The position of a request in a list that is newest first.
     pub fn of_newest(workflow_id: Uuid) -> Self {
         Self { order: Order::Newest, level: Level::Low, due: None, workflow_id }
     }
 }
 
 /// The form that browsers get; it is opaque to them.
-impl fmt::Display for Place {
+impl fmt::Display for ListPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let due = self.due.map(|due| format!("{:x}", due.timestamp_micros())).unwrap_or_default();
         write!(f, "{}.{}.{due}.{}", self.order.as_str(), self.level, self.workflow_id.simple())
     }
 }
 
-impl FromStr for Place {
+impl FromStr for ListPosition {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -86,15 +86,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_back_as_it_was_issued() {
+    fn a_position_is_read_back_as_it_was_issued() {
         for order in Order::ALL {
             for due in [None, DateTime::from_timestamp_micros(1_795_700_000_123_456)] {
-                let place = Place { order, level: Level::High, due, workflow_id: Uuid::from_u128(7) };
-                assert_eq!(place.to_string().parse(), Ok(place));
+                let position = ListPosition { order, level: Level::High, due, workflow_id: Uuid::from_u128(7) };
+                assert_eq!(position.to_string().parse(), Ok(position));
             }
         }
         for text in ["", "level", "level.high..", "level.odd..0", "odd.high..00000000000000000000000000000007", "due.high.x.7"] {
-            assert_eq!(text.parse::<Place>(), Err(()), "{text}");
+            assert_eq!(text.parse::<ListPosition>(), Err(()), "{text}");
         }
     }
 }

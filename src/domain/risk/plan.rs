@@ -36,10 +36,10 @@ impl Rules {
         let cost: f64 = costs.sum();
         let undone = plan.compensations().map(|(of, task)| (format!("undoing step {of}"), task));
         let tasks: Vec<(String, &Task)> =
-            plan.steps.iter().enumerate().map(|(place, step)| (named(place, step), &step.task)).chain(undone).collect();
-        let assessed = |(place, (_, task)): (usize, &(String, &Task))| {
+            plan.steps.iter().enumerate().map(|(index, step)| (named(index, step), &step.task)).chain(undone).collect();
+        let assessed = |(index, (_, task)): (usize, &(String, &Task))| {
             let task = self.in_plan(plan, task, cost);
-            let facts = facts.get(place).and_then(Option::as_ref);
+            let facts = facts.get(index).and_then(Option::as_ref);
             (self.assess(&task, facts, requested_by, now), self.target(&task, facts))
         };
         let steps: Vec<(Assessment, Target)> = tasks.iter().enumerate().map(assessed).collect();
@@ -70,9 +70,9 @@ impl Rules {
 }
 
 /// The name of a step in reasons.
-fn named(place: usize, step: &StepDocument) -> String {
+fn named(index: usize, step: &StepDocument) -> String {
     match &step.name {
-        Some(name) => format!("step {} ({})", place + 1, shown(name)),
-        None => format!("step {}", place + 1),
+        Some(name) => format!("step {} ({})", index + 1, shown(name)),
+        None => format!("step {}", index + 1),
     }
 }

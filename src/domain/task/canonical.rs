@@ -195,8 +195,8 @@ impl Object<'_> {
         let key = |member: &Member| &written[member.key.start - start..member.key.end - start];
         self.members.sort_by(|one, other| order(key(one), key(other)));
         let mut distinct = 0;
-        for (place, member) in self.members.iter().enumerate() {
-            if self.members.get(place + 1).is_none_or(|next| key(next) != key(member)) {
+        for (index, member) in self.members.iter().enumerate() {
+            if self.members.get(index + 1).is_none_or(|next| key(next) != key(member)) {
                 self.out.extend_from_slice(&written[member.all.start - start..member.all.end - start]);
                 distinct += 1;
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// A field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Its place, as a JSON Pointer (RFC 6901).
+    /// Its position, as a JSON Pointer (RFC 6901).
     pub pointer: String,
     /// The earlier value, as JSON; `None` if there was none.
     #[serde(default)]
@@ -17,17 +17,17 @@ pub struct Difference {
     pub after: Option<String>,
 }
 
-/// The fields that were added, removed or changed, in the order of their places.
+/// The fields that were added, removed or changed, in the order of their pointers.
 pub fn between(before: &Value, after: &Value) -> Vec<Difference> {
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     leaves(before, String::new(), &mut old);
     leaves(after, String::new(), &mut new);
-    let places: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let differs = |place: &&String| old.get(*place) != new.get(*place);
-    places
+    let pointers: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differs = |pointer: &&String| old.get(*pointer) != new.get(*pointer);
+    pointers
         .into_iter()
         .filter(differs)
-        .map(|place| Difference { pointer: place.clone(), before: old.get(place).cloned(), after: new.get(place).cloned() })
+        .map(|pointer| Difference { pointer: pointer.clone(), before: old.get(pointer).cloned(), after: new.get(pointer).cloned() })
         .collect()
 }
 
@@ -39,21 +39,21 @@ pub fn fields(document: &Value) -> BTreeMap<String, String> {
     found
 }
 
-/// Collects the leaf values, and empty lists and objects, by their places.
-fn leaves(value: &Value, place: String, found: &mut BTreeMap<String, String>) {
+/// Collects the leaf values, and empty lists and objects, by their pointers.
+fn leaves(value: &Value, pointer: String, found: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, field) in fields {
-                leaves(field, format!("{place}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+                leaves(field, format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")), found);
             }
         }
         Value::Array(items) if !items.is_empty() => {
             for (index, item) in items.iter().enumerate() {
-                leaves(item, format!("{place}/{index}"), found);
+                leaves(item, format!("{pointer}/{index}"), found);
             }
         }
         leaf => {
-            found.insert(place, leaf.to_string());
+            found.insert(pointer, leaf.to_string());
         }
     }
 }

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_action_has_its_own_place_for_outputs() {
+    fn each_kind_of_action_provides_outputs_in_its_own_way() {
         let runbook = json!({"stdout": "x", "outputs": {"path": "/a"}});
         let webhook = json!({"status": 200, "body": r#"{"path": "/b", "deep": {}}"#, "body_truncated": false});
         let external = json!({"path": 7, "note": "x".repeat(LONGEST_TEXT + 1)});

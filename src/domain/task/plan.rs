@@ -203,28 +203,28 @@ impl Document {
 
     /// The task of a step, counted from 1.
     pub fn task(&self, step: u32) -> Option<&Task> {
-        let place = usize::try_from(step).ok()?.checked_sub(1)?;
+        let index = usize::try_from(step).ok()?.checked_sub(1)?;
         match self {
-            Self::Task(task) => (place == 0).then_some(&**task),
-            Self::Plan(plan) => match plan.steps.get(place) {
+            Self::Task(task) => (index == 0).then_some(&**task),
+            Self::Plan(plan) => match plan.steps.get(index) {
                 Some(step) => Some(&step.task),
-                None => plan.compensations().nth(place - plan.steps.len()).map(|(_, task)| task),
+                None => plan.compensations().nth(index - plan.steps.len()).map(|(_, task)| task),
             },
         }
     }
 
     /// The task of a step, mutable.
     pub fn task_mut(&mut self, step: u32) -> Option<&mut Task> {
-        let place = usize::try_from(step).ok()?.checked_sub(1)?;
+        let index = usize::try_from(step).ok()?.checked_sub(1)?;
         let plan = match self {
-            Self::Task(task) => return (place == 0).then_some(&mut **task),
+            Self::Task(task) => return (index == 0).then_some(&mut **task),
             Self::Plan(plan) => plan,
         };
         let count = plan.steps.len();
-        if place < count {
-            return plan.steps.get_mut(place).map(|step| &mut step.task);
+        if index < count {
+            return plan.steps.get_mut(index).map(|step| &mut step.task);
         }
-        let of = plan.compensations().nth(place - count).map(|(of, _)| of)?;
+        let of = plan.compensations().nth(index - count).map(|(of, _)| of)?;
         plan.steps.get_mut(usize::try_from(of).ok()?.checked_sub(1)?)?.compensate.as_deref_mut()
     }
 
@@ -293,8 +293,8 @@ mod tests {
     #[test]
     fn compensations_are_numbered_after_the_steps_in_reverse() {
         let mut value = plan();
-        for (place, operation) in [(0, "delete"), (1, "restart")] {
-            value["steps"][place]["compensate"] = json!({"description": "d", "operation": operation, "action": {"type": "external"}});
+        for (index, operation) in [(0, "delete"), (1, "restart")] {
+            value["steps"][index]["compensate"] = json!({"description": "d", "operation": operation, "action": {"type": "external"}});
         }
         let read = Document::read(&digest::canonical(&value)).unwrap();
         assert_eq!(read.canonical(), digest::canonical(&value));

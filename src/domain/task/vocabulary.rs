@@ -44,7 +44,7 @@ impl Vocabulary {
     /// The rank of a canonical word. A word that is not on the list comes first, as the most
     /// dangerous.
     pub fn rank(&self, name: &str) -> usize {
-        self.names().position(|known| known == name).map_or(0, |place| place + 1)
+        self.names().position(|known| known == name).map_or(0, |index| index + 1)
     }
 }
 

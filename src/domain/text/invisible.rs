@@ -65,8 +65,8 @@ const INVISIBLE: &[(u32, u32)] = &[
 /// plain space.
 pub fn is_invisible(character: char) -> bool {
     let code = u32::from(character);
-    let place = INVISIBLE.partition_point(|(_, last)| *last < code);
-    !character.is_ascii() && INVISIBLE.get(place).is_some_and(|(first, _)| *first <= code)
+    let index = INVISIBLE.partition_point(|(_, last)| *last < code);
+    !character.is_ascii() && INVISIBLE.get(index).is_some_and(|(first, _)| *first <= code)
 }
 
 #[cfg(test)]

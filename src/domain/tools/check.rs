@@ -3,7 +3,7 @@
 
 use crate::domain::tools::address::is_public;
 use crate::domain::tools::word::{Known, Word};
-use crate::domain::tools::{format, modules, one_liners, places, queries};
+use crate::domain::tools::{format, modules, one_liners, paths, queries};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -135,12 +135,12 @@ fn pattern(text: &str) -> Regex {
 /// sed addresses, followed by one of the commands that print, delete, quit or substitute. `w`, `r`,
 /// `e` and the like are not among them.
 static SED: LazyLock<Regex> = LazyLock::new(|| {
-    let place = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
+    let address = r"(?:\d+|\$|/(?:[^/\\\n]|\\.)*/)";
     let text = |end: &str| format!(r"(?:[^{end}\\\n]|\\.)*");
     let substitute = |end: &str| format!("s{end}{0}{end}{0}{end}[gIip0-9]*", text(end));
     let commands =
         [r"[pdqDGHhgxNn=]".to_owned(), substitute("/"), substitute("#"), substitute(r"\|"), substitute(","), substitute("@")].join("|");
-    pattern(&format!(r"^(?:\s*(?:{place}(?:,(?:{place}|\+\d+))?\s*!?)?\s*(?:{commands})\s*(?:;|\n|$))+$"))
+    pattern(&format!(r"^(?:\s*(?:{address}(?:,(?:{address}|\+\d+))?\s*!?)?\s*(?:{commands})\s*(?:;|\n|$))+$"))
 });
 /// Constructs by which an awk program could run, read or write something: commands, other files,
 /// the environment.
@@ -211,9 +211,9 @@ fn addresses(arguments: &[Word], plain: &[&Word]) -> bool {
     !plain.is_empty() && plain.iter().all(harmless)
 }
 
-/// Whether a download goes to a place outside the agent's folder that nobody keeps.
+/// Whether a download goes to a path outside the agent's folder that nobody keeps.
 fn is_thrown_away(file: &str) -> bool {
-    file == "/dev/null" || file == "-" || places::is_temporary(&places::resolved(file, ""))
+    file == "/dev/null" || file == "-" || paths::is_temporary(&paths::resolved(file, ""))
 }
 
 /// The longest accepted URL. A longer one could carry data away.
@@ -256,7 +256,7 @@ fn unpacks(arguments: &[Word]) -> bool {
     let folders: Vec<Option<&str>> =
         arguments.windows(2).filter(|pair| matches!(pair[0].text.as_str(), "-C" | "-d")).map(|pair| pair[1].as_literal()).collect();
     let flags = arguments.iter().filter(|word| word.is_flag() && word.text.contains(['C', 'd']) && !word.text.starts_with("--")).count();
-    let is_temporary = |folder: &Option<&str>| folder.is_some_and(|folder| places::is_temporary(&places::resolved(folder, "")));
+    let is_temporary = |folder: &Option<&str>| folder.is_some_and(|folder| paths::is_temporary(&paths::resolved(folder, "")));
     // Each flag with such a letter is followed by its folder as a separate word.
     !folders.is_empty() && folders.len() == flags && folders.iter().all(is_temporary)
 }

@@ -38,7 +38,7 @@ pub fn read(rules: &ToolRules, call: &ToolCall) -> Vec<Part> {
         let found = rules.environment(std::iter::once(call.cwd.as_str()).chain(texts(call, paths)));
         for entry in entries {
             let mut part = rules.part(&call.tool_name, &entry.is, &entry.named);
-            rules.place(&mut part, found.as_ref());
+            rules.assign_environment(&mut part, found.as_ref());
             part.names = texts(call, paths).chain(texts(call, &["url"])).map(str::to_owned).collect();
             parts.push(part);
             if entry.writes != Writes::Nothing {

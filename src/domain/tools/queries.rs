@@ -38,11 +38,11 @@ fn asked(arguments: &[Word]) -> Option<(&str, bool)> {
             list.push(found);
         } else if word.is_flag() {
             let letters = if OF_SQLITE.contains(&text) { "" } else { &text[1..] };
-            let Some((place, letter)) = letters.char_indices().find(|(_, letter)| "ceh".contains(*letter) || WITH_VALUE.contains(letter))
+            let Some((index, letter)) = letters.char_indices().find(|(_, letter)| "ceh".contains(*letter) || WITH_VALUE.contains(letter))
             else {
                 continue;
             };
-            let behind = &letters[place + 1..];
+            let behind = &letters[index + 1..];
             let found = value(behind).or(Some(behind).filter(|text| !text.is_empty()))?;
             match letter {
                 'c' | 'e' => statements.push(found),

@@ -3,8 +3,8 @@
 use crate::domain::risk::registry::glob;
 use crate::domain::text::in_a_line;
 use crate::domain::tools::check::Check;
+use crate::domain::tools::paths::{self, PathPattern, ResolvedPath};
 use crate::domain::tools::pattern::{CommandPattern, Flags, Globs};
-use crate::domain::tools::places::{self, PathPattern, Place};
 use crate::domain::tools::reading::Part;
 use crate::domain::tools::word::{Known, Word};
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ pub struct Entry {
     pub takes: Takes,
     pub writes: Writes,
     pub is: ToolFacts,
-    /// Its name in explanations: its pattern, and its place in the file.
+    /// Its name in explanations: its pattern, and its position in the file.
     pub named: String,
 }
 
@@ -104,8 +104,8 @@ pub struct PathRule {
     pub read: Option<ToolFacts>,
     /// The facts of writing one.
     pub write: Option<ToolFacts>,
-    /// Its place in the file.
-    pub place: String,
+    /// Its position in the file.
+    pub position: String,
 }
 
 impl ToolRules {
@@ -156,11 +156,11 @@ impl ToolRules {
     }
 
     fn rank(&self, environment: &str) -> usize {
-        self.by_danger.iter().position(|known| known == environment).map_or(0, |place| place + 1)
+        self.by_danger.iter().position(|known| known == environment).map_or(0, |index| index + 1)
     }
 
     /// Moves a part to an environment, if that is more dangerous than its own or it has none.
-    pub(super) fn place(&self, part: &mut Part, found: Option<&(String, String)>) {
+    pub(super) fn assign_environment(&self, part: &mut Part, found: Option<&(String, String)>) {
         let Some((environment, why)) = found else { return };
         let is_worse = part.facts.environment.as_ref().is_none_or(|own| self.rank(environment) < self.rank(own));
         if is_worse {
@@ -173,8 +173,8 @@ impl ToolRules {
     /// it.
     pub(super) fn named(&self, word: &Word, folder: &str) -> Option<Part> {
         for piece in std::iter::once(word.text.as_str()).chain(word.pieces()) {
-            let place = Place::of(piece, folder);
-            let found = self.paths.iter().find_map(|rule| Some((rule.read.as_ref()?, rule.covers(piece, word.known, &place)?)));
+            let resolved = ResolvedPath::of(piece, folder);
+            let found = self.paths.iter().find_map(|rule| Some((rule.read.as_ref()?, rule.covers(piece, word.known, &resolved)?)));
             if let Some((facts, by)) = found {
                 return Some(self.part(piece, facts, &by));
             }
@@ -188,10 +188,10 @@ impl ToolRules {
         let holds = |pattern: &&PathPattern| pattern.is_below(folder);
         let found = self.paths.iter().find_map(|rule| {
             let facts = rule.read.as_ref()?;
-            let by = if places::is_home_or_above(folder) {
-                rule.paths.first().map(|_| format!("`paths`, because secrets lie in {folder} ({})", rule.place))
+            let by = if paths::is_home_or_above(folder) {
+                rule.paths.first().map(|_| format!("`paths`, because secrets lie in {folder} ({})", rule.position))
             } else {
-                rule.paths.iter().find(holds).map(|pattern| format!("`{}`, which lies in it ({})", pattern.written(), rule.place))
+                rule.paths.iter().find(holds).map(|pattern| format!("`{}`, which lies in it ({})", pattern.written(), rule.position))
             };
             Some((facts, by?))
         });
@@ -200,19 +200,19 @@ impl ToolRules {
 
     /// The part for writing to a path, relative to each of the folders that the command may be in.
     pub(super) fn written(&self, path: &Word, root: &str, folders: &[String]) -> Part {
-        if path.known == Known::Crafted || (path.known == Known::Glob && !places::names_files(&path.text)) {
+        if path.known == Known::Crafted || (path.known == Known::Glob && !paths::names_files(&path.text)) {
             return self.unmatched(&path.text, "it is written to, and which file that is cannot be known");
         }
         let mut inside = true;
         for folder in folders {
-            let place = places::resolved(&path.text, folder);
-            let compared = Place::of(&path.text, folder);
+            let resolved = paths::resolved(&path.text, folder);
+            let compared = ResolvedPath::of(&path.text, folder);
             let found = self.paths.iter().find_map(|rule| Some((rule.write.as_ref()?, rule.covers(&path.text, path.known, &compared)?)));
             if let Some((facts, by)) = found {
                 return self.part(&format!("write {}", path.text), facts, &by);
             }
             let begins_inside = path.known != Known::Begins || path.text.contains('/');
-            inside &= begins_inside && (places::is_inside(&place, root) || places::is_temporary(&place));
+            inside &= begins_inside && (paths::is_inside(&resolved, root) || paths::is_temporary(&resolved));
         }
         let (facts, by) = if inside && !folders.is_empty() {
             (&self.inside, "`writes.inside`")
@@ -220,20 +220,20 @@ impl ToolRules {
             (&self.outside, "`writes.outside`, because it is not inside of the folder that the agent works in")
         };
         let mut part = self.part(&format!("write {}", path.text), facts, by);
-        let places: Vec<String> = folders.iter().map(|folder| places::resolved(&path.text, folder)).collect();
-        let found = self.environment(places.iter().map(String::as_str));
-        self.place(&mut part, found.as_ref());
+        let resolved: Vec<String> = folders.iter().map(|folder| paths::resolved(&path.text, folder)).collect();
+        let found = self.environment(resolved.iter().map(String::as_str));
+        self.assign_environment(&mut part, found.as_ref());
         part
     }
 }
 
 impl PathRule {
     /// The pattern that matches a path, in words.
-    fn covers(&self, path: &str, known: Known, place: &Place) -> Option<String> {
-        let fits = |pattern: &&PathPattern| pattern.fits(place) || (known == Known::Glob && places::could_fit(pattern.written(), path));
-        if known == Known::Literal && self.except.iter().any(|pattern| pattern.fits(place)) {
+    fn covers(&self, path: &str, known: Known, resolved: &ResolvedPath) -> Option<String> {
+        let fits = |pattern: &&PathPattern| pattern.fits(resolved) || (known == Known::Glob && paths::could_fit(pattern.written(), path));
+        if known == Known::Literal && self.except.iter().any(|pattern| pattern.fits(resolved)) {
             return None;
         }
-        self.paths.iter().find(fits).map(|pattern| format!("`{}` ({})", pattern.written(), self.place))
+        self.paths.iter().find(fits).map(|pattern| format!("`{}` ({})", pattern.written(), self.position))
     }
 }

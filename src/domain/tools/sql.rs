@@ -83,8 +83,8 @@ pub fn reads(text: &str) -> bool {
     let changes = WORD.find_iter(&text).any(|word| CHANGES.contains(&word.as_str()));
     let calls = CALL.captures_iter(&text).all(|call| [FUNCTIONS, WORDS, BEGINNINGS].iter().any(|known| known.contains(&&call[1])));
     // Any other character before a parenthesis could end a name.
-    let odd = text.match_indices('(').any(|(place, _)| {
-        let before = text[..place].trim_end().chars().next_back();
+    let odd = text.match_indices('(').any(|(index, _)| {
+        let before = text[..index].trim_end().chars().next_back();
         before.is_some_and(|letter| !(letter.is_ascii_alphanumeric() || "_,(=<>+-*/%|".contains(letter)))
     });
     begins && !changes && calls && !odd

@@ -1,6 +1,6 @@
 //! A word of a command, and how much of it is known before it runs.
 
-use crate::domain::tools::places::spelled_out;
+use crate::domain::tools::paths::spelled_out;
 
 /// How much of a word is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

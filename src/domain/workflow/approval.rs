@@ -119,11 +119,11 @@ pub fn assign_roles<'a>(approvals: &[&'a [Role]]) -> Vec<Option<&'a Role>> {
                     taken.push((role, at));
                     return true;
                 }
-                Some(place) => {
-                    let holder = taken[place].1;
+                Some(index) => {
+                    let holder = taken[index].1;
                     if augment(holder, approvals, taken, seen) {
-                        let place = taken.iter().position(|(held, by)| *held == role && *by == holder).unwrap_or(place);
-                        taken[place].1 = at;
+                        let index = taken.iter().position(|(held, by)| *held == role && *by == holder).unwrap_or(index);
+                        taken[index].1 = at;
                         return true;
                     }
                 }
@@ -171,8 +171,8 @@ mod tests {
         let lists = roles(lists);
         let views: Vec<&[Role]> = lists.iter().map(Vec::as_slice).collect();
         let given = assign_roles(&views);
-        for (place, role) in given.iter().enumerate() {
-            assert!(role.is_none_or(|role| lists[place].contains(role)), "nobody answers for a role that they lack");
+        for (index, role) in given.iter().enumerate() {
+            assert!(role.is_none_or(|role| lists[index].contains(role)), "nobody answers for a role that they lack");
         }
         let distinct: BTreeSet<_> = given.iter().flatten().collect();
         assert_eq!(distinct.len(), given.iter().flatten().count(), "no role is given twice");

@@ -56,9 +56,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_is_written_and_nothing_else_is_one() {
-        let place = ReadTo { attempt: AttemptId { step: 2, number: 3 }, stdout: 70_000, stderr: 0 };
-        assert_eq!((place.to_string().as_str(), ReadTo::parse(&place.to_string())), ("2.3.70000.0", Some(place)));
+    fn a_position_is_read_as_it_is_written_and_nothing_else_is_one() {
+        let position = ReadTo { attempt: AttemptId { step: 2, number: 3 }, stdout: 70_000, stderr: 0 };
+        assert_eq!((position.to_string().as_str(), ReadTo::parse(&position.to_string())), ("2.3.70000.0", Some(position)));
         for other in ["", "1.1.1", "1.1.1.1.1", "1.1.-1.0", "a.1.1.1", "1.1.1.99999999999999999999", "99999999999.1.1.1"] {
             assert_eq!(ReadTo::parse(other), None, "{other}");
         }

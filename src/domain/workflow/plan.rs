@@ -109,8 +109,8 @@ impl Submission {
         match name {
             StepName::Number(number) => (1..=count).contains(&usize::try_from(*number).ok()?).then_some(*number),
             StepName::Name(name) => {
-                let place = self.steps.iter().position(|step| step.name.as_deref() == Some(name))?;
-                u32::try_from(place + 1).ok()
+                let index = self.steps.iter().position(|step| step.name.as_deref() == Some(name))?;
+                u32::try_from(index + 1).ok()
             }
         }
     }

@@ -158,8 +158,8 @@ mod tests {
             "--bind /tmp/outputs /tmp/outputs",
             "--chdir /tmp/work",
         ];
-        let places: Vec<_> = order.iter().map(|part| said.find(part).unwrap_or_else(|| panic!("{part} in {said}"))).collect();
-        assert!(places.is_sorted(), "{said}");
+        let positions: Vec<_> = order.iter().map(|part| said.find(part).unwrap_or_else(|| panic!("{part} in {said}"))).collect();
+        assert!(positions.is_sorted(), "{said}");
         assert!(!said.contains("/srv/tool"), "the rest can be read anyway");
         let open = arguments(&Sandbox { network: true, write: Vec::new() }, &[], None, Path::new("/")).unwrap().join(" ");
         assert!(!open.contains("--unshare-net") && !open.contains("--tmpfs /run"), "{open}");

@@ -52,7 +52,7 @@ impl FromStr for Position {
 async fn is_ahead(service: &Service, position: Position, next: i64) -> Result<bool, ServiceError> {
     match position {
         // Another server may have sent more than this one has read.
-        Position::At(place) => Ok(place.order > next && place.order > service.engine.storage.feed_mark().await?.next),
+        Position::At(at) => Ok(at.order > next && at.order > service.engine.storage.feed_mark().await?.next),
         Position::Moment(at) => Ok(at > service.engine.clock.now()),
     }
 }
@@ -105,8 +105,8 @@ impl Service {
         }
         let from = match since.map(|since| since.id) {
             None => Some(None),
-            Some(Position::At(place)) if storage.feed_was_lost(place).await? || storage.feed_is_older(place, FARTHEST).await? => None,
-            Some(Position::At(place)) => Some(Some(place)),
+            Some(Position::At(at)) if storage.feed_was_lost(at).await? || storage.feed_is_older(at, FARTHEST).await? => None,
+            Some(Position::At(at)) => Some(Some(at)),
             Some(Position::Moment(at)) => storage.feed_position_at(at, FARTHEST).await?.map(Some),
         };
         let position = from.flatten().unwrap_or(now);
@@ -118,11 +118,11 @@ impl Service {
         }
         let (mut sent, mut backlog) = (BTreeSet::new(), None);
         if from.flatten().is_some() {
-            let beyond = above_watermark.into_iter().filter(|(place, _)| *place > position).collect();
+            let beyond = above_watermark.into_iter().filter(|(at, _)| *at > position).collect();
             backlog = Some(Backlog { after: position, until: watermark, beyond });
         } else {
             // Events that are known already did not happen from now on.
-            sent.extend(above_watermark.into_iter().map(|(place, _)| place));
+            sent.extend(above_watermark.into_iter().map(|(at, _)| at));
         }
         let next_heartbeat = Instant::now() + HEARTBEAT;
         Ok((
@@ -206,15 +206,15 @@ impl Everything {
             }
         };
         let mut messages = S::default();
-        for (place, entry) in &page.entries {
-            self.position = self.position.max(*place);
-            self.send(&mut messages, *place, entry);
+        for (at, entry) in &page.entries {
+            self.position = self.position.max(*at);
+            self.send(&mut messages, *at, entry);
         }
         match page.more_after {
-            Some(place) => {
-                self.position = self.position.max(place);
+            Some(at) => {
+                self.position = self.position.max(at);
                 self.sent = self.sent.split_off(&self.position);
-                backlog.after = place;
+                backlog.after = at;
                 self.backlog = Some(backlog);
             }
             None => {
@@ -227,18 +227,18 @@ impl Everything {
 
     /// Sends events in their order. With them, everything before `watermark` has been sent.
     fn tell(&mut self, messages: &mut impl Sink, events: &[Told], watermark: i64) {
-        for (place, entry) in events {
-            if place.order < watermark {
-                self.position = self.position.max(*place);
+        for (at, entry) in events {
+            if at.order < watermark {
+                self.position = self.position.max(*at);
             }
-            self.send(messages, *place, entry);
+            self.send(messages, *at, entry);
         }
         self.position = self.position.max(FeedPosition::before(watermark));
         self.sent = self.sent.split_off(&self.position);
     }
 
-    fn send(&mut self, messages: &mut impl Sink, place: FeedPosition, entry: &FeedEntry) {
-        if self.sent.insert(place) && self.by.may_see(&entry.requested_by, entry.on_behalf_of.as_deref()) {
+    fn send(&mut self, messages: &mut impl Sink, at: FeedPosition, entry: &FeedEntry) {
+        if self.sent.insert(at) && self.by.may_see(&entry.requested_by, entry.on_behalf_of.as_deref()) {
             messages.event(&self.position, entry);
         }
     }

@@ -25,9 +25,9 @@ pub fn allowed(workflow: &Workflow) -> String {
 
 pub fn parked(workflow: &Workflow, inbox: Option<&str>, retry_after: Duration) -> String {
     let asked = workflow.open_round().map(|round| open_roles(round).join(" or ")).unwrap_or_default();
-    let place = inbox.map(|inbox| format!(" at {}/workflows/{}", inbox.trim_end_matches('/'), workflow.id)).unwrap_or_default();
+    let address = inbox.map(|inbox| format!(" at {}/workflows/{}", inbox.trim_end_matches('/'), workflow.id)).unwrap_or_default();
     format!(
-        "parked as {}: its risk is {} ({}), and {asked} has to approve it{place}. It has not run. Tell your user; do not try to do the same in another way. \
+        "parked as {}: its risk is {} ({}), and {asked} has to approve it{address}. It has not run. Tell your user; do not try to do the same in another way. \
          Once it is approved, make exactly the same call again (not before {} s have passed); it then runs once.",
         workflow.id,
         workflow.submission.assessment.level,

@@ -101,7 +101,7 @@ impl<'a> OpeningRow<'a> {
             expire_after: round.and_then(expire_after),
             report_after: report_after(workflow, None),
             document: &opening.document,
-            begins_in: opening.begins.as_ref().map(place),
+            begins_in: opening.begins.as_ref().map(environment),
             begins_before: opening.begins.as_ref().and_then(|begins| begins.before),
             grant_id: round.and_then(|round| round.grant),
             grant_cost: opening.granted.map(|Micros(cost)| cost),
@@ -181,7 +181,7 @@ impl<'a> AdvanceRow<'a> {
             expire_after: reopened.and_then(expire_after),
             relies_on: relies_on(advance),
             report_after: report_after(workflow, comments_at(advance)),
-            begins_in: advance.begins.as_ref().map(place),
+            begins_in: advance.begins.as_ref().map(environment),
             begins_before: advance.begins.as_ref().and_then(|begins| begins.before),
             grant_id: advance.begins.as_ref().and(workflow.round()).and_then(|round| round.grant),
             breaks_glass: breaks_glass(&advance.events),
@@ -194,7 +194,7 @@ impl<'a> AdvanceRow<'a> {
 }
 
 /// The environment in which something begins, in the database's form.
-fn place(begins: &Begins) -> &str {
+fn environment(begins: &Begins) -> &str {
     begins.environment.as_deref().unwrap_or_default()
 }
 

@@ -63,10 +63,10 @@
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   // A result is shown once: a page that is opened again shows the current state.
-  const place = new URL(location.href);
-  if (place.searchParams.has("seal")) {
-    for (const name of ["done", "seal", "last"]) place.searchParams.delete(name);
-    history.replaceState(history.state, "", place);
+  const address = new URL(location.href);
+  if (address.searchParams.has("seal")) {
+    for (const name of ["done", "seal", "last"]) address.searchParams.delete(name);
+    history.replaceState(history.state, "", address);
   }
 
   // After a refusal, the focus is on the form.
@@ -94,9 +94,9 @@
     wanted = false;
     busy = true;
     try {
-      const place = new URL(location.href);
-      place.searchParams.set("fragment", list.dataset.fragment);
-      const response = await fetch(place, { headers: { accept: "text/html" } });
+      const address = new URL(location.href);
+      address.searchParams.set("fragment", list.dataset.fragment);
+      const response = await fetch(address, { headers: { accept: "text/html" } });
       if (response.redirected) { say("lost", "You are signed out. Reload the page to sign in."); source?.close(); return; }
       if (response.ok) put(await response.text());
     } catch {
@@ -230,8 +230,8 @@
     let goesOn = true;
     try {
       if (!document.hidden) {
-        const place = `/workflows/${detail.dataset.workflow}/output?after=${output.dataset.after}`;
-        const response = await fetch(place, { headers: { accept: "application/json" } });
+        const address = `/workflows/${detail.dataset.workflow}/output?after=${output.dataset.after}`;
+        const response = await fetch(address, { headers: { accept: "application/json" } });
         if (response.ok) {
           const told = await response.json();
           if (told.output) append(told.output);

@@ -5,13 +5,13 @@
   const dialog = document.getElementById("keys");
   if (!dialog) return;
   const opener = document.getElementById("show-keys"), switcher = document.getElementById("use-keys");
-  const PLACE = "parkbrake.keys";
+  const KEY = "parkbrake.keys";
   let isOn = true;
-  try { isOn = localStorage.getItem(PLACE) !== "off"; } catch { /* Nothing is kept in this browser. */ }
+  try { isOn = localStorage.getItem(KEY) !== "off"; } catch { /* Nothing is kept in this browser. */ }
   switcher.checked = isOn;
   switcher.addEventListener("change", () => {
     isOn = switcher.checked;
-    try { localStorage.setItem(PLACE, isOn ? "on" : "off"); } catch { /* It holds until the page is left. */ }
+    try { localStorage.setItem(KEY, isOn ? "on" : "off"); } catch { /* It holds until the page is left. */ }
   });
   opener.hidden = false;
   opener.addEventListener("click", () => dialog.showModal());

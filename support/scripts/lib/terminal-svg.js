@@ -40,7 +40,7 @@ function drawn(pieces, row) {
 }
 
 const screens = JSON.parse(readFileSync(0, "utf8")).map(({ command, printed }) => {
-  const typed = command.split("\n").map((line, place) => [{ text: `${place === 0 ? "$ " : ""}${line}`, style: "font-weight:bold;fill:#79c0ff" }]);
+  const typed = command.split("\n").map((line, index) => [{ text: `${index === 0 ? "$ " : ""}${line}`, style: "font-weight:bold;fill:#79c0ff" }]);
   const shown = lines(printed);
   // Time to read: a second for every three lines.
   return { typed, shown, seconds: 1 + Math.max(3, shown.length / 3) };
@@ -55,13 +55,13 @@ const between = (name, from, until) =>
   `@keyframes ${name}{0%,${percent(from)}{visibility:hidden}${percent(from + 0.01)},${percent(until)}{visibility:visible}` +
   `${until < whole ? `${percent(until + 0.01)},100%{visibility:hidden}` : ""}}\n.${name}{animation:${name} ${whole}s step-end infinite}\n`;
 let at = 0, style = "", body = "";
-screens.forEach(({ typed, shown, seconds }, place) => {
-  style += between(`c${place}`, at, at + seconds) + between(`o${place}`, at + 1, at + seconds);
-  body += `<g class="c${place}">${typed.map(drawn).join("")}</g>\n`;
-  body += `<g class="o${place}">${shown.map((pieces, row) => drawn(pieces, typed.length + row)).join("")}</g>\n`;
+screens.forEach(({ typed, shown, seconds }, index) => {
+  style += between(`c${index}`, at, at + seconds) + between(`o${index}`, at + 1, at + seconds);
+  body += `<g class="c${index}">${typed.map(drawn).join("")}</g>\n`;
+  body += `<g class="o${index}">${shown.map((pieces, row) => drawn(pieces, typed.length + row)).join("")}</g>\n`;
   at += seconds;
 });
-const others = screens.slice(0, -1).map((_, place) => `.c${place},.o${place}`).join(",");
+const others = screens.slice(0, -1).map((_, index) => `.c${index},.o${index}`).join(",");
 style += `@media (prefers-reduced-motion:reduce){g{animation:none!important}${others}{visibility:hidden}}`;
 process.stdout.write(
   `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">\n` +

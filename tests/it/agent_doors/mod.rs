@@ -295,8 +295,8 @@ impl House {
         Self { app: TestApp::with_services(config, services).await, github }
     }
 
-    fn door(&self, place: usize) -> Box<dyn Door + '_> {
-        match place {
+    fn door(&self, index: usize) -> Box<dyn Door + '_> {
+        match index {
             0 => Box::new(Rest(&self.app)),
             1 => Box::new(Mcp(&self.app)),
             2 => Box::new(Hook(&self.app, "claude_code")),
@@ -309,9 +309,9 @@ impl House {
 #[tokio::test]
 async fn agents_have_the_same_rights_at_every_way_in() {
     let mut matrix = Matrix::default();
-    for place in 0..House::DOORS {
+    for index in 0..House::DOORS {
         let house = House::with(POLICIES).await;
-        let (app, door) = (&house.app, house.door(place));
+        let (app, door) = (&house.app, house.door(index));
         let door = door.as_ref();
         let (bot, alice) = ("deploy-bot", app.client("alice"));
 
@@ -375,9 +375,9 @@ async fn agents_have_the_same_rights_at_every_way_in() {
 #[tokio::test]
 async fn agent_quotas_apply_at_every_way_in() {
     let mut matrix = Matrix::default();
-    for place in 0..House::DOORS {
+    for index in 0..House::DOORS {
         let house = House::with(&format!("{POLICIES}quotas: {{ submits_per_minute: 1, burst: 2 }}\n")).await;
-        let door = house.door(place);
+        let door = house.door(index);
         let door = door.as_ref();
         for (key, what, expected) in [
             ("a", What::Dangerous, Expected::Waits),

@@ -12,8 +12,8 @@ impl Dice {
     pub fn new(seed: u64, participant: &str) -> Self {
         let mut bytes = [0_u8; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        for (place, byte) in participant.bytes().enumerate() {
-            bytes[8 + place % 24] ^= byte;
+        for (index, byte) in participant.bytes().enumerate() {
+            bytes[8 + index % 24] ^= byte;
         }
         Self(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
@@ -36,8 +36,8 @@ impl Dice {
     }
 
     pub fn shuffle<T>(&mut self, all: &mut [T]) {
-        for place in (1..all.len()).rev() {
-            all.swap(place, self.below(place + 1));
+        for index in (1..all.len()).rev() {
+            all.swap(index, self.below(index + 1));
         }
     }
 }

@@ -67,8 +67,8 @@ impl Fault {
     pub async fn happen(self, world: &World, mut dice: Dice) {
         // Usually it affects the acting server.
         let there: Vec<usize> = (0..world.slots.len()).filter(|slot| world.slots[*slot].address.borrow().is_some()).collect();
-        let place = if there.is_empty() { dice.below(world.slots.len()) } else { dice.one_of(&there) };
-        let (slot, proxy) = (&world.slots[place], &world.proxies[place]);
+        let index = if there.is_empty() { dice.below(world.slots.len()) } else { dice.one_of(&there) };
+        let (slot, proxy) = (&world.slots[index], &world.proxies[index]);
         let short = dice.between(100, 2_500);
         // A third of them outlast the lease.
         let long = if dice.percent(33) { dice.between(6_000, 11_000) } else { dice.between(300, 4_000) };

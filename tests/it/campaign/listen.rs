@@ -42,7 +42,7 @@ impl Listener {
     }
 
     /// Whether it has been connected.
-    pub fn has_a_place(&self) -> bool {
+    pub fn has_a_position(&self) -> bool {
         lock(&self.heard).last_id.is_some()
     }
 
@@ -90,7 +90,7 @@ async fn follow(mut response: Response, heard: &Mutex<Heard>) {
             let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
             let mut heard = lock(heard);
             if field("event") == Some("reset") {
-                heard.alarms.push(format!("a listener has lost its place: {block}"));
+                heard.alarms.push(format!("a listener has lost its position: {block}"));
             } else if let Some(data) = field("data") {
                 let data: Value = serde_json::from_str(data).unwrap_or_default();
                 let id = data["workflow_id"].as_str().and_then(|text| Uuid::try_parse(text).ok());

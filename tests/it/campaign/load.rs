@@ -166,8 +166,8 @@ impl Caller {
     }
 
     async fn submit(mut self, number: usize) {
-        for place in 0_u32.. {
-            let (task, key) = (self.task(), format!("{number}-{place}"));
+        for index in 0_u32.. {
+            let (task, key) = (self.task(), format!("{number}-{index}"));
             let is_external = task["action"].is_null();
             let id = loop {
                 if self.load.is_over() {

@@ -130,7 +130,7 @@ fn run(seed: u64, least: Duration) -> impl Future<Output = (History, Figures)> {
         let load = Load::new(seed, world.slots.iter().map(|slot| slot.address.clone()).collect());
         let listeners: Vec<_> = (0..2).map(|number| Listener::begin(&load, number)).collect();
         let began = Instant::now();
-        while !listeners.iter().all(Listener::has_a_place) {
+        while !listeners.iter().all(Listener::has_a_position) {
             assert!(began.elapsed() < REST_LIMIT, "no server has come");
             sleep(Duration::from_millis(50)).await;
         }

@@ -94,9 +94,9 @@ async fn pagerduty_refuses_what_is_no_event() {
     let payload = json!({"summary": "words", "source": "here", "severity": "error"});
     let valid = json!({"routing_key": ROUTING_KEY, "event_action": "trigger", "dedup_key": "a", "payload": payload});
     assert_eq!(post(&pagerduty.api_url(), "", &valid).await.0, 202);
-    let with = |place: &str, value: Value| {
+    let with = |pointer: &str, value: Value| {
         let mut invalid = valid.clone();
-        *invalid.pointer_mut(place).unwrap() = value;
+        *invalid.pointer_mut(pointer).unwrap() = value;
         invalid
     };
     for invalid in [

@@ -187,8 +187,8 @@ impl Door for Inbox {
             fields.extend(act.exception.map(|freeze| ("exception", freeze)));
             fields.extend((act.what == What::BreakGlass).then_some(("break_glass", "yes")));
             let page = browser.post(&format!("/inbox/workflows/{}/{verb}", act.id), &fields).await;
-            match page.headers.get("location").map(|place| place.to_str().unwrap()) {
-                Some(place) if place.contains("done=") => Heard::Done,
+            match page.headers.get("location").map(|address| address.to_str().unwrap()) {
+                Some(address) if address.contains("done=") => Heard::Done,
                 // The sign-in page tells the reason.
                 Some(_) => Heard::Refused(browser.post("/sign-in", &[("token", &token(act.who))]).await.html),
                 None => Heard::Refused(page.html),

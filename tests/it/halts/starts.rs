@@ -142,10 +142,10 @@ async fn of_two_hundred_starts_of_two_servers_none_is_recorded_after_a_halt_was_
     // Those that the server started itself between the two halts.
     let already = database.count(started).await;
     assert!(starts.len() > 100, "enough of them wait for this to mean something: {}", starts.len());
-    let writers = starts.iter().cloned().enumerate().map(|(place, start)| {
-        let storage = servers[place % 2].clone();
+    let writers = starts.iter().cloned().enumerate().map(|(index, start)| {
+        let storage = servers[index % 2].clone();
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_micros(300 * u64::try_from(place).unwrap())).await;
+            tokio::time::sleep(Duration::from_micros(300 * u64::try_from(index).unwrap())).await;
             loop {
                 match storage.advance(std::slice::from_ref(&start)).await {
                     Ok(answers) if answers == [Written::Busy] => tokio::time::sleep(Duration::from_millis(1)).await,

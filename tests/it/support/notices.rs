@@ -226,8 +226,8 @@ pub fn everything() -> impl Iterator<Item = Notice> {
 
 /// Many requests at once.
 pub fn crowd(size: usize) -> Vec<Notice> {
-    let level = |place: usize| Level::ALL[place % 4];
+    let level = |index: usize| Level::ALL[index % 4];
     (0..size)
-        .map(|place| to_alice(about(Kind::Requested, level(place), if place % 7 == 0 { hostile() } else { task("one of many") })))
+        .map(|index| to_alice(about(Kind::Requested, level(index), if index % 7 == 0 { hostile() } else { task("one of many") })))
         .collect()
 }

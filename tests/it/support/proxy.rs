@@ -302,12 +302,12 @@ async fn requests(
 /// The fault of a statement, which is used up.
 fn fault(shared: &Shared, text: &str) -> Option<Fault> {
     let mut rules = lock(&shared.rules);
-    let place = rules.iter().position(|rule| text.contains(rule.needle))?;
-    let rule = &mut rules[place];
+    let index = rules.iter().position(|rule| text.contains(rule.needle))?;
+    let rule = &mut rules[index];
     let fault = rule.fault;
     rule.times -= 1;
     if rule.times == 0 {
-        rules.remove(place);
+        rules.remove(index);
     }
     shared.applied.fetch_add(1, Ordering::SeqCst);
     Some(fault)

@@ -32,7 +32,7 @@ pub fn with_hooks_on(before: &str) -> Result<String, Error> {
         Some(_) => Err(Error::Other(format!("{PATH} says that hooks are off: write `{NEEDED}` there under `{SECTION}` first"))),
         None => {
             let lines = before.lines().enumerate();
-            Ok(lines.map(|(place, line)| if place == section { format!("{line}\n{NEEDED}\n") } else { format!("{line}\n") }).collect())
+            Ok(lines.map(|(index, line)| if index == section { format!("{line}\n{NEEDED}\n") } else { format!("{line}\n") }).collect())
         }
     }
 }

@@ -109,11 +109,11 @@ fn the_list_is_searched_and_what_is_looked_at_stays() {
     press(&mut desk, "jj");
     assert_eq!(desk.chosen(), Some("b"));
     desk.refresh(vec![item("x", "critical"), item("b", "high"), item("a", "high")], now());
-    assert_eq!((desk.chosen(), desk.place()), (Some("b"), Some(1)));
+    assert_eq!((desk.chosen(), desk.position()), (Some("b"), Some(1)));
     press(&mut desk, "/service-A\n");
     assert_eq!((desk.chosen(), desk.listed().len()), (Some("a"), 1));
     press(&mut desk, "/nothing like it\n");
-    assert_eq!((desk.chosen(), desk.place()), (None, None));
+    assert_eq!((desk.chosen(), desk.position()), (None, None));
 }
 
 #[test]

@@ -335,7 +335,7 @@ fn those_who_are_asked_are_warned_once_before_a_request_expires() {
 #[test]
 fn people_asked_later_are_warned_at_the_same_moment() {
     let terms = ApprovalTerms { expire_after: Some(Duration::from_secs(100_000)), ..terms() };
-    let step = |place: usize| terms.escalation[place].after.as_secs();
+    let step = |index: usize| terms.escalation[index].after.as_secs();
     let asked = [
         submission(Level::High, "bot", None),
         Event::ApprovalRequested { round: 1, terms: terms.clone().into(), reason: None, step: None },

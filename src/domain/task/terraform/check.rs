@@ -14,9 +14,9 @@ impl Summary {
     /// Checks the summary.
     ///
     /// # Errors
-    /// The first fault, with its place.
+    /// The first fault, with its pointer.
     pub fn check(&self) -> Result<(), (String, String)> {
-        let wrong = |place: &str, detail: String| Err((place.to_owned(), detail));
+        let wrong = |pointer: &str, detail: String| Err((pointer.to_owned(), detail));
         if self.changes.len() > MOST_CHANGES {
             return wrong("/changes", format!("lists more than {MOST_CHANGES} changes; count the others in `unlisted`"));
         }
@@ -39,7 +39,7 @@ impl Summary {
     }
 
     fn check_counts(&self) -> Result<(), (String, String)> {
-        let wrong = |place: &str, detail: &str| Err((place.to_owned(), detail.to_owned()));
+        let wrong = |pointer: &str, detail: &str| Err((pointer.to_owned(), detail.to_owned()));
         let counts = &self.counts;
         let of_all = [counts.creates, counts.updates, counts.deletes, counts.replaces, counts.forgets, counts.reads, counts.actions];
         // Resources that are only imported or moved are counted only there.
@@ -68,11 +68,11 @@ impl Summary {
             return wrong("/counts/outputs", "does not fit the outputs that are listed and those in `unlisted_outputs`");
         }
         let is_destroyed = |act: Act| matches!(act, Act::Delete | Act::Replace);
-        if let Some(place) = self.changes.iter().position(|change| {
+        if let Some(index) = self.changes.iter().position(|change| {
             !self.types.contains(&change.kind) || is_destroyed(change.act) && !self.destroyed_types.contains(&change.kind)
         }) {
             let detail = "is missing among `types`, or, being deleted or replaced, among `destroyed_types`";
-            return wrong(&format!("/changes/{place}/type"), detail);
+            return wrong(&format!("/changes/{index}/type"), detail);
         }
         Ok(())
     }

@@ -128,7 +128,7 @@ pub enum Act {
     Create,
     /// An action of a provider, with effects that only the provider defines.
     Invoke,
-    /// Only its place in the state changes: it is imported or moved.
+    /// Only its entry in the state changes: it is imported or moved.
     Adopt,
     Read,
 }

@@ -51,8 +51,8 @@ pub fn read(plan: &Value, workspace: Option<String>) -> Result<Plan, Unreadable>
     let (mut types, mut destroyed) = (BTreeSet::new(), BTreeSet::new());
     let mut changing = Vec::new();
     let mut resources: Vec<Happening<'_>> = Vec::new();
-    for (place, resource) in list(plan, "", "resource_changes")?.iter().enumerate() {
-        let at = format!("/resource_changes/{place}");
+    for (index, resource) in list(plan, "", "resource_changes")?.iter().enumerate() {
+        let at = format!("/resource_changes/{index}");
         let fields = object(resource, &at)?;
         let change = member(fields, &at, "change")?;
         let is_moved = fields.get("previous_address").is_some_and(|previous| Some(previous) != fields.get("address"));
@@ -69,10 +69,10 @@ pub fn read(plan: &Value, workspace: Option<String>) -> Result<Plan, Unreadable>
         changing.push(resource);
         resources.push((act, fields, change));
     }
-    for (place, action) in list(plan, "", "action_invocations")?.iter().enumerate() {
-        let fields = object(action, &format!("/action_invocations/{place}"))?;
-        text(fields, &format!("/action_invocations/{place}"), "address")?;
-        types.insert(text(fields, &format!("/action_invocations/{place}"), "type")?);
+    for (index, action) in list(plan, "", "action_invocations")?.iter().enumerate() {
+        let fields = object(action, &format!("/action_invocations/{index}"))?;
+        text(fields, &format!("/action_invocations/{index}"), "address")?;
+        types.insert(text(fields, &format!("/action_invocations/{index}"), "type")?);
         summary.counts.count(Act::Invoke);
         resources.push((Act::Invoke, fields, fields));
     }

@@ -31,7 +31,7 @@ const NAMES: [&str; 14] = [
     "connection_string",
 ];
 
-/// The marks of both sides at one place.
+/// The marks of both sides at one path.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Marks<'p>([Option<&'p Value>; 2]);
 

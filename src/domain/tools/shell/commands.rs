@@ -1,7 +1,7 @@
 //! A command: its program, and the entries that match it.
 
 use crate::domain::tools::check::Check;
-use crate::domain::tools::places::{is_inside, resolved};
+use crate::domain::tools::paths::{is_inside, resolved};
 use crate::domain::tools::rules::{Entry, Takes, Writes};
 use crate::domain::tools::shell::{Reader, Stdin, archives};
 use crate::domain::tools::word::{Known, Word};
@@ -143,10 +143,10 @@ impl Reader<'_> {
         let pieces =
             arguments.iter().flat_map(|word| std::iter::once(word.text.as_str()).chain(word.text.split_once('=').map(|(_, value)| value)));
         let pieces: Vec<String> = pieces.filter(|piece| !piece.is_empty()).map(str::to_owned).collect();
-        let places = if self.folders.is_empty() { std::slice::from_ref(&self.root) } else { self.folders.as_slice() };
-        let said = places.iter().chain(&self.contexts).chain(&pieces);
+        let folders = if self.folders.is_empty() { std::slice::from_ref(&self.root) } else { self.folders.as_slice() };
+        let said = folders.iter().chain(&self.contexts).chain(&pieces);
         let found = self.rules.environment(said.map(String::as_str));
-        self.rules.place(&mut part, found.as_ref());
+        self.rules.assign_environment(&mut part, found.as_ref());
         part.names = pieces.into_iter().chain(self.contexts.iter().cloned()).take(100).collect();
         self.add(part);
         let scripts = usize::from(entry.check.is_some_and(Check::takes_script) && !arguments.iter().any(|word| word.text == "-e"));
@@ -189,7 +189,7 @@ impl Reader<'_> {
     /// wherever its options send it.
     fn stays_inside(&self, options: &[Word]) -> bool {
         let root = resolved(&self.root, "/");
-        let here = |place: &str| place == root || is_inside(place, &self.root);
+        let here = |path: &str| path == root || is_inside(path, &self.root);
         let of_option = |word: &Word| {
             let value = word.text.split_once('=').map_or(word.text.as_str(), |(_, value)| value);
             word.is_flag() && !word.text.contains('=') || (word.known == Known::Literal && here(&resolved(value, &self.root)))

@@ -1,6 +1,6 @@
 //! Commands that read whole folders, and so every secret in them.
 
-use crate::domain::tools::places::resolved;
+use crate::domain::tools::paths::resolved;
 use crate::domain::tools::shell::Reader;
 use crate::domain::tools::word::{Known, Word};
 

@@ -204,7 +204,7 @@ impl<'r> Reader<'r> {
     /// Changes the folder. It is unknown whether that succeeds, and in which folder it begins. So
     /// the command may be in each of the earlier folders, and in each new one.
     fn go_to(&mut self, word: &Word) {
-        use crate::domain::tools::places::{folders, resolved};
+        use crate::domain::tools::paths::{folders, resolved};
         let paths = match word.known {
             Known::Literal => Some(vec![word.text.clone()]),
             Known::Glob => folders(&word.text),

@@ -142,7 +142,7 @@ static UNQUOTED: LazyLock<RegexSet> = LazyLock::new(|| set(BARE));
 pub fn odd(script: &str, words: &str, bare: &str) -> Option<&'static str> {
     // A carriage return at the end of a line belongs to a Windows line ending.
     let look = |set: &RegexSet, list: &[(&str, &'static str)], text: &str| {
-        set.matches(text.replace("\r\n", "\n").as_bytes()).iter().next().map(|place| list[place].1)
+        set.matches(text.replace("\r\n", "\n").as_bytes()).iter().next().map(|index| list[index].1)
     };
     look(&SURE, UNSURE, script).or_else(|| look(&PLAIN, ODD, words)).or_else(|| look(&UNQUOTED, BARE, bare))
 }

@@ -1,6 +1,6 @@
 //! Redirections: each written file is a part of its own, and here-documents are analyzed.
 
-use crate::domain::tools::places;
+use crate::domain::tools::paths;
 use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::shell::{Reader, Stdin};
 use crate::domain::tools::word::Word;
@@ -99,7 +99,7 @@ impl Reader<'_> {
         }
         let target = words.remove(0);
         let copies = operator.ends_with('&') && (target.text == "-" || target.text.bytes().all(|byte| byte.is_ascii_digit()));
-        let is_nowhere = target.as_literal().is_some_and(places::is_nowhere);
+        let is_nowhere = target.as_literal().is_some_and(paths::is_nowhere);
         if operator != "<" && !is_nowhere && !(copies && target.as_literal().is_some()) {
             self.write(&target);
         }
@@ -108,9 +108,9 @@ impl Reader<'_> {
 
     /// Adds the part for writing to a path.
     pub(super) fn write(&mut self, target: &Word) {
-        let place = target.text.as_str();
-        if place.starts_with("/dev/tcp/") || place.starts_with("/dev/udp/") {
-            return self.unmatched(place, "it is a connection to somewhere else");
+        let path = target.text.as_str();
+        if path.starts_with("/dev/tcp/") || path.starts_with("/dev/udp/") {
+            return self.unmatched(path, "it is a connection to somewhere else");
         }
         if self.looks_left == 0 {
             // It is already known to exceed the budget.

@@ -1,6 +1,6 @@
 //! The statements of a script. An unknown kind of statement is unmatched.
 
-use crate::domain::tools::places::{is_home_or_above, resolved};
+use crate::domain::tools::paths::{is_home_or_above, resolved};
 use crate::domain::tools::rules::Takes;
 use crate::domain::tools::shell::tree::{children, text};
 use crate::domain::tools::shell::{MOST_PARTS, Reader, Stdin, inert};
@@ -234,9 +234,9 @@ impl Reader<'_> {
         }
         // A search pattern or a jq filter is not a path.
         let looked_for = quoted.iter().position(|word| self.takes == Takes::Pattern && inert::is_no_path(&word.text));
-        let names = |(place, word): &(usize, &Word)| match self.takes {
+        let names = |(index, word): &(usize, &Word)| match self.takes {
             Takes::Names => true,
-            Takes::Pattern => looked_for != Some(*place),
+            Takes::Pattern => looked_for != Some(*index),
             Takes::Text => !word.text.contains([' ', '\n']),
             Takes::Anything => false,
         };
@@ -265,9 +265,9 @@ impl Reader<'_> {
         let listed = match statements.as_slice() {
             [one] if one.kind() == "pipeline" => {
                 let stages: Vec<Node<'_>> = children(*one).into_iter().filter(Node::is_named).collect();
-                stages.iter().enumerate().all(|(place, stage)| match lists(*stage, source) {
+                stages.iter().enumerate().all(|(index, stage)| match lists(*stage, source) {
                     Some(Prints::What) => true,
-                    Some(Prints::Some) => place > 0,
+                    Some(Prints::Some) => index > 0,
                     None => false,
                 })
             }

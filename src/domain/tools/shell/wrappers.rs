@@ -148,9 +148,9 @@ impl Reader<'_> {
 
     fn xargs(&mut self, arguments: &[Word], what: &str) {
         let flags = known(&XARGS);
-        let replaced = arguments.iter().enumerate().find_map(|(place, word)| {
+        let replaced = arguments.iter().enumerate().find_map(|(index, word)| {
             let after = word.text.strip_prefix("-I")?;
-            if after.is_empty() { arguments.get(place + 1).map(|word| word.text.clone()) } else { Some(after.to_owned()) }
+            if after.is_empty() { arguments.get(index + 1).map(|word| word.text.clone()) } else { Some(after.to_owned()) }
         });
         let Some(rest) = after_flags(arguments, &flags) else { return self.not_known(what) };
         let known = if self.stdin == Stdin::Listed { Known::Begins } else { Known::Crafted };

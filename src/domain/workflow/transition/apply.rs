@@ -102,8 +102,8 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
         }
         Event::Withdrawn { round, .. } => {
             let round = open_round(workflow, *round)?;
-            let place = round.approvals.iter().position(|approval| approval.approver == recorded.actor)?;
-            round.approvals.remove(place);
+            let index = round.approvals.iter().position(|approval| approval.approver == recorded.actor)?;
+            round.approvals.remove(index);
             Some(())
         }
         Event::Escalated { round, level, .. } => {
@@ -157,8 +157,8 @@ fn change(workflow: &mut Workflow, recorded: &Recorded) -> Option<()> {
 /// Opens a round: the first one, one because a released action may no longer start, one because
 /// terms became stricter, or one about the next step of a plan.
 fn ask(workflow: &mut Workflow, next: Round, has_reason: bool) -> Option<()> {
-    let place = next.step.map_or(Some(0), |step| usize::try_from(step).ok()?.checked_sub(1))?;
-    let is_untouched = workflow.steps.iter().skip(place).all(|step| step.stage == Stage::Waiting);
+    let index = next.step.map_or(Some(0), |step| usize::try_from(step).ok()?.checked_sub(1))?;
+    let is_untouched = workflow.steps.iter().skip(index).all(|step| step.stage == Stage::Waiting);
     let are_done = next.step.is_none_or(|step| workflow.may_begin(step));
     let is_queued = || next.step.map_or_else(|| has_queued(workflow), |step| workflow.queued().is_some_and(|queued| queued.step == step));
     // In a plan, people are asked about each step separately, or about none.
@@ -218,10 +218,10 @@ fn has_running(workflow: &Workflow) -> bool {
 /// they have rejected it.
 fn change_step(workflow: &mut Workflow, id: AttemptId, recorded: &Recorded) -> Option<()> {
     let is_approved = workflow.round().is_none_or(|round| round.outcome == Some(RoundOutcome::Approved));
-    let place = usize::try_from(id.step).ok()?.checked_sub(1)?;
+    let index = usize::try_from(id.step).ok()?.checked_sub(1)?;
     let is_in_order = workflow.may_begin(id.step);
     let retry = workflow.plan.step(id.step).filter(|step| step.idempotent).and_then(|step| step.retry);
-    let step = workflow.steps.get_mut(place).filter(|_| is_approved && is_in_order)?;
+    let step = workflow.steps.get_mut(index).filter(|_| is_approved && is_in_order)?;
     let is_next = id.number == step.next_number();
     let is_running = step.running().is_some();
     let is_last = !is_next && id.number + 1 == step.next_number();

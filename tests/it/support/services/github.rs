@@ -105,8 +105,8 @@ impl State {
 
     fn answer(&self, call: &Call, run: &str) -> Result<(), (u16, String)> {
         let mut tokens = lock(&self.tokens);
-        let place = tokens.iter().position(|token| token == bearer(call));
-        tokens.remove(place.ok_or((401, "Bad credentials".to_owned()))?);
+        let index = tokens.iter().position(|token| token == bearer(call));
+        tokens.remove(index.ok_or((401, "Bad credentials".to_owned()))?);
         let body = call.json().map_err(|why| (422, why))?;
         let fields = keys(&body, &["environment_name", "state", "comment"], &[]).map_err(|why| (422, why))?;
         let run: u64 = run.parse().map_err(|_| (404, "Not Found".to_owned()))?;

@@ -88,21 +88,21 @@ impl PathPattern {
         self.is_anchored && below.is_some_and(|rest| rest.starts_with('/') || folder == "/")
     }
 
-    /// Whether a place matches.
-    pub fn fits(&self, place: &Place) -> bool {
-        let path = if self.is_anchored { &place.slashed[1..] } else { place.slashed.as_str() };
+    /// Whether a path matches.
+    pub fn fits(&self, resolved: &ResolvedPath) -> bool {
+        let path = if self.is_anchored { &resolved.slashed[1..] } else { resolved.slashed.as_str() };
         glob(self.compared.as_bytes(), path.as_bytes())
     }
 }
 
 /// A resolved path, for comparison with patterns.
-pub struct Place {
+pub struct ResolvedPath {
     /// In lower case, with a slash added in front.
     slashed: String,
 }
 
-impl Place {
-    /// The place of a path relative to this folder.
+impl ResolvedPath {
+    /// The path, relative to this folder.
     pub fn of(path: &str, folder: &str) -> Self {
         Self { slashed: format!("/{}", resolved(path, folder)).to_ascii_lowercase() }
     }

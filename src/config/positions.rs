@@ -14,7 +14,7 @@ const LARGEST: usize = 128 * 1024;
 
 /// Looks up the entries of these files. If two files have the same entry, the first one counts.
 pub fn of<'s>(files: impl Iterator<Item = &'s Source>, dir: &Path) -> BTreeMap<String, String> {
-    let mut places = BTreeMap::new();
+    let mut positions = BTreeMap::new();
     for file in files {
         let name = file.file().strip_prefix(dir).unwrap_or_else(|_| file.file()).display().to_string();
         let sections = file.root().entries_if_any().into_iter().filter(|(section, _)| SECTIONS.contains(section));
@@ -22,10 +22,10 @@ pub fn of<'s>(files: impl Iterator<Item = &'s Source>, dir: &Path) -> BTreeMap<S
             let entries = at.entries_if_any();
             entries.into_iter().map(move |(name, at)| (format!("{section}.{name}"), at)).collect::<Vec<_>>()
         });
-        for (place, (key, at)) in entries.enumerate() {
-            let line = if place < MOST && file.size() <= LARGEST { at.line() } else { None };
-            places.entry(key).or_insert_with(|| line.map_or_else(|| name.clone(), |line| format!("{name}:{line}")));
+        for (index, (key, at)) in entries.enumerate() {
+            let line = if index < MOST && file.size() <= LARGEST { at.line() } else { None };
+            positions.entry(key).or_insert_with(|| line.map_or_else(|| name.clone(), |line| format!("{name}:{line}")));
         }
     }
-    places
+    positions
 }
