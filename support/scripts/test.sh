@@ -23,19 +23,17 @@ others=
 trap '[[ -z $others ]] || kill -- "-$others" 2>/dev/null; rm -rf "$logs"' EXIT
 trap 'exit 130' INT TERM
 
-# The suites of other languages. The first one installs what those that run side by side need,
+# The suites of other languages. The first one installs what those need that run side by side,
 # because two installations by apt-get cannot.
 run_others() {
-  local agents status=0
+  local clients status=0
   support/scripts/mcp-test.sh || return
-  # The clients of agents wait most of the time, so others run beside them.
-  support/scripts/agents-test.sh >"$logs/agents" 2>&1 &
-  agents=$!
+  { support/scripts/agents-test.sh && support/scripts/browser-test.sh; } >"$logs/clients" 2>&1 &
+  clients=$!
   { support/scripts/schema-test.sh && support/scripts/python-test.sh; } || status=$?
-  wait "$agents" || status=$?
-  cat "$logs/agents"
-  ((status == 0)) || return "$status"
-  support/scripts/browser-test.sh
+  wait "$clients" || status=$?
+  cat "$logs/clients"
+  return "$status"
 }
 
 for component in rustfmt clippy; do
