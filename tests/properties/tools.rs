@@ -156,6 +156,8 @@ fn tools_that_are_no_shell_are_read_by_their_name_and_their_files() {
         ("Write", json!({ "file_path": ".woodpecker.yml", "content": "x" })),
         ("Write", json!({ "file_path": ".devcontainer.json", "content": "x" })),
         ("Edit", json!({ "file_path": ".github/CODEOWNERS" })),
+        ("Edit", json!({ "file_path": ".teamcity/settings.kts" })),
+        ("Write", json!({ "file_path": "sub/.dir-locals.el", "content": "x" })),
         ("Write", json!({ "content": "x" })),
         ("WebFetch", json!({ "url": "http://169.254.169.254/latest/meta-data" })),
         ("WebFetch", json!({ "url": "file:///etc/passwd" })),
